@@ -1,0 +1,395 @@
+/**
+ * Every bound of the program, with its unit in the name and its reason beside it. One section a module.
+ */
+
+// --- Mesh -------------------------------------------------------------------------------------------------------
+/** A gossip publish above this is refused: gossipsub kills the receiver's stream at 4 MiB, and big messages cost CPU at every hop. */
+export const GOSSIP_BYTES_MAX = 64 * 1024;
+/** A frame of the control stream. Larger values travel as chunks. */
+export const FRAME_BYTES_MAX = 8 * 1024 * 1024;
+/** Frames queued for one peer before the sender is told to wait. */
+export const PEER_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Requests in flight from one peer; more are answered TooManyRequests. */
+export const PEER_REQUESTS_MAX = 4096;
+/** Default time an RPC may take. */
+export const RPC_TIMEOUT_MS = 10_000;
+/** A silent peer is cut and dialled anew after this long without a frame. */
+export const PEER_SILENCE_MS = 4_000;
+/** How often silence is counted. A stalled loop or a suspended machine counts as one such turn, whatever it lasted. */
+export const LINK_TICK_MS = 250;
+/** A link that sent nothing for this long sends a ping of five bytes. */
+export const LINK_IDLE_PING_MS = 1_000;
+/** From a new connection to the peer's hello. */
+export const LINK_OPEN_MS = 5_000;
+/** A link that is doubted (its peer dials anew) must answer a ping within this time. */
+export const LINK_PROBE_MS = 1_000;
+/** A link whose gossip streams are missing for this long is closed and dialled anew: gossipsub does not repair them. */
+export const GOSSIP_STREAMS_MISSING_MS = 6_000;
+/** Channel and method names on the control stream: their length is one byte. */
+export const CHANNEL_BYTES_MAX = 255;
+/** Redial back-off: full jitter between zero and a bound that doubles from the first to the second. */
+export const REDIAL_MIN_MS = 250;
+export const REDIAL_MAX_MS = 15_000;
+/** The peer with the larger id lets the other dial first for this long, which saves most pairs a second handshake. */
+export const REDIAL_SECOND_WAIT_MS = 500;
+/** A link that lasted this long starts the back-off afresh when it is lost. */
+export const LINK_STEADY_MS = 5_000;
+/** One address of one dial. */
+export const DIAL_ADDRESS_MS = 4_000;
+export const PEER_ADDRESSES_MAX = 16;
+export const ADDRESS_LENGTH_MAX = 256;
+/** Peers whose addresses are kept while they are not (yet) on the allow-list. */
+export const STRANGER_ADDRESSES_MAX = 1_024;
+/** New connections from one host in a second: several agents may share an address, but a handshake costs milliseconds. */
+export const INBOUND_CONNECTIONS_PER_SECOND_MAX = 200;
+/** Handshakes in progress at once. */
+export const INBOUND_HANDSHAKES_MAX = 256;
+/** Simultaneous connections of one peer until its smaller id has chosen one. */
+export const CONNECTIONS_PER_PEER_MAX = 4;
+/** Unread gossip of one topic; beyond it the oldest goes first: newer news supersedes it and state is compared by RPC anyway. */
+export const GOSSIP_QUEUE_MAX = 1_024;
+/** Gossip messages verified in one turn of the loop (about 0.1 ms each), so that a flood cannot starve the links. */
+export const GOSSIP_VERIFIED_PER_TURN_MAX = 32;
+/** Topics a peer may name, over all peers. */
+export const GOSSIP_TOPICS_MAX = 4_096;
+/** Sequence numbers remembered per sender against replay. */
+export const GOSSIP_REPLAY_WINDOW = 4_096;
+/** One RPC of gossipsub on the wire; several messages may share it. */
+export const GOSSIP_RPC_BYTES_MAX = 8 * 1024 * 1024;
+/** Unsent gossip for one peer. */
+export const GOSSIP_OUTBOUND_BYTES_MAX = 4 * 1024 * 1024;
+/** A bulk ticket must be used within this time, once. */
+export const BULK_TICKET_MS = 30_000;
+export const BULK_TICKETS_MAX = 1_024;
+/** Bulk sockets that came in, handshakes included. */
+export const BULK_SOCKETS_MAX = 4_096;
+/** From a ticket to an open bulk socket. */
+export const BULK_CONNECT_MS = 3_000;
+export const BULK_HEADER_BYTES_MAX = 64 * 1024;
+/** Bytes in flight on a bulk stream inside the mesh connection, where yamux itself has no back-pressure. */
+export const BULK_CREDIT_BYTES = 8 * 1024 * 1024;
+/** A way to open bulk streams that failed is not tried again for this long. */
+export const BULK_PATH_RETRY_MS = 60_000;
+
+// --- Consensus --------------------------------------------------------------------------------------------------
+/** One tick of every Raft group. */
+export const RAFT_TICK_MS = 50;
+/** Leader heartbeats, in ticks. */
+export const RAFT_HEARTBEAT_TICKS = 3;
+/** Shortest election timeout, in ticks; the longest is twice that. A second on a loaded 2-core machine; a leader whose connection drops is suspected at once. */
+export const RAFT_ELECTION_TICKS = 20;
+/** Bytes of one append message. */
+export const RAFT_APPEND_BYTES_MAX = 1024 * 1024;
+/** Append messages in flight to one follower. */
+export const RAFT_INFLIGHT_MAX = 32;
+/** Proposals waiting for their commit in one group; more are refused with ServerBusy. */
+export const RAFT_PROPOSALS_MAX = 10_000;
+/** One entry; a larger command is refused with TooLarge. Above the API's body limit, below a frame. */
+export const RAFT_ENTRY_BYTES_MAX = 6 * 1024 * 1024;
+/** Applied entries kept behind the applied index, for slow followers, before the log is cut. */
+export const RAFT_LOG_KEEP_ENTRIES = 20_000;
+/** A follower whose connection to the leader dropped asks for pre-votes after 1 to this many ticks, drawn at random so that not all ask at once. */
+export const RAFT_SUSPECT_TICKS_MAX = 3;
+/** For so many ticks of its own pre-vote a replica refuses one to an equal of greater id: enough for a round trip and a synced write. */
+export const RAFT_YIELD_TICKS = 3;
+/** The same in bytes: a log is held in memory whole. */
+export const RAFT_LOG_KEEP_BYTES = 32 * 1024 * 1024;
+/** A learner whose log is this near to the leader's end may vote. */
+export const RAFT_CAUGHT_UP_ENTRIES = 50;
+/** How often a leader looks whether its group's voters are as they should be. */
+export const CARETAKER_PERIOD_MS = 500;
+/** Rows of one slice of a snapshot on its way to a follower. */
+export const SNAPSHOT_SLICE_BYTES = 1024 * 1024;
+/** A follower writes a slice within this time, or the snapshot begins anew. */
+export const SNAPSHOT_SLICE_TIMEOUT_MS = 20_000;
+
+// --- Leases -----------------------------------------------------------------------------------------------------
+/** How often a machine says what its nodes run. */
+export const HEARTBEAT_INTERVAL_MS = 750;
+/** How long an acknowledged heartbeat lets a node run its tasks, counted from when the heartbeat was sent. */
+export const LEASE_MS = 3_000;
+/** The coordinator waits this much longer than a lease (clocks may differ by 10 %). */
+export const LEASE_MARGIN = 1.1;
+/** From SIGKILL of a lease's processes to the last one gone. */
+export const KILL_GRACE_MS = 500;
+
+// --- Assignments --------------------------------------------------------------------------------------------------
+/** One dispatch message to one machine; small enough that several machines' fit into one publish. */
+export const DISPATCH_BYTES_MAX = 40 * 1024;
+/** A machine that has not said by then that it took a dispatch from gossip gets it by stream. */
+export const DISPATCH_TAKEN_WAIT_MS = 8;
+/** Tasks of one assign command. */
+export const ASSIGN_ITEMS_MAX = 1_000;
+/** Specifications of recently added tasks that a coordinator keeps in memory, so that their dispatch reads no disk. */
+export const SPEC_CACHE_BYTES_MAX = 32 * 1024 * 1024;
+/** How long a coordinator gathers heartbeats before it publishes whom it heard. */
+export const ACKNOWLEDGE_DELAY_MS = 100;
+/** A difference between a node's digest and the coordinator's is looked into once nothing was sent either way for this long. */
+export const RECONCILE_QUIET_MS = 400;
+/** Executions of one report. */
+export const REPORT_ITEMS_MAX = 1_000;
+/** A report that found no coordinator is sent again after this long. */
+export const REPORT_RETRY_MS = 200;
+/** An execution that ends within this time is reported once, not twice. */
+export const STARTED_REPORT_DELAY_MS = 100;
+/** From SIGTERM to SIGKILL when a client ends a task. */
+export const STOP_GRACE_MS = 2_000;
+/** Rows that one sweep command may touch. */
+export const SWEEP_ITEMS_MAX = 2_000;
+
+// --- Jobs and tasks (Azure Batch's own limits where it has them) --------------------------------------------------
+export const ID_LENGTH_MAX = 64;
+export const TASKS_PER_ADD_MAX = 100;
+/** For our own client, which says so in a header. */
+export const TASKS_PER_ADD_EXTENDED_MAX = 5_000;
+export const PAGE_ITEMS_MAX = 1_000;
+export const DEPENDENCY_IDS_LENGTH_MAX = 64_000;
+export const DEPENDENCY_RANGES_MAX = 1_000;
+/** A job's and a task's number share one 53-bit integer in memory; numbers of deleted ones are not used again. */
+export const JOB_NUMBER_MAX = 2 ** 25 - 1;
+export const TASK_NUMBER_MAX = 2 ** 28 - 1;
+/** Tasks that one page of a filtered list looks at by their hot columns, and by their rows: then the page ends, be it empty. */
+export const LIST_SCAN_HOT_MAX = 50_000;
+export const LIST_SCAN_ROWS_MAX = 5_000;
+/** Dependencies that an explanation names; the rest is counted. */
+export const EXPLAIN_DEPENDENCIES_MAX = 10;
+export const TASK_SLOTS_PER_NODE_MAX = 256;
+export const ENVIRONMENT_BYTES_MAX = 64 * 1024;
+export const COMMAND_LINE_BYTES_MAX = 128 * 1024;
+/** Tasks assigned to a node ahead of its free slots, per slot, at most. */
+export const PREFETCH_PER_SLOT_MAX = 64;
+/** Assigned-ahead work a node holds, in expected run time. */
+export const PREFETCH_BACKLOG_MS = 250;
+/** Answers kept so that a repeated request has one effect. */
+export const REQUEST_IDS_KEPT = 20_000;
+/** The same bound in bytes: an add of 5,000 tasks that all fail has a long answer. */
+export const REQUEST_ANSWERS_BYTES_MAX = 32 * 1024 * 1024;
+/** Tasks placed after a bigger one that found no node, until a node is kept free for it. */
+export const PLACEMENT_PASSED_OVER_MAX = 16;
+/** Nodes that one round of placement keeps free for big tasks. */
+export const PLACEMENT_RESERVED_MAX = 8;
+/** Jobs, in their order, for which one round of placement assigns ahead of free slots: each looks at every node. */
+export const PREFETCH_JOBS_MAX = 4;
+/** stdout and stderr of at most this many bytes each travel inside the completion report and outlive every node. */
+export const INLINE_OUTPUT_BYTES_MAX = 1024;
+
+// --- Store ------------------------------------------------------------------------------------------------------
+/** Writes that wait for the disk are merged into one batch up to about this size: one fdatasync pays for all of them. */
+export const STORE_TURN_BYTES_MAX = 4 * 1024 * 1024;
+/** LevelDB's write buffer. Its log is read twice at start (our check, then LevelDB's replay): 8 MiB is some 50 ms. */
+export const STORE_WRITE_BUFFER_BYTES = 8 * 1024 * 1024;
+/** LevelDB's cache of decoded blocks. */
+export const STORE_CACHE_BYTES = 32 * 1024 * 1024;
+/** Records of one page of a scan, and the bytes after which a page ends early. */
+export const STORE_PAGE_RECORDS = 512;
+export const STORE_PAGE_BYTES = 512 * 1024;
+/** Entries before the start of a log that one write removes; the rest waits, so that a cut of 20,000 does not stall the loop. */
+export const STORE_PURGE_PER_WRITE = 512;
+/** A group id or row key, as written to disk. */
+export const STORE_KEY_LENGTH_MAX = 1024;
+export const STORE_GROUP_LENGTH_MAX = 256;
+
+// --- Runner -----------------------------------------------------------------------------------------------------
+/** One frame between an agent and its runner; a longer one is garbage and closes the connection. */
+export const RUNNER_FRAME_BYTES_MAX = 8 * 1024 * 1024;
+/** Executions in one frame: at their largest (environment and command line) they stay below the frame's bound. */
+export const RUNNER_LAUNCHES_PER_FRAME_MAX = 32;
+export const RUNNER_EXITS_PER_FRAME_MAX = 1_000;
+/** Launches that wait for a slot, over all nodes; more are reported as failed. */
+export const RUNNER_WAITING_MAX = 100_000;
+/** Exits that the agent has not acknowledged; above this nothing more starts. */
+export const RUNNER_EXITS_MAX = 100_000;
+/** How often wall clocks, output sizes and grace periods are looked at: no task has a timer of its own. */
+export const RUNNER_TICK_MS = 200;
+/** Processes that a finished task left behind live at most this long. */
+export const RUNNER_SWEEP_MS = 500;
+/** How often resident memory is summed; four times as often when more than half of the bound is used. */
+export const RUNNER_MEMORY_POLL_MS = 1_000;
+/** Starts before the loop looks at its sockets and timers again: each blocks it for about a millisecond. */
+export const RUNNER_STARTS_PER_TURN_MAX = 4;
+/** While processes that must die still live, /proc is looked at this often. */
+export const RUNNER_RESWEEP_MS = 25;
+/** A start waits this long for company, so that the start and the end of a short task are one message. */
+export const RUNNER_STARTED_DELAY_MS = 5;
+/** Boot time may run ahead of monotonic time by this much before it counts as a suspend (/proc/uptime ticks at 10 ms). */
+export const RUNNER_SUSPEND_GAP_MS = 500;
+/** A tree of an ended lease that still lives after this long takes the whole runner with it; less than KILL_GRACE_MS. */
+export const RUNNER_UNKILLABLE_MS = 400;
+/** A runner without an agent and without a task ends after this long; its journal keeps what nobody acknowledged. */
+export const RUNNER_IDLE_EXIT_MS = 60_000;
+/** From the start of the runner process to its first answer. */
+export const RUNNER_START_TIMEOUT_MS = 15_000;
+/** A runner that accepts a connection but does not answer within this is hung, and is killed. */
+export const RUNNER_HELLO_TIMEOUT_MS = 3_000;
+/** Counted in pings, not in time, so that an agent that was stopped itself does not blame its runner. */
+export const RUNNER_PING_MS = 2_000;
+export const RUNNER_PINGS_UNANSWERED_MAX = 5;
+/** Longest pause between two attempts to start a runner that keeps dying. */
+export const RUNNER_RESTART_PAUSE_MS_MAX = 5_000;
+/** How long a killed process may stay in the table before its runner's successor starts without waiting for it. */
+export const RUNNER_LEFTOVER_WAIT_MS = 3_000;
+/** The journal is emptied above the first size when nothing in it is unacknowledged, and rewritten above the second. */
+export const RUNNER_JOURNAL_RESET_BYTES = 64 * 1024;
+export const RUNNER_JOURNAL_BYTES_MAX = 8 * 1024 * 1024;
+/** The runner's own log is set aside when a new runner starts and finds it larger. */
+export const RUNNER_LOG_BYTES_MAX = 1024 * 1024;
+/** Processes and threads of one user in the runner (RLIMIT_NPROC): a fork bomb ends here. The greater of the two holds. */
+export const RUNNER_PROCESSES_MIN = 8_192;
+export const RUNNER_PROCESSES_PER_CORE = 1_024;
+/** Tasks inherit it, so that the kernel's out-of-memory killer takes a task before an agent (-1000 to 1000). */
+export const RUNNER_OOM_SCORE_ADJUSTMENT = 500;
+/** `sun_path` of a Unix socket, without its final NUL. */
+export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
+/** A process's environment read when looking for our mark. */
+export const PROCESS_ENVIRONMENT_BYTES_MAX = 256 * 1024;
+
+// --- Files ------------------------------------------------------------------------------------------------------
+/** One chunk of a blob. */
+export const CHUNK_BYTES = 1024 * 1024;
+/** Copies of each stored blob that the mesh keeps. */
+export const BLOB_COPIES = 2;
+export const BLOB_BYTES_MAX = 16 * 1024 ** 4;
+export const BLOB_NAME_LENGTH_MAX = 1024;
+/** Chunk writes on their way at once. libuv has four threads by default: one is left to the synced writes of the store. */
+export const CHUNK_WRITES_MAX = 3;
+/** Chunks read ahead of a reader; with the one it holds this is all that a blob of any size takes of memory. */
+export const CHUNK_READ_AHEAD = 2;
+/** Damaged chunks that are kept aside for a look; older ones are removed. */
+export const CHUNKS_SET_ASIDE_MAX = 16;
+/** Components of a path below a task's root. A name that the kernel takes has at most 255 bytes, a path 4096. */
+export const PATH_DEPTH_MAX = 64;
+export const PATH_COMPONENT_BYTES_MAX = 255;
+export const PATH_BYTES_MAX = 4096;
+export const GLOB_LENGTH_MAX = 4096;
+/** Directory entries that one walk looks at; a task that made more has its collection refused. */
+export const GLOB_ENTRIES_MAX = 1_000_000;
+
+// --- Joining ------------------------------------------------------------------------------------------------------
+/** Members whose addresses a join token carries: it must stay short enough to be pasted. */
+export const TOKEN_MEMBERS_MAX = 5;
+/** A joiner gives up after this long without a member that answers. */
+export const JOIN_TIMEOUT_MS = 20_000;
+
+// --- API --------------------------------------------------------------------------------------------------------
+/** A request waits this long for a coordinator (clients give up after 30 s). */
+export const REQUEST_WAIT_MS = 28_000;
+export const REQUEST_BODY_BYTES_MAX = 4 * 1024 * 1024;
+/** Request line and headers together. */
+export const API_HEADER_BYTES_MAX = 32 * 1024;
+/** From a connection's first byte to the end of its headers: a client that dribbles them is cut. */
+export const API_HEADERS_TIMEOUT_MS = 15_000;
+/** For the whole body of a JSON request. */
+export const API_BODY_TIMEOUT_MS = 30_000;
+/** A streamed body or answer that moves no byte for this long is given up. */
+export const API_STREAM_IDLE_MS = 60_000;
+export const API_CONNECTIONS_MAX = 1_024;
+/** Followed files and event streams open at once on one machine. */
+export const API_STREAMS_MAX = 256;
+/** How often a followed file is looked at. */
+export const FOLLOW_POLL_MS = 250;
+/** Events that wait for one slow client before the oldest are dropped. */
+export const EVENTS_QUEUED_MAX = 1_000;
+/** A comment line on a quiet event stream, so that proxies and clients keep it open. */
+export const EVENTS_KEEPALIVE_MS = 15_000;
+/** Objects and arrays inside each other in a JSON body. */
+export const JSON_DEPTH_MAX = 32;
+/** Pool of a job, remembered so that a request needs one group and not two. */
+export const JOB_LOCATIONS_KEPT = 10_000;
+/** Pools asked for one page of the list of all jobs; a page may end early. */
+export const JOB_LIST_POOLS_MAX = 64;
+/** Azure Batch's own page of node counts: each row asks a pool's coordinator. */
+export const NODE_COUNTS_PAGE_MAX = 10;
+/** How far the date of a signed request may be from our clock, either way (Azure Batch's figure). */
+export const SHARED_KEY_SKEW_MS = 15 * 60_000;
+/** Dates have a resolution of 1 s and a signature does not cover the body, so honest clients repeat one; later it is a replay. */
+export const SHARED_KEY_REUSE_MS = 5_000;
+/** Signatures of changing requests remembered against replay, about 5 MB. */
+export const SIGNATURES_KEPT = 50_000;
+/** Account name and key are read again after this long. */
+export const ACCOUNT_REFRESH_MS = 60_000;
+/** A `$filter`: some 250 comparisons of ids; it is evaluated for every row of a list. */
+export const FILTER_LENGTH_MAX = 8_192;
+export const FILTER_CLAUSES_MAX = 256;
+/** Parentheses inside parentheses. */
+export const FILTER_DEPTH_MAX = 32;
+
+// --- Client and command line -------------------------------------------------------------------------------------
+/** Longer than REQUEST_WAIT_MS: the agent's own answer, not the client's impatience, says why a request failed. */
+export const CLIENT_ANSWER_MS = 35_000;
+/** Attempts of one request that may be repeated, the first included. */
+export const CLIENT_ATTEMPTS_MAX = 6;
+/** Waits between attempts double from the first to the second, each drawn at random below its bound. */
+export const CLIENT_BACKOFF_MS = 100;
+export const CLIENT_BACKOFF_MS_MAX = 5_000;
+/** An agent that has answered before and now does not is restarting: waited for this long. */
+export const CLIENT_RESTART_WAIT_MS = 30_000;
+/** Connections kept open to one agent. */
+export const CLIENT_SOCKETS_MAX = 32;
+/** A JSON answer: a page of 1,000 tasks with long command lines stays below. */
+export const CLIENT_JSON_BYTES_MAX = 64 * 1024 * 1024;
+/** One event of a server-sent stream. */
+export const CLIENT_EVENT_BYTES_MAX = 1024 * 1024;
+/** Body of one request that adds tasks; a quarter of what the agent takes, so that its JSON parse stays short. */
+export const CLIENT_ADD_BYTES_MAX = 1024 * 1024;
+/** Items of one `shoal run`: the job of a million tasks. */
+export const RUN_ITEMS_MAX = 1_000_000;
+/** Bytes of one item list from a file or standard input. */
+export const RUN_ITEM_BYTES_MAX = 256 * 1024 * 1024;
+/** Input files of one task; the model allows no more resource files. */
+export const RUN_INPUTS_MAX = 10_000;
+/** Fixed inputs beyond this travel as one reference to their container, so that a task's record stays small. */
+export const RUN_INPUTS_LISTED_MAX = 32;
+/** Outputs of finished tasks fetched ahead of their turn to be printed, and the bytes of each that are held. */
+export const RUN_FETCH_AHEAD_TASKS = 16;
+export const RUN_FETCH_AHEAD_BYTES = 64 * 1024;
+/** Tasks of one page when a run looks for the next ones to print. */
+export const RUN_PAGE_TASKS = 250;
+/** Shortest and longest time between two looks at a job that is waited for. */
+export const WAIT_POLL_MS = 50;
+export const WAIT_POLL_MS_MAX = 1_000;
+/** After a cancel: how long the job's processes may take to end before the command says so and leaves. */
+export const CANCEL_WAIT_MS = 15_000;
+/** Files that one `shoal file` command moves at the same time. */
+export const FILE_TRANSFERS_MAX = 4;
+/** Time between two drawings of a progress line. */
+export const PROGRESS_DRAW_MS = 100;
+/** `shoal events` without -f ends when the agent's backlog has been silent for this long. */
+export const EVENTS_IDLE_MS = 400;
+/** `shoal doctor`: free space below which a machine is about to refuse work. */
+export const DOCTOR_DISK_FREE_BYTES_MIN = 1024 ** 3;
+/** `shoal doctor`: clocks further apart make signed requests fail at 15 minutes; warned well before. */
+export const DOCTOR_CLOCK_SKEW_MS_MAX = 60_000;
+
+// --- Mesh state: pools, machines, blobs ---------------------------------------------------------------------------
+/** Join tokens open at one time; each is an identity on the allow-list. */
+export const TOKENS_OPEN_MAX = 1_000;
+/** Machines that one token may let in. */
+export const TOKEN_USES_MAX = 10_000;
+/** A machine's name; room is left for the `-<n>` that tells two of the same name apart. */
+export const MACHINE_NAME_LENGTH_MAX = 200;
+/** Addresses a machine may offer. */
+export const MACHINE_ADDRESSES_MAX = 64;
+/** Azure's own: nodes named in one removeNodes. */
+export const REMOVE_NODES_MAX = 100;
+/** Azure's own: how long a resize may take before the pool is steady again, unmet or not, and the least one may ask for. */
+export const RESIZE_TIMEOUT_DEFAULT_MS = 15 * 60_000;
+export const RESIZE_TIMEOUT_MIN_MS = 5 * 60_000;
+/** Blobs in one command: a command of the longest names stays under the entry's size. */
+export const BLOBS_PER_COMMAND_MAX = 1_000;
+/** Blobs of a deleted container that one command lets go: some milliseconds of `apply`. */
+export const CONTAINER_DELETE_SLICE = 2_000;
+/** Of an escaped blob name, this much goes into its row key; the store's keys end at STORE_KEY_LENGTH_MAX. */
+export const BLOB_KEY_LENGTH_MAX = 900;
+
+// --- Membership ---------------------------------------------------------------------------------------------------
+/** A machine is up this long before it may vote (autopilot's ServerStabilizationTime). */
+export const VOTER_STABLE_MS = 10_000;
+/** A voter is silent this long before it is replaced: a reboot fits in, and a snapshot is not sent for a hiccup. */
+export const VOTER_DEAD_MS = 60_000;
+/** Voters of the mesh group at most, and from how many live machines on; fewer, and a pool's group, have 3 or 1. */
+export const VOTERS_MESH_MAX = 5;
+export const VOTERS_MESH_MAX_FROM_MACHINES = 7;
+
+// --- Packing of nodes ---------------------------------------------------------------------------------------------
+/** A machine is silent this long before its nodes are replaced on others. Longer than VOTER_DEAD_MS: a node's tasks were requeued long since. */
+export const NODE_REPLACE_MS = 120_000;

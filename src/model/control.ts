@@ -1,0 +1,90 @@
+/** The one door through which the HTTP API reaches the mesh. */
+import type { Readable } from 'node:stream';
+import type { BlobRecord } from './blob.ts';
+import type { Command, CommandResult } from './commands.ts';
+import type { GroupId, MachineId } from './ids.ts';
+import type { QueryName, Queries } from './queries.ts';
+
+export interface CallOptions {
+  /** Gives up with OperationTimedOut or NoQuorum. While a coordinator is being elected the call waits. */
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+export interface FileEntry {
+  /** Relative to the directory that was asked for, `/` between components. */
+  readonly path: string;
+  readonly directory: boolean;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+  readonly mode?: number;
+}
+
+export interface OpenedFile {
+  readonly entry: FileEntry;
+  /** Bytes `start` to `end` (both included) as asked for. */
+  readonly body: Readable;
+}
+
+export interface ByteRange {
+  readonly start: number;
+  /** Included; to the end where absent. */
+  readonly end?: number;
+}
+
+/** Tasks' and nodes' files and blobs, wherever in the mesh they are. */
+export interface FileControl {
+  listTaskFiles(job: string, task: string, recursive: boolean, options?: CallOptions): Promise<readonly FileEntry[]>;
+  statTaskFile(job: string, task: string, path: string, options?: CallOptions): Promise<FileEntry>;
+  openTaskFile(job: string, task: string, path: string, range: ByteRange | undefined, options?: CallOptions): Promise<OpenedFile>;
+  deleteTaskFile(job: string, task: string, path: string, recursive: boolean, options?: CallOptions): Promise<void>;
+  listNodeFiles(pool: string, node: string, recursive: boolean, options?: CallOptions): Promise<readonly FileEntry[]>;
+  statNodeFile(pool: string, node: string, path: string, options?: CallOptions): Promise<FileEntry>;
+  openNodeFile(pool: string, node: string, path: string, range: ByteRange | undefined, options?: CallOptions): Promise<OpenedFile>;
+  /** Stores all of `body` under the name, in `BLOB_COPIES` copies where so many machines are up. Replaces what was there. */
+  putBlob(container: string, name: string, body: Readable, options?: CallOptions & { readonly createContainer?: boolean }): Promise<BlobRecord>;
+  openBlob(container: string, name: string, range: ByteRange | undefined, options?: CallOptions): Promise<{ record: BlobRecord; body: Readable }>;
+}
+
+/** Something that happened, for `shoal events`. */
+export interface MeshEvent {
+  readonly timeMs: number;
+  /** Name of the machine that says it. */
+  readonly machine: string;
+  /** `task.completed`, `node.lost`, `leader.elected`, `machine.joined`… */
+  readonly kind: string;
+  readonly message: string;
+  readonly data: Readonly<Record<string, string | number>>;
+}
+
+/** This machine, as it sees itself. */
+export interface LocalStatus {
+  readonly meshId: string;
+  readonly machine: { readonly id: MachineId; readonly name: string; readonly addresses: readonly string[]; readonly version: string; readonly pid: number; readonly startedAtMs: number };
+  readonly connectedPeers: readonly string[];
+  readonly groups: readonly {
+    readonly group: GroupId;
+    readonly role: 'leader' | 'follower' | 'candidate' | 'learner';
+    readonly leader: MachineId | undefined;
+    readonly term: number;
+    readonly commit: number;
+    readonly applied: number;
+    readonly voters: readonly MachineId[];
+  }[];
+  readonly runner: { readonly tier: string; readonly pid: number; readonly running: number; readonly waiting: number };
+}
+
+export interface Control {
+  propose<C extends Command>(group: GroupId, command: C, options?: CallOptions & { readonly requestId?: string }): Promise<CommandResult<C['kind']>>;
+  query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0], options?: CallOptions): Promise<Queries[Q][1]>;
+  /** Voters for a new group: 1, 3 or 5 machines that are alive now. */
+  proposeVoters(): Promise<readonly MachineId[]>;
+  readonly files: FileControl;
+  status(): LocalStatus;
+  /** A join token as text, made on this machine. */
+  createToken(options: { readonly validMs: number; readonly uses: number }): Promise<{ readonly id: string; readonly token: string; readonly expiresAtMs: number }>;
+  /** Makes a group whose quorum is lost live again from this machine's copy. Dry unless `confirmed`: then it only says what may be lost. */
+  recover(group: GroupId, confirmed: boolean): Promise<{ readonly lastIndex: number; readonly mayBeLost: string }>;
+  /** Calls back for each event from now on, of all machines; returns how to stop. */
+  onEvent(listener: (event: MeshEvent) => void): () => void;
+}

@@ -1,0 +1,43 @@
+/** A machine: one host running one agent, and what it offers. */
+import type { MachineId, PeerId } from './ids.ts';
+import type { NodeDeallocationOption } from './pool.ts';
+
+export interface Capacity {
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly gpus: number;
+  readonly labels: readonly string[];
+  /** How well a task's processes can be held: see the runner's isolation tiers. */
+  readonly isolation: 'namespace' | 'cgroup' | 'scan';
+  readonly operatingSystem: string;
+}
+
+export interface MachineRecord {
+  readonly id: MachineId;
+  readonly peer: PeerId;
+  /** Unique in the mesh; the host's name unless another was given. */
+  readonly name: string;
+  readonly capacity: Capacity;
+  /** Multiaddrs, without /p2p. */
+  readonly addresses: readonly string[];
+  readonly version: string;
+  readonly joinedAtMs: number;
+  /** `draining`: its nodes take no new tasks and leave when empty. */
+  readonly scheduling: 'enabled' | 'draining';
+}
+
+/** A carve-out of one machine allotted to one pool: what the mesh group decides. */
+export interface Allotment {
+  readonly node: string;
+  readonly pool: string;
+  readonly machine: MachineId;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly slots: number;
+  readonly dedicated: boolean;
+  readonly labels: readonly string[];
+  readonly allottedAtMs: number;
+  /** Set when the node is to leave its pool; it is gone once the pool's coordinator says it is empty. */
+  readonly leaving?: { readonly option: NodeDeallocationOption; readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted' };
+}

@@ -1,0 +1,56 @@
+/** A pool as a client adds it (Azure Batch's PoolAddParameter): a wish for like nodes over a fixed estate. */
+import Type, { type Static } from 'typebox';
+import { TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
+
+const strict = { additionalProperties: false } as const;
+
+export const PoolSpec = Type.Object(
+  {
+    id: Id,
+    displayName: Type.Optional(DisplayName),
+    /** Read by `vm-size.ts`: an Azure name, `machine`, or `shoal.<n>c<m>g`. */
+    vmSize: Type.String({ minLength: 1, maxLength: 64 }),
+    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    /** Ours: a node on every machine, also on those that join later. */
+    everyMachine: Type.Optional(Type.Boolean()),
+    resizeTimeout: Type.Optional(Duration),
+    taskSlotsPerNode: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
+    /** Ours: as many slots as the node has cores, whatever the machine. */
+    slotsFromCores: Type.Optional(Type.Boolean()),
+    taskSchedulingPolicy: Type.Optional(Type.Object({ nodeFillType: Type.Enum(['spread', 'pack']) }, strict)),
+    enableInterNodeCommunication: Type.Optional(Type.Boolean()),
+    metadata: Type.Optional(Metadata),
+    /** Ours: nodes only on machines that carry all of these labels. */
+    requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),
+    virtualMachineConfiguration: Type.Optional(Echoed),
+    cloudServiceConfiguration: Type.Optional(Echoed),
+    networkConfiguration: Type.Optional(Echoed),
+    targetNodeCommunicationMode: Type.Optional(Echoed),
+  },
+  strict,
+);
+export type PoolSpec = Static<typeof PoolSpec>;
+
+export const PoolPatch = Type.Object({ metadata: Type.Optional(Metadata), displayName: Type.Optional(DisplayName) }, strict);
+export type PoolPatch = Static<typeof PoolPatch>;
+
+export const NODE_DEALLOCATION_OPTIONS = ['requeue', 'terminate', 'taskcompletion', 'retaineddata'] as const;
+export type NodeDeallocationOption = (typeof NODE_DEALLOCATION_OPTIONS)[number];
+
+export const PoolResize = Type.Object(
+  {
+    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    resizeTimeout: Type.Optional(Duration),
+    nodeDeallocationOption: Type.Optional(Type.Enum(['requeue', 'terminate', 'taskcompletion', 'retaineddata'])),
+  },
+  strict,
+);
+export type PoolResize = Static<typeof PoolResize>;
+
+export interface ResizeError {
+  readonly code: string;
+  readonly message: string;
+}

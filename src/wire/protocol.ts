@@ -1,0 +1,256 @@
+/**
+ * The messages between agents: names of channels, requests and topics, and the shape of each. A message that does not
+ * have its shape never reaches a handler.
+ */
+import Type, { type Static, type TSchema } from 'typebox';
+import { PAGE_ITEMS_MAX } from '../lib/limits.ts';
+import { Environment } from '../model/schema.ts';
+import { decoder, encode } from './codec.ts';
+
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Name = Type.String({ maxLength: 256 });
+const Bytes = Type.Unsafe<Uint8Array>(Type.Refine(Type.Unknown(), (value: unknown) => value instanceof Uint8Array));
+
+function message<S extends TSchema>(what: string, schema: S): { encode(value: Static<S>): Uint8Array; decode(bytes: Uint8Array): Static<S> } {
+  return { encode, decode: decoder(what, schema) };
+}
+
+// --- Raft ---------------------------------------------------------------------------------------------------------
+
+/** One-way channel: the Raft messages of all groups from one turn, for one peer. */
+export const RAFT_CHANNEL = 'raft';
+
+const Configuration = Type.Object({ voters: Type.Array(Name), learners: Type.Array(Name) });
+const SnapshotMeta = Type.Object({ index: Count, term: Count, configuration: Configuration });
+const LogEntry = Type.Object({ index: Count, term: Count, kind: Type.Enum(['noop', 'command', 'configuration']), data: Bytes });
+const base = { from: Name, to: Name, term: Count };
+const RaftMessage = Type.Union([
+  Type.Object({
+    ...base,
+    kind: Type.Literal('append'),
+    previousIndex: Count,
+    previousTerm: Count,
+    entries: Type.Array(LogEntry),
+    commit: Count,
+  }),
+  Type.Object({
+    ...base,
+    kind: Type.Literal('appendResponse'),
+    index: Count,
+    rejected: Type.Boolean(),
+    hintIndex: Count,
+    hintTerm: Count,
+  }),
+  Type.Object({ ...base, kind: Type.Literal('heartbeat'), commit: Count, readContext: Count }),
+  Type.Object({ ...base, kind: Type.Literal('heartbeatResponse'), readContext: Count }),
+  Type.Object({ ...base, kind: Type.Enum(['voteRequest', 'preVoteRequest']), lastIndex: Count, lastTerm: Count, transfer: Type.Boolean() }),
+  Type.Object({ ...base, kind: Type.Enum(['voteResponse', 'preVoteResponse']), granted: Type.Boolean() }),
+  Type.Object({ ...base, kind: Type.Literal('timeoutNow') }),
+]);
+
+export const RaftFrame = message('raft', Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), { maxItems: 10_000 }));
+
+/** Request: one slice of the state rows of a group, in key order, from a leader to a follower that is too far behind its log. */
+export const SNAPSHOT_REQUEST = 'group.snapshot';
+export const SnapshotSlice = message(
+  'snapshot',
+  Type.Object({
+    group: Name,
+    generation: Count,
+    from: Name,
+    to: Name,
+    term: Count,
+    /** Names this transfer; slices of another are refused. */
+    transfer: Name,
+    slice: Count,
+    rows: Type.Array(Type.Tuple([Type.String({ maxLength: 4096 }), Bytes])),
+    /** With the last slice: what the rows stand for. */
+    end: Type.Union([Type.Object({ meta: SnapshotMeta, stateHash: Count }), Type.Null()]),
+  }),
+);
+
+// --- Commands and queries -----------------------------------------------------------------------------------------
+
+export const PROPOSE_REQUEST = 'group.propose';
+export const ProposeBody = message(
+  'propose',
+  Type.Object({ group: Name, requestId: Type.Union([Name, Type.Null()]), command: Type.Object({ kind: Name }, { additionalProperties: true }) }),
+);
+export const QUERY_REQUEST = 'group.query';
+export const QueryBody = message('query', Type.Object({ group: Name, name: Name, argument: Type.Unknown() }));
+/** Request: who leads? Answer: LeaderAnswer. */
+export const LEADER_REQUEST = 'group.leader';
+export const LeaderBody = message('leader', Type.Object({ group: Name }));
+export const LeaderAnswer = message('leader answer', Type.Object({ leader: Type.Union([Name, Type.Null()]), term: Count }));
+
+// --- Joining ------------------------------------------------------------------------------------------------------
+
+/** Request of a joiner under its token's temporary identity; the only one such an identity may make. */
+export const JOIN_REQUEST = 'mesh.join';
+const Offer = Type.Object({
+  id: Name,
+  peer: Name,
+  name: Type.String({ minLength: 1, maxLength: 63, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' }),
+  capacity: Type.Object({
+    cores: Type.Integer({ minimum: 1, maximum: 4096 }),
+    memoryBytes: Count,
+    diskBytes: Count,
+    gpus: Type.Integer({ minimum: 0, maximum: 1024 }),
+    labels: Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 64 }),
+    isolation: Type.Enum(['namespace', 'cgroup', 'scan']),
+    operatingSystem: Name,
+  }),
+  addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }),
+  version: Name,
+});
+export const JoinBody = message('join', Type.Object({ machine: Offer }));
+export const JoinAnswer = message(
+  'join answer',
+  Type.Object({
+    machine: Name,
+    settings: Type.Object({ meshId: Name, accountName: Name, accountKey: Name }),
+    members: Type.Array(Type.Object({ peer: Name, addresses: Type.Array(Type.String({ maxLength: 512 })) })),
+    name: Name,
+  }),
+);
+/** Request of a member whose addresses, capacity or version changed. */
+export const MACHINE_UPDATE_REQUEST = 'mesh.update';
+
+// --- Leases and heartbeats ----------------------------------------------------------------------------------------
+
+/** Gossip topic of a pool: machines that host its nodes say what they run; its voters listen. */
+export const upTopic = (pool: string): string => `pool/${pool}/up`;
+/** Gossip topic of a pool: its coordinator says whom it heard and what it assigned; hosts of its nodes listen. */
+export const downTopic = (pool: string): string => `pool/${pool}/down`;
+
+export const Heartbeat = message(
+  'heartbeat',
+  Type.Object({
+    pool: Name,
+    machine: Name,
+    /** Grows with every heartbeat of this agent's life; the acknowledgement names it, and the lease counts from when it was sent. */
+    sequence: Count,
+    /** Names this agent's life, so that a restarted one is not taken for the old. */
+    life: Name,
+    nodes: Type.Array(Type.Object({ node: Name, digest: Count, count: Count }), { maxItems: 4096 }),
+  }),
+);
+export type Heartbeat = ReturnType<typeof Heartbeat.decode>;
+
+/** The same, as a request, where gossip brought no acknowledgement. Answer: an `Acknowledgement`. */
+export const HEARTBEAT_REQUEST = 'pool.heartbeat';
+
+export const Acknowledgement = message(
+  'acknowledgement',
+  Type.Object({ pool: Name, term: Count, leader: Name, /** Applied log index when it was written. */ index: Count, heard: Type.Array(Type.Object({ machine: Name, life: Name, sequence: Count })) }),
+);
+export type Acknowledgement = ReturnType<typeof Acknowledgement.decode>;
+
+// --- Assignments --------------------------------------------------------------------------------------------------
+
+const DispatchItem = Type.Object({
+  node: Name,
+  job: Count,
+  task: Count,
+  epoch: Count,
+  /** msgpack of the TaskSpec, as the row holds it. */
+  spec: Bytes,
+});
+export type DispatchItem = Static<typeof DispatchItem>;
+
+const DispatchJob = Type.Object({
+  number: Count,
+  id: Name,
+  priority: Type.Integer(),
+  environment: Environment,
+  onNodeCutOff: Type.Enum(['stop', 'keep']),
+});
+export type DispatchJob = Static<typeof DispatchJob>;
+
+export const Dispatch = message(
+  'dispatch',
+  Type.Object({ pool: Name, term: Count, batch: Count, jobs: Type.Array(DispatchJob), items: Type.Array(DispatchItem, { maxItems: 10_000 }) }),
+);
+export type Dispatch = ReturnType<typeof Dispatch.decode>;
+
+/** What travels on a pool's down topic. A machine decodes its own part of the assignments and no other. */
+export const DownMessage = message(
+  'down',
+  Type.Object({
+    pool: Name,
+    acknowledgement: Type.Union([Bytes, Type.Null()]),
+    dispatches: Type.Array(Type.Object({ machine: Name, body: Bytes })),
+  }),
+);
+
+/** Request to an agent, where it did not take up a batch from gossip. */
+export const DISPATCH_REQUEST = 'session.dispatch';
+/** One-way channel: this machine took the batch up. */
+export const TAKEN_CHANNEL = 'taken';
+export const Taken = message('taken', Type.Object({ pool: Name, batch: Count }));
+
+const Execution = Type.Object({ job: Count, task: Count, epoch: Count });
+/** Request to an agent: end these executions and report. */
+export const STOP_REQUEST = 'session.stop';
+export const Stop = message('stop', Type.Object({ pool: Name, node: Name, executions: Type.Array(Execution) }));
+
+/** Request to an agent: all that its node should run, as of a log index. Later epochs are not covered by it. */
+export const RECONCILE_REQUEST = 'session.reconcile';
+export const Reconcile = message('reconcile', Type.Object({ pool: Name, node: Name, term: Count, index: Count, executions: Type.Array(Execution) }));
+/** The agent names those of the list that it never got. */
+export const ReconcileAnswer = message('reconcile answer', Type.Object({ missing: Type.Array(Execution) }));
+
+/** Request to the coordinator: what became of executions. */
+export const REPORT_REQUEST = 'pool.report';
+const KeptFile = Type.Object({
+  path: Type.String({ maxLength: 4096 }),
+  sizeBytes: Count,
+  inline: Type.Optional(Bytes),
+  manifest: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+});
+const Outcome = Type.Object({
+  kind: Type.Enum(['exited', 'preProcessingError', 'fileUploadError', 'wallClock', 'killed', 'lost']),
+  exitCode: Type.Optional(Type.Integer()),
+  startedAtMs: Type.Optional(Type.Number()),
+  endedAtMs: Type.Number(),
+  failure: Type.Optional(
+    Type.Object({
+      category: Type.Enum(['usererror', 'servererror']),
+      code: Name,
+      message: Type.String({ maxLength: 4096 }),
+      details: Type.Array(Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }), { maxItems: 32 }),
+    }),
+  ),
+  files: Type.Array(KeptFile, { maxItems: 10_000 }),
+});
+export const ReportBody = message(
+  'report',
+  Type.Object({
+    pool: Name,
+    node: Name,
+    items: Type.Array(
+      Type.Object({ job: Count, task: Count, epoch: Count, startedAtMs: Type.Optional(Type.Number()), outcome: Type.Optional(Outcome) }),
+      { maxItems: 10_000 },
+    ),
+  }),
+);
+/** `index`: every list made at an older log index may still hold what this report ended. */
+export const ReportAnswer = message('report answer', Type.Object({ index: Count, verdicts: Type.Array(Type.Enum(['recorded', 'stale']), { maxItems: 10 * PAGE_ITEMS_MAX }) }));
+
+// --- Events -------------------------------------------------------------------------------------------------------
+
+/** Gossip topic of things that happen, for people. */
+export const EVENT_TOPIC = 'events';
+export const EventBatch = message(
+  'event',
+  Type.Array(
+    Type.Object({
+      timeMs: Type.Number(),
+      machine: Name,
+      kind: Name,
+      message: Type.String({ maxLength: 1024 }),
+      data: Type.Record(Name, Type.Union([Type.String({ maxLength: 1024 }), Type.Number()])),
+    }),
+    { maxItems: 256 },
+  ),
+);
