@@ -1,0 +1,316 @@
+import { isMember, isVoter, quorumSize, quorumValue } from './configuration.ts';
+import type { Entry, Message, Progress, RaftOptions, ReadState, ReplicaId } from './interface.ts';
+import { entryBytes, type RaftLog } from './log.ts';
+import type { Outbox } from './outbox.ts';
+import { PeerProgress } from './progress.ts';
+import { ReadRounds } from './reads.ts';
+
+const NO_ENTRIES: readonly Entry[] = [];
+
+interface Transfer {
+  readonly to: ReplicaId;
+  elapsedTicks: number;
+  told: boolean;
+}
+
+export type Refusal = 'transferring' | 'busy';
+
+/**
+ * All that exists only while this replica leads, in one term: who has what of the log, reads under way, a transfer.
+ * It is made on election and dropped on stepping down, so nothing of it can leak into another term.
+ *
+ * Appends are not sent as proposals and answers come in but once a turn, by `flush`: what gathered since the last
+ * turn leaves as one message per follower (group commit).
+ */
+export class Leadership {
+  readonly #options: RaftOptions;
+  readonly #term: number;
+  readonly #log: RaftLog;
+  readonly #outbox: Outbox;
+  readonly #progress = new Map<ReplicaId, PeerProgress>();
+  readonly #reads = new ReadRounds();
+  #transfer: Transfer | undefined;
+  #heartbeatElapsedTicks = 0;
+  #quorumElapsedTicks = 0;
+  #uncommittedBytes = 0;
+
+  constructor(options: RaftOptions, term: number, log: RaftLog, outbox: Outbox) {
+    this.#options = options;
+    this.#term = term;
+    this.#log = log;
+    this.#outbox = outbox;
+    this.#followConfiguration(log.lastIndex + 1);
+  }
+
+  // --- The log ----------------------------------------------------------------------------------------------------
+
+  /** Appends an entry of this term; it is sent with the next `flush` and counts for this replica once durable. */
+  append(kind: Entry['kind'], data: Uint8Array): Entry {
+    const entry: Entry = { index: this.#log.lastIndex + 1, term: this.#term, kind, data };
+    this.#log.append(entry);
+    this.#uncommittedBytes += entryBytes(entry);
+    if (kind === 'configuration') this.#followConfiguration(entry.index);
+    return entry;
+  }
+
+  get transferring(): boolean {
+    return this.#transfer !== undefined;
+  }
+
+  /** Why a command cannot be taken now, if so. */
+  refusal(bytes: number): Refusal | undefined {
+    if (this.#transfer !== undefined) return 'transferring';
+    const { proposalsMax, inflightMax, appendBytesMax } = this.#options;
+    const waiting = this.#log.lastIndex - this.#log.commit;
+    if (waiting >= proposalsMax) return 'busy';
+    // More bytes than a follower's window holds would only wait in memory. One entry is always let in.
+    if (waiting > 0 && this.#uncommittedBytes + bytes > inflightMax * appendBytesMax) return 'busy';
+    return undefined;
+  }
+
+  /**
+   * A change must wait for the one before it, whoever proposed that, and for an entry of this term: otherwise two
+   * leaders could each commit a change of theirs by majorities that do not meet (the bug found in 2015 in thesis 4.1).
+   */
+  get changeAllowed(): boolean {
+    return this.#log.configurationIndex <= this.#log.commit && this.#committedInTerm;
+  }
+
+  /** Thesis 3.6.2: an entry of an earlier term commits only below one of this term, never by counting its copies. */
+  get #committedInTerm(): boolean {
+    return this.#log.matches(this.#log.commit, this.#term);
+  }
+
+  /** Commits what a majority holds durably. True if the commit index moved. */
+  advanceCommit(): boolean {
+    const index = quorumValue(this.#log.configuration, this.#matchOf);
+    const before = this.#log.commit;
+    if (index <= before || !this.#log.matches(index, this.#term)) return false;
+    this.#log.commitTo(index);
+    this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - this.#log.bytesBetween(before, index));
+    this.#dropRemoved();
+    return true;
+  }
+
+  /** This replica's own copy counts from when it is on disk, like everybody's. */
+  readonly #matchOf = (voter: ReplicaId): number =>
+    voter === this.#options.id ? this.#log.stable : (this.#progress.get(voter)?.match ?? 0);
+
+  readonly #readRoundOf = (voter: ReplicaId): number =>
+    voter === this.#options.id ? Number.POSITIVE_INFINITY : (this.#progress.get(voter)?.readRound ?? 0);
+
+  /** Starts to send to members that came, from entry `next` on; who was removed is kept until that is committed. */
+  #followConfiguration(next: number): void {
+    const { voters, learners } = this.#log.configuration;
+    for (const id of [...voters, ...learners]) {
+      if (id === this.#options.id || this.#progress.has(id)) continue;
+      this.#progress.set(id, new PeerProgress(next, this.#options.inflightMax));
+    }
+    if (this.#transfer !== undefined && !isVoter(this.#log.configuration, this.#transfer.to)) {
+      this.#transfer = undefined;
+    }
+  }
+
+  /** A committed removal is told to the removed, if he can be reached, so that he ceases to campaign. */
+  #dropRemoved(): void {
+    if (this.#log.configurationIndex > this.#log.commit) return;
+    for (const [id, progress] of this.#progress) {
+      if (isMember(this.#log.configuration, id)) continue;
+      if (progress.state === 'replicate') this.#sendAppend(id, progress);
+      this.#progress.delete(id);
+    }
+  }
+
+  /** Members, and those whose removal is not committed yet. */
+  sendsTo(id: ReplicaId): boolean {
+    return this.#progress.has(id);
+  }
+
+  // --- Time -------------------------------------------------------------------------------------------------------
+
+  /** False if no quorum was heard for one election timeout: the office must be laid down (thesis 6.2). */
+  tick(): boolean {
+    const { heartbeatTicks, electionTicks } = this.#options;
+    if (this.#transfer !== undefined && ++this.#transfer.elapsedTicks >= electionTicks) {
+      this.#transfer = undefined;
+    }
+    if (++this.#heartbeatElapsedTicks >= heartbeatTicks) this.#broadcastHeartbeat();
+    if (++this.#quorumElapsedTicks < electionTicks) return true;
+    this.#quorumElapsedTicks = 0;
+    return this.#heardQuorum();
+  }
+
+  #heardQuorum(): boolean {
+    const { configuration } = this.#log;
+    let heard = 0;
+    for (const id of configuration.voters) {
+      if (id === this.#options.id || this.#progress.get(id)?.active === true) heard++;
+    }
+    for (const progress of this.#progress.values()) progress.active = false;
+    return heard >= quorumSize(configuration);
+  }
+
+  #broadcastHeartbeat(): void {
+    this.#heartbeatElapsedTicks = 0;
+    for (const [to, progress] of this.#progress) {
+      this.#send({
+        kind: 'heartbeat',
+        ...this.#envelope(to),
+        // Beyond its match the member may hold entries of another leader, which this index must not commit.
+        commit: Math.min(progress.match, this.#log.commit),
+        readContext: this.#reads.latest,
+      });
+    }
+  }
+
+  // --- Messages in ------------------------------------------------------------------------------------------------
+
+  onAppendResponse(message: Message & { readonly kind: 'appendResponse' }): void {
+    const progress = this.#progress.get(message.from);
+    if (progress === undefined) return;
+    progress.active = true;
+    if (message.rejected) {
+      progress.rejected(
+        message.index,
+        this.#log.lastIndexWithTermAtMost(message.hintIndex, message.hintTerm),
+      );
+    } else if (message.index <= this.#log.lastIndex) {
+      progress.accepted(message.index, this.#log.firstIndex);
+    }
+  }
+
+  onHeartbeatResponse(message: Message & { readonly kind: 'heartbeatResponse' }): void {
+    const progress = this.#progress.get(message.from);
+    if (progress === undefined) return;
+    progress.alive(this.#log.lastIndex);
+    // A round that was never opened cannot have been answered.
+    if (message.readContext <= this.#reads.latest) {
+      progress.readRound = Math.max(progress.readRound, message.readContext);
+    }
+  }
+
+  /** The connection dropped and appends in flight with it: look for the end of the member's log anew. */
+  onUnreachable(peer: ReplicaId): void {
+    const progress = this.#progress.get(peer);
+    if (progress?.state === 'replicate') progress.becomeProbe();
+  }
+
+  onSnapshotEnded(peer: ReplicaId, delivered: boolean): void {
+    this.#progress.get(peer)?.snapshotEnded(delivered);
+  }
+
+  // --- Reads ------------------------------------------------------------------------------------------------------
+
+  /** False if too many reads wait already. */
+  requestRead(context: number): boolean {
+    if (this.#reads.pending >= this.#options.proposalsMax) return false;
+    this.#reads.request(context);
+    return true;
+  }
+
+  abandonReads(): readonly number[] {
+    return this.#reads.abandon();
+  }
+
+  // --- Transfer of leadership (thesis 3.10) -----------------------------------------------------------------------
+
+  transfer(to: ReplicaId): void {
+    if (to === this.#options.id || to === this.#transfer?.to) return;
+    if (!isVoter(this.#log.configuration, to)) return;
+    this.#transfer = { to, elapsedTicks: 0, told: false };
+  }
+
+  /** The target has the whole log, and no proposal can lengthen it: it may campaign without waiting. */
+  #pursueTransfer(): void {
+    const transfer = this.#transfer;
+    if (transfer === undefined || transfer.told) return;
+    if (this.#progress.get(transfer.to)?.match !== this.#log.lastIndex) return;
+    transfer.told = true;
+    this.#send({ kind: 'timeoutNow', ...this.#envelope(transfer.to) });
+  }
+
+  /**
+   * Before a leader leaves that removed itself: tells what is committed and names the voter with the longest log, so
+   * that the group need not wait for an election timeout.
+   */
+  handOver(): void {
+    for (const [to, progress] of this.#progress) this.#replicate(to, progress);
+    let heir: ReplicaId | undefined;
+    for (const voter of this.#log.configuration.voters) {
+      if (heir === undefined || this.#matchOf(voter) > this.#matchOf(heir)) heir = voter;
+    }
+    if (heir !== undefined) this.#send({ kind: 'timeoutNow', ...this.#envelope(heir) });
+  }
+
+  // --- Messages out -----------------------------------------------------------------------------------------------
+
+  /** Sends what is due since the last turn; reads that a quorum has confirmed are added to `answers`. */
+  flush(answers: ReadState[]): void {
+    // Without an entry of its term committed, a leader does not know how far the last one's commits reached.
+    if (this.#reads.hasWaiting && this.#committedInTerm) {
+      this.#reads.openRound(this.#log.commit);
+      this.#broadcastHeartbeat();
+    }
+    if (this.#reads.pending > 0) {
+      this.#reads.confirm(quorumValue(this.#log.configuration, this.#readRoundOf), answers);
+    }
+    for (const [to, progress] of this.#progress) this.#replicate(to, progress);
+    this.#pursueTransfer();
+  }
+
+  #replicate(to: ReplicaId, progress: PeerProgress): void {
+    for (;;) {
+      const behind = progress.next <= this.#log.lastIndex;
+      const untold = progress.state === 'replicate' && progress.commitSent < this.#log.commit;
+      if (!progress.poked && (progress.blocked || !(behind || untold))) return;
+      this.#sendAppend(to, progress);
+    }
+  }
+
+  #sendAppend(to: ReplicaId, progress: PeerProgress): void {
+    if (progress.state === 'snapshot') return;
+    const previousIndex = progress.next - 1;
+    const previousTerm = this.#log.term(previousIndex);
+    if (previousTerm === undefined) {
+      this.#sendSnapshot(to, progress);
+      return;
+    }
+    const entries = progress.blocked
+      ? NO_ENTRIES
+      : this.#log.slice(progress.next, this.#options.appendBytesMax);
+    const { commit } = this.#log;
+    this.#send({ kind: 'append', ...this.#envelope(to), previousIndex, previousTerm, entries, commit });
+    progress.commitSent = commit;
+    progress.sent(previousIndex + entries.length, entries.length === 0);
+  }
+
+  /** The log the member needs is forgotten. What is applied here is the least the driver can stream. */
+  #sendSnapshot(to: ReplicaId, progress: PeerProgress): void {
+    const meta = this.#log.metaAt(this.#log.applied);
+    progress.becomeSnapshot(meta.index);
+    this.#send({ kind: 'snapshot', ...this.#envelope(to), meta });
+  }
+
+  #envelope(to: ReplicaId): { from: ReplicaId; to: ReplicaId; term: number } {
+    return { from: this.#options.id, to, term: this.#term };
+  }
+
+  #send(message: Message): void {
+    this.#outbox.send(message);
+  }
+
+  // --- Status -----------------------------------------------------------------------------------------------------
+
+  progress(): ReadonlyMap<ReplicaId, Progress> {
+    const { id } = this.#options;
+    const { configuration, stable, lastIndex } = this.#log;
+    const all = new Map<ReplicaId, Progress>();
+    if (isMember(configuration, id)) {
+      all.set(id, { match: stable, next: lastIndex + 1, state: 'replicate', active: true });
+    }
+    for (const [peer, { match, next, state, active }] of this.#progress) {
+      all.set(peer, { match, next, state, active });
+    }
+    return all;
+  }
+}
