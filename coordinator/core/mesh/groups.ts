@@ -1,0 +1,110 @@
+/**
+ * The directory of groups: who votes where, so that any machine finds the coordinator of any pool. The truth about a
+ * group's voters is in its own log; this is what the group last reported.
+ */
+import type { GroupId, MachineId } from '../../../src/model/ids.ts';
+import { isValidId, MESH_GROUP } from '../../../src/model/ids.ts';
+import type { GroupRecord } from '../../../src/model/queries.ts';
+import { groupRow } from './rows.ts';
+import type { Refusal, Turn } from './turn.ts';
+import { refuse, refuseProperty } from './turn.ts';
+
+const FIRST_GENERATION = 0;
+
+export class Groups {
+  /**
+   * A group that was given up stays as a record without voters: one of the same name that comes later must have a
+   * greater generation, or a machine that slept through the change would take its old log for the new group's.
+   */
+  readonly #byId = new Map<GroupId, GroupRecord>();
+
+  load(record: GroupRecord): void {
+    this.#byId.set(record.group, record);
+  }
+
+  *all(): IterableIterator<GroupRecord> {
+    for (const record of this.#byId.values()) if (record.voters.length > 0) yield record;
+  }
+
+  get(group: GroupId): GroupRecord | undefined {
+    const record = this.#byId.get(group);
+    return record === undefined || record.voters.length === 0 ? undefined : record;
+  }
+
+  /** Groups in which a machine votes. */
+  votesOf(machine: MachineId): GroupId[] {
+    const groups: GroupId[] = [];
+    for (const record of this.all()) if (record.voters.includes(machine)) groups.push(record.group);
+    return groups.sort();
+  }
+
+  /** Undefined where a new group could be made of these voters. */
+  checkNewVoters(
+    voters: readonly MachineId[],
+    isMember: (machine: MachineId) => boolean,
+  ): Refusal | undefined {
+    const distinct = new Set(voters).size === voters.length;
+    if (![1, 3, 5].includes(voters.length) || !distinct) {
+      return refuseProperty('voters', voters.join(', '), 'a group has 1, 3 or 5 different voters.');
+    }
+    const stranger = voters.find((voter) => !isMember(voter));
+    if (stranger !== undefined)
+      return refuse('MachineNotFound', `The voter ${stranger} is no machine of the mesh.`);
+    return undefined;
+  }
+
+  /** Makes the group's record where there is none. */
+  found(turn: Turn, group: GroupId, voters: readonly MachineId[]): void {
+    const known = this.#byId.get(group);
+    if (known !== undefined && known.voters.length > 0) return;
+    const generation = known === undefined ? FIRST_GENERATION : known.generation + 1;
+    this.#set(turn, { group, founders: voters, voters, generation });
+    turn.event('group.founded', `The group ${group} begins with ${voters.length} voters.`, { group });
+  }
+
+  /**
+   * The group says who votes now. Any count is taken: the record follows what is, and a group passes through 2 or 4
+   * voters on its way. A report of an older generation is that of a group that was recovered or given up since.
+   */
+  report(turn: Turn, reported: Omit<GroupRecord, 'founders'>): Refusal | undefined {
+    const { group, voters, generation } = reported;
+    if (!isGroupId(group)) return refuseProperty('group', group, 'it is not `mesh` or `pool:<id>`.');
+    if (voters.length === 0) return refuseProperty('voters', '', 'a group has a voter.');
+    const known = this.#byId.get(group);
+    if (known !== undefined) {
+      const givenUp = known.voters.length === 0;
+      if (generation < known.generation || (givenUp && generation === known.generation)) {
+        return refuse(
+          'OperationInvalidForCurrentState',
+          `The group ${group} is at generation ${known.generation}; a report of generation ${generation} comes too late.`,
+        );
+      }
+      if (generation === known.generation && sameMachines(voters, known.voters)) return undefined;
+    }
+    const founders = known?.generation === generation ? known.founders : voters;
+    this.#set(turn, { group, founders, voters, generation });
+    return undefined;
+  }
+
+  giveUp(turn: Turn, group: GroupId): void {
+    const known = this.get(group);
+    if (known !== undefined) this.#set(turn, { ...known, voters: [] });
+  }
+
+  #set(turn: Turn, record: GroupRecord): void {
+    this.#byId.set(record.group, record);
+    turn.put(groupRow(record.group), record);
+    turn.effect({ kind: 'groupsChanged', group: record.group });
+  }
+}
+
+function isGroupId(group: string): boolean {
+  return (
+    group === MESH_GROUP ||
+    (group.startsWith('pool:') && isValidId(group.slice(5)) && group === group.toLowerCase())
+  );
+}
+
+function sameMachines(a: readonly MachineId[], b: readonly MachineId[]): boolean {
+  return a.length === b.length && a.every((machine) => b.includes(machine));
+}

@@ -1,0 +1,226 @@
+/** Pools: the wish, its version, and how far the packing of its nodes has come. */
+import { parseDuration } from '../../../src/lib/durations.ts';
+import { RESIZE_TIMEOUT_DEFAULT_MS, RESIZE_TIMEOUT_MIN_MS } from '../../../src/lib/limits.ts';
+import type { EntityStamp } from '../../../src/model/commands.ts';
+import { idKey, isValidId } from '../../../src/model/ids.ts';
+import type {
+  NodeDeallocationOption,
+  PoolPatch,
+  PoolResize,
+  PoolSpec,
+  ResizeError,
+} from '../../../src/model/pool.ts';
+import type { AllocationState, PoolState } from '../../../src/model/states.ts';
+import { parseVmSize } from '../../../src/model/vm-size.ts';
+import { poolRow } from './rows.ts';
+import type { Refusal, Turn } from './turn.ts';
+import { refuse, refuseProperty } from './turn.ts';
+
+/** A pool's row. The counts of its nodes are not in it: they follow from the allotments. */
+export interface PoolRecord extends EntityStamp {
+  readonly spec: PoolSpec;
+  readonly state: PoolState;
+  readonly allocationState: AllocationState;
+  readonly creationTimeMs: number;
+  readonly stateTransitionTimeMs: number;
+  readonly allocationStateTransitionTimeMs: number;
+  readonly targetDedicatedNodes: number;
+  readonly targetLowPriorityNodes: number;
+  readonly resizeErrors: readonly ResizeError[];
+  /** When a resize that is under way ends, met or not. */
+  readonly resizeDeadlineMs: number;
+  /** What happens to the tasks of nodes that a shrinking target calls back. */
+  readonly deallocationOption: NodeDeallocationOption;
+}
+
+/** Nodes of a pool that are there to stay. */
+export interface NodeCounts {
+  readonly dedicated: number;
+  readonly lowPriority: number;
+}
+
+export class Pools {
+  readonly #byKey = new Map<string, PoolRecord>();
+
+  load(record: PoolRecord): void {
+    this.#byKey.set(idKey(record.spec.id), record);
+  }
+
+  all(): IterableIterator<PoolRecord> {
+    return this.#byKey.values();
+  }
+
+  get(id: string): PoolRecord | undefined {
+    return this.#byKey.get(idKey(id));
+  }
+
+  add(turn: Turn, spec: PoolSpec): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, {
+      ...stamp,
+      spec,
+      state: 'active',
+      allocationState: 'resizing',
+      creationTimeMs: turn.timeMs,
+      stateTransitionTimeMs: turn.timeMs,
+      allocationStateTransitionTimeMs: turn.timeMs,
+      targetDedicatedNodes: spec.targetDedicatedNodes ?? 0,
+      targetLowPriorityNodes: spec.targetLowPriorityNodes ?? 0,
+      resizeErrors: [],
+      resizeDeadlineMs: turn.timeMs + resizeTimeoutMs(spec.resizeTimeout),
+      deallocationOption: 'requeue',
+    });
+    turn.event('pool.added', `The pool ${spec.id} was added.`, { pool: spec.id });
+    return stamp;
+  }
+
+  patch(turn: Turn, pool: PoolRecord, patch: PoolPatch): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, { ...pool, ...stamp, spec: { ...pool.spec, ...patch } });
+    return stamp;
+  }
+
+  resize(turn: Turn, pool: PoolRecord, resize: PoolResize): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, {
+      ...this.#allocating(turn, pool, 'resizing'),
+      ...stamp,
+      targetDedicatedNodes: resize.targetDedicatedNodes ?? pool.targetDedicatedNodes,
+      targetLowPriorityNodes: resize.targetLowPriorityNodes ?? pool.targetLowPriorityNodes,
+      resizeErrors: [],
+      resizeDeadlineMs: turn.timeMs + resizeTimeoutMs(resize.resizeTimeout),
+      deallocationOption: resize.nodeDeallocationOption ?? 'requeue',
+    });
+    turn.event('pool.resized', `The pool ${pool.spec.id} is being resized.`, { pool: pool.spec.id });
+    return stamp;
+  }
+
+  /** The targets become what is there; the next packing finds them met and calls the pool steady. */
+  stopResize(turn: Turn, pool: PoolRecord, counts: NodeCounts): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, {
+      ...this.#allocating(turn, pool, 'stopping'),
+      ...stamp,
+      targetDedicatedNodes: counts.dedicated,
+      targetLowPriorityNodes: counts.lowPriority,
+      resizeErrors: [],
+    });
+    return stamp;
+  }
+
+  /** Named nodes were called back: the targets shrink by them, or they would be allotted anew at once. */
+  removed(turn: Turn, pool: PoolRecord, gone: NodeCounts): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, {
+      ...this.#allocating(turn, pool, 'resizing'),
+      ...stamp,
+      targetDedicatedNodes: Math.max(0, pool.targetDedicatedNodes - gone.dedicated),
+      targetLowPriorityNodes: Math.max(0, pool.targetLowPriorityNodes - gone.lowPriority),
+      resizeErrors: [],
+      resizeDeadlineMs: turn.timeMs + RESIZE_TIMEOUT_DEFAULT_MS,
+    });
+    return stamp;
+  }
+
+  markDeleting(turn: Turn, pool: PoolRecord): EntityStamp {
+    const stamp = turn.stamp();
+    this.#set(turn, { ...pool, ...stamp, state: 'deleting', stateTransitionTimeMs: turn.timeMs });
+    turn.event('pool.deleting', `The pool ${pool.spec.id} is being deleted.`, { pool: pool.spec.id });
+    return stamp;
+  }
+
+  erase(turn: Turn, pool: PoolRecord): void {
+    this.#byKey.delete(idKey(pool.spec.id));
+    turn.delete(poolRow(pool.spec.id));
+    turn.effect({ kind: 'poolChanged', pool: pool.spec.id });
+    turn.event('pool.deleted', `The pool ${pool.spec.id} is gone.`, { pool: pool.spec.id });
+  }
+
+  /** No new version: a pool's ETag changes with its properties, not with its nodes. */
+  setResizeErrors(turn: Turn, pool: PoolRecord, resizeErrors: readonly ResizeError[]): void {
+    this.#set(turn, { ...pool, resizeErrors });
+  }
+
+  setSteady(turn: Turn, pool: PoolRecord): void {
+    if (pool.allocationState !== 'steady') this.#set(turn, this.#allocating(turn, pool, 'steady'));
+  }
+
+  /** A resize whose time is over ends unmet: the target stays and is met when a machine joins. */
+  sweep(turn: Turn): void {
+    for (const pool of [...this.#byKey.values()]) {
+      if (isDue(pool) && pool.resizeDeadlineMs <= turn.timeMs) this.setSteady(turn, pool);
+    }
+  }
+
+  dueAtMs(): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const pool of this.#byKey.values()) if (isDue(pool)) due = Math.min(due, pool.resizeDeadlineMs);
+    return due;
+  }
+
+  #allocating(turn: Turn, pool: PoolRecord, allocationState: AllocationState): PoolRecord {
+    return { ...pool, allocationState, allocationStateTransitionTimeMs: turn.timeMs };
+  }
+
+  #set(turn: Turn, record: PoolRecord): void {
+    this.#byKey.set(idKey(record.spec.id), record);
+    turn.put(poolRow(record.spec.id), record);
+    turn.effect({ kind: 'poolChanged', pool: record.spec.id });
+  }
+}
+
+function isDue(pool: PoolRecord): boolean {
+  return pool.state === 'active' && pool.allocationState !== 'steady';
+}
+
+/** Undefined where a pool can be made of it. */
+export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
+  if (!isValidId(spec.id)) {
+    return refuseProperty('id', spec.id, 'an id has 1 to 64 letters, digits, dashes and underscores.');
+  }
+  if (parseVmSize(spec.vmSize) === undefined) {
+    const known =
+      'use `machine`, `shoal.<cores>c<GiB>g` such as shoal.4c8g, or an Azure size such as standard_d2s_v3.';
+    return refuseProperty('vmSize', spec.vmSize, `the size is unknown; ${known}`);
+  }
+  if (spec.everyMachine && ((spec.targetDedicatedNodes ?? 0) > 0 || (spec.targetLowPriorityNodes ?? 0) > 0)) {
+    return refuseProperty(
+      'everyMachine',
+      'true',
+      'a pool with a node on every machine has no target of its own.',
+    );
+  }
+  return checkResizeTimeout(spec.resizeTimeout);
+}
+
+export function checkResize(pool: PoolRecord, resize: PoolResize): Refusal | undefined {
+  if (resize.targetDedicatedNodes === undefined && resize.targetLowPriorityNodes === undefined) {
+    return refuse(
+      'MissingRequiredProperty',
+      'A resize names targetDedicatedNodes, targetLowPriorityNodes or both.',
+    );
+  }
+  return checkHasTargets(pool) ?? checkResizeTimeout(resize.resizeTimeout);
+}
+
+/** A pool with a node on every machine follows the estate; its nodes go with their machines only. */
+export function checkHasTargets(pool: PoolRecord): Refusal | undefined {
+  if (!pool.spec.everyMachine) return undefined;
+  return refuse(
+    'OperationInvalidForCurrentState',
+    `The pool ${pool.spec.id} has a node on every machine: drain a machine to take its node away.`,
+  );
+}
+
+function checkResizeTimeout(resizeTimeout: string | undefined): Refusal | undefined {
+  if (resizeTimeout === undefined) return undefined;
+  const timeoutMs = parseDuration(resizeTimeout);
+  if (timeoutMs !== undefined && timeoutMs >= RESIZE_TIMEOUT_MIN_MS) return undefined;
+  return refuseProperty('resizeTimeout', resizeTimeout, 'it is no duration of at least PT5M.');
+}
+
+function resizeTimeoutMs(resizeTimeout: string | undefined): number {
+  const asked = resizeTimeout === undefined ? undefined : parseDuration(resizeTimeout);
+  // Azure's "no limit" is a finite number here: infinity is no msgpack integer and no date.
+  return Math.min(asked ?? RESIZE_TIMEOUT_DEFAULT_MS, Number.MAX_SAFE_INTEGER / 2);
+}

@@ -1,0 +1,196 @@
+/** What clients are shown of jobs, tasks and nodes: hot columns joined with rows. */
+import type { JobSpec } from '../../../src/model/job.ts';
+import type { JobEntity, NodeEntity, TaskEntity } from '../../../src/model/queries.ts';
+import type { TaskSpec } from '../../../src/model/task.ts';
+import type { Job } from './job-record.ts';
+import type { NodeRecord } from './node-record.ts';
+import type { Completion } from './rows.ts';
+import { Flag } from './task-table.ts';
+import { type PoolState, stampOf } from './turn.ts';
+
+// --- Jobs ---------------------------------------------------------------------------------------------------------
+
+/** `spec` and `metadata` come from rows. */
+export function jobEntity(job: Job, spec: JobSpec, metadata: JobSpec['metadata']): JobEntity {
+  return {
+    ...stampOf(job),
+    spec: changedSpec(job, spec, metadata),
+    state: job.state,
+    ...(job.previousState === undefined
+      ? {}
+      : { previousState: job.previousState, previousStateTransitionTimeMs: job.previousAtMs }),
+    creationTimeMs: job.createdAtMs,
+    stateTransitionTimeMs: job.stateAtMs,
+    startTimeMs: job.createdAtMs,
+    ...(job.endedAtMs === undefined ? {} : { endTimeMs: job.endedAtMs }),
+    ...(job.terminateReason === undefined ? {} : { terminateReason: job.terminateReason }),
+    number: job.number,
+    counts: { ...job.counts },
+    slotCounts: { ...job.slotCounts },
+  };
+}
+
+function changedSpec(job: Job, spec: JobSpec, metadata: JobSpec['metadata']): JobSpec {
+  return {
+    ...spec,
+    priority: job.priority,
+    maxParallelTasks: job.maxParallelTasks === Number.POSITIVE_INFINITY ? -1 : job.maxParallelTasks,
+    onAllTasksComplete: job.onAllTasksComplete,
+    constraints: job.constraints,
+    ...(job.allowTaskPreemption === undefined ? {} : { allowTaskPreemption: job.allowTaskPreemption }),
+    ...(metadata === undefined ? {} : { metadata }),
+  };
+}
+
+/** All that a filter of jobs may ask, without a row. */
+export function hotJobEntity(state: PoolState, job: Job): JobEntity {
+  return jobEntity(job, { id: job.id, poolInfo: { poolId: state.poolId } }, undefined);
+}
+
+// --- Tasks --------------------------------------------------------------------------------------------------------
+
+/** `completion` comes from the runtime row of a completed task; everything else about the past is hot. */
+export function taskEntity(
+  state: PoolState,
+  job: Job,
+  task: number,
+  spec: TaskSpec,
+  completion: Completion | undefined,
+): TaskEntity {
+  const { table } = job;
+  const previous = table.previousState(task);
+  const epoch = table.epoch(task);
+  const place = epoch === 0 ? undefined : state.nodes.placeAt(table.node(task));
+  return defined<TaskEntity>({
+    ...stampOf({ version: table.version(task), modifiedAtMs: table.modifiedAtMs(task) }),
+    job: job.id,
+    pool: state.poolId,
+    spec: { ...spec, constraints: constraintsOf(job, task, spec) },
+    number: task,
+    state: table.state(task),
+    previousState: previous,
+    creationTimeMs: table.createdAtMs(task),
+    stateTransitionTimeMs: table.stateAtMs(task),
+    previousStateTransitionTimeMs: previous === undefined ? undefined : table.previousAtMs(task),
+    epoch: epoch === 0 ? undefined : epoch,
+    node: place?.id,
+    machine: place?.machine,
+    startTimeMs: completion?.startedAtMs ?? job.startedAtMs.get(task),
+    endTimeMs: completion?.endedAtMs,
+    exitCode: completion?.exitCode,
+    result: resultOf(job, task),
+    failure: completion?.failure,
+    retryCount: table.retryCount(task),
+    lastRetryTimeMs: job.lastRetryAtMs.get(task),
+    requeueCount: table.requeueCount(task),
+    lastRequeueTimeMs: job.lastRequeueAtMs.get(task),
+    files: completion?.files ?? [],
+  });
+}
+
+/** The retry count is copied from the job when the task is added; the rest has defaults of its own. */
+function constraintsOf(job: Job, task: number, spec: TaskSpec): NonNullable<TaskSpec['constraints']> {
+  return {
+    ...(job.updatedConstraints.get(task) ?? spec.constraints),
+    maxTaskRetryCount: job.table.maxRetryCount(task),
+  };
+}
+
+function resultOf({ table }: Job, task: number): 'success' | 'failure' | undefined {
+  if (table.state(task) !== 'completed') return undefined;
+  return table.flag(task, Flag.succeeded) ? 'success' : 'failure';
+}
+
+/** Thrown by a hot entity that is asked for something only rows know. */
+export const COLD = Symbol('cold');
+
+/** A task as far as memory knows it, to be filtered without reading its rows. */
+export class HotTask {
+  readonly #state: PoolState;
+  readonly #job: Job;
+  readonly #task: number;
+
+  constructor(state: PoolState, job: Job, task: number) {
+    this.#state = state;
+    this.#job = job;
+    this.#task = task;
+  }
+
+  get spec(): { readonly id: string } {
+    return { id: this.#job.table.idOf(this.#task) };
+  }
+
+  get state(): string {
+    return this.#job.table.state(this.#task);
+  }
+
+  get creationTimeMs(): number {
+    return this.#job.table.createdAtMs(this.#task);
+  }
+
+  get stateTransitionTimeMs(): number {
+    return this.#job.table.stateAtMs(this.#task);
+  }
+
+  get lastModifiedMs(): number {
+    return this.#job.table.modifiedAtMs(this.#task);
+  }
+
+  get result(): string | undefined {
+    return resultOf(this.#job, this.#task);
+  }
+
+  get node(): string | undefined {
+    const { table } = this.#job;
+    return table.epoch(this.#task) === 0 ? undefined : this.#state.nodes.placeAt(table.node(this.#task))?.id;
+  }
+
+  get startTimeMs(): number | undefined {
+    return this.#ofCompletion() ?? this.#job.startedAtMs.get(this.#task);
+  }
+
+  get endTimeMs(): number | undefined {
+    return this.#ofCompletion();
+  }
+
+  get exitCode(): number | undefined {
+    return this.#ofCompletion();
+  }
+
+  /** Undefined for a task that is not completed; the rows know about others. */
+  #ofCompletion(): undefined {
+    if (this.#job.table.state(this.#task) === 'completed') throw COLD;
+    return undefined;
+  }
+}
+
+// --- Nodes --------------------------------------------------------------------------------------------------------
+
+export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
+  return {
+    id: node.id,
+    pool: state.poolId,
+    machine: node.machine,
+    state: node.state,
+    schedulingState: node.enabled ? 'enabled' : 'disabled',
+    stateTransitionTimeMs: node.stateAtMs,
+    allocationTimeMs: node.allottedAtMs,
+    dedicated: node.dedicated,
+    cores: node.cores,
+    memoryBytes: node.memoryBytes,
+    slots: node.slots,
+    labels: node.labels,
+    runningTasks: node.runningTasks,
+    runningSlots: node.runningSlots,
+    waitingTasks: node.executions.size - node.runningTasks,
+    totalTasksRun: node.totalTasksRun,
+    totalTasksSucceeded: node.totalTasksSucceeded,
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+
+/** Leaves out what is undefined: an absent property and an undefined one are not the same to a client. */
+function defined<T extends object>(entity: { readonly [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(entity).filter(([, value]) => value !== undefined)) as T;
+}

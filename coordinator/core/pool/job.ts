@@ -1,0 +1,209 @@
+/** Commands on jobs. */
+import { JOB_NUMBER_MAX } from '../../../src/lib/limits.ts';
+import type { Condition, EntityStamp, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import { idKey } from '../../../src/model/ids.ts';
+import type { JobPatch, JobSpec } from '../../../src/model/job.ts';
+import { invalidValue, validateJob, validateJobChange } from '../../../src/model/validate.ts';
+import { checkCondition } from './conditions.ts';
+import { Job, limitOf } from './job-record.ts';
+import { deleteJob, disableJob, enableJob, settleJob, TERMINATE_REASONS, terminateJob } from './job-state.ts';
+import { jobMetadataRowKey, jobSpecRowKey } from './rows.ts';
+import { accepted, type PoolState, type Refusal, refused, stampOf, type Turn } from './turn.ts';
+
+type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
+
+export function addJob(turn: Turn, { spec }: Of<'job.add'>): Outcome<EntityStamp> {
+  const { state } = turn;
+  const violation = validateJob(spec) ?? poolViolation(state, spec);
+  if (violation !== undefined) return { ok: false, ...violation };
+  const known = state.jobNamed(spec.id);
+  if (known !== undefined)
+    return known.state === 'deleting'
+      ? beingDeleted(known)
+      : refused('JobExists', `The job ${known.id} already exists.`);
+  if (state.nextJob > JOB_NUMBER_MAX) return refused('ServerBusy', 'The pool has used up all job numbers.');
+  const job = new Job({ number: state.nextJob++, spec, version: turn.newVersion(), nowMs: turn.nowMs });
+  state.addJob(job);
+  turn.put(jobSpecRowKey(job.number), spec);
+  turn.touchJob(job);
+  turn.event('job.added', `${job.id} was added`, { job: job.id });
+  settleJob(turn, job);
+  return accepted(stampOf(job));
+}
+
+function poolViolation(state: PoolState, { poolInfo }: { readonly poolInfo?: JobSpec['poolInfo'] }) {
+  const { poolId } = poolInfo ?? {};
+  if (poolId === undefined || idKey(poolId) === idKey(state.poolId)) return undefined;
+  return invalidValue(
+    'poolInfo/poolId',
+    poolId,
+    `the job belongs to the pool ${state.poolId} and cannot move to another`,
+  );
+}
+
+/** PATCH: what is absent stays. */
+export function patchJob(turn: Turn, { job: id, patch, condition }: Of<'job.patch'>): Outcome<EntityStamp> {
+  return withJob(
+    turn,
+    id,
+    condition,
+    (job) => refusalWhileEnding(job),
+    (job) => changeJob(turn, job, patch),
+  );
+}
+
+/** PUT: what is absent returns to its default. */
+export function updateJob(
+  turn: Turn,
+  { job: id, update, condition }: Of<'job.update'>,
+): Outcome<EntityStamp> {
+  const whole: JobPatch = {
+    priority: 0,
+    maxParallelTasks: -1,
+    allowTaskPreemption: false,
+    onAllTasksComplete: 'noaction',
+    constraints: {},
+    metadata: [],
+    ...update,
+  };
+  return withJob(
+    turn,
+    id,
+    condition,
+    (job) => refusalWhileEnding(job),
+    (job) => changeJob(turn, job, whole),
+  );
+}
+
+function changeJob(turn: Turn, job: Job, patch: JobPatch): Refusal | undefined {
+  const { state } = turn;
+  const violation = validateJobChange(patch) ?? poolViolation(state, patch);
+  if (violation !== undefined) return { ok: false, ...violation };
+  if (patch.onAllTasksComplete === 'noaction' && job.onAllTasksComplete === 'terminatejob') {
+    return {
+      ok: false,
+      ...invalidValue('onAllTasksComplete', 'noaction', 'it cannot be changed back once it is terminatejob'),
+    };
+  }
+  const { priority } = job;
+  job.priority = patch.priority ?? job.priority;
+  if (patch.maxParallelTasks !== undefined) job.maxParallelTasks = limitOf(patch.maxParallelTasks);
+  job.allowTaskPreemption = patch.allowTaskPreemption ?? job.allowTaskPreemption;
+  job.onAllTasksComplete = patch.onAllTasksComplete ?? job.onAllTasksComplete;
+  if (patch.constraints !== undefined) {
+    job.constraints = patch.constraints;
+    state.watchDeadline(job);
+  }
+  if (patch.metadata !== undefined) {
+    job.hasMetadataRow = true;
+    turn.put(jobMetadataRowKey(job.number), patch.metadata);
+  }
+  if (job.priority !== priority) state.reorderQueue();
+  state.offer(job);
+  settleJob(turn, job);
+  return undefined;
+}
+
+export function disableJobCommand(
+  turn: Turn,
+  { job: id, disableTasks, condition }: Of<'job.disable'>,
+): Outcome<EntityStamp> {
+  return withJob(
+    turn,
+    id,
+    condition,
+    (job) => refusalWhileEnding(job),
+    doing((job) => disableJob(turn, job, disableTasks)),
+  );
+}
+
+export function enableJobCommand(turn: Turn, { job: id, condition }: Of<'job.enable'>): Outcome<EntityStamp> {
+  const check = (job: Job): Refusal | undefined =>
+    refusalWhileEnding(job) ??
+    (job.state === 'disabled'
+      ? undefined
+      : refused(
+          'OperationInvalidForCurrentState',
+          `The job ${job.id} is ${job.state}; only a disabled job can be enabled.`,
+        ));
+  return withJob(
+    turn,
+    id,
+    condition,
+    check,
+    doing((job) => enableJob(turn, job)),
+  );
+}
+
+export function terminateJobCommand(
+  turn: Turn,
+  { job: id, reason, condition }: Of<'job.terminate'>,
+): Outcome<EntityStamp> {
+  return withJob(
+    turn,
+    id,
+    condition,
+    (job) => refusalWhileEnding(job),
+    doing((job) => terminateJob(turn, job, reason === '' ? TERMINATE_REASONS.user : reason)),
+  );
+}
+
+export function deleteJobCommand(turn: Turn, { job: id, condition }: Of<'job.delete'>): Outcome<EntityStamp> {
+  return withJob(
+    turn,
+    id,
+    condition,
+    (job) => (job.state === 'deleting' ? beingDeleted(job) : undefined),
+    doing((job) => deleteJob(turn, job)),
+  );
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+
+/** Finds the job, checks state and condition, acts, and stamps the job with a new version. */
+function withJob(
+  turn: Turn,
+  id: string,
+  condition: Condition | undefined,
+  check: (job: Job) => Refusal | undefined,
+  act: (job: Job) => Refusal | undefined,
+): Outcome<EntityStamp> {
+  const job = turn.state.jobNamed(id);
+  if (job === undefined) return jobNotFound(id);
+  const refusal = check(job) ?? checkCondition(condition, job.version, job.modifiedAtMs) ?? act(job);
+  if (refusal !== undefined) return refusal;
+  job.version = turn.newVersion();
+  job.modifiedAtMs = turn.nowMs;
+  turn.touchJob(job);
+  return accepted(stampOf(job));
+}
+
+/** An act that the checks before it leave nothing to refuse. */
+function doing(act: (job: Job) => void): (job: Job) => undefined {
+  return (job) => {
+    act(job);
+    return undefined;
+  };
+}
+
+export function jobNotFound(id: string): Refusal {
+  return refused('JobNotFound', `The job ${id} does not exist in this pool.`, { JobId: id });
+}
+
+function beingDeleted(job: Job): Refusal {
+  return refused('JobBeingDeleted', `The job ${job.id} is being deleted.`, { JobId: job.id });
+}
+
+/** What refuses changes, and new tasks, of a job that ends or has ended. */
+export function refusalWhileEnding(job: Job): Refusal | undefined {
+  switch (job.state) {
+    case 'deleting':
+      return beingDeleted(job);
+    case 'terminating':
+      return refused('JobBeingTerminated', `The job ${job.id} is being terminated.`, { JobId: job.id });
+    case 'completed':
+      return refused('JobCompleted', `The job ${job.id} is already completed.`, { JobId: job.id });
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The replicated state machine of a pool's group: jobs, tasks, dependencies, assignments, nodes. It only routes; each
+ * aggregate has a file of its own.
+ */
+import { ShoalError } from '../../../src/lib/errors.ts';
+import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import type { ExecutionId } from '../../../src/model/execution.ts';
+import type { NodeEntity } from '../../../src/model/queries.ts';
+import type { TaskConstraints } from '../../../src/model/task.ts';
+import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
+import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.ts';
+import { assignTasks } from './assignment.ts';
+import { nodeEntity } from './entities.ts';
+import {
+  addJob,
+  deleteJobCommand,
+  disableJobCommand,
+  enableJobCommand,
+  patchJob,
+  terminateJobCommand,
+  updateJob,
+} from './job.ts';
+import type { Job } from './job-record.ts';
+import { hearNode, loseNode, mirrorPool, scheduleNode } from './node.ts';
+import { ascending, jobOf, taskOf } from './numbers.ts';
+import { PoolPlacementView } from './placement-view.ts';
+import { answerQuery, type CompileFilter } from './queries.ts';
+import { recordReport } from './report.ts';
+import { Restorer } from './restore.ts';
+import { checkState } from './sanity.ts';
+import { dueAtMs, sweep } from './sweep.ts';
+import { addTasks, deleteTaskCommand, reactivateTaskCommand, terminateTask, updateTask } from './task.ts';
+import { Intent } from './task-table.ts';
+import { isErasable, isReleasable, PoolState, refused, Turn } from './turn.ts';
+
+/** What an agent must know of a job to run its tasks. */
+export interface DispatchedJob {
+  readonly number: number;
+  readonly id: string;
+  readonly priority: number;
+  readonly environment: Job['environment'];
+  readonly onNodeCutOff: 'stop' | 'keep';
+}
+
+/** A node, and what the driver asks of it beyond what clients see. */
+export interface NodeInfo extends NodeEntity {
+  /** Live executions, waiting ones included. */
+  readonly outstanding: number;
+  readonly leaving: boolean;
+}
+
+export class PoolMachine implements StateMachine<PoolEffect> {
+  readonly #state: PoolState;
+  #restorer: Restorer | undefined;
+  readonly #passedOver: PassedOver = new Map();
+
+  readonly #compileFilter: CompileFilter;
+
+  /** Without `compileFilter` every list request with a filter is refused. */
+  constructor(
+    poolId: string,
+    { compileFilter = noFilters }: { readonly compileFilter?: CompileFilter } = {},
+  ) {
+    this.#state = new PoolState(poolId);
+    this.#compileFilter = compileFilter;
+  }
+
+  // --- The state machine ------------------------------------------------------------------------------------------
+
+  load(key: string, value: Uint8Array): void {
+    this.#restorer ??= new Restorer(this.#state);
+    this.#restorer.load(key, value);
+  }
+
+  loaded(): void {
+    this.#restorer?.finish();
+    this.#restorer = undefined;
+  }
+
+  apply(index: number, batch: CommandBatch): Applied<PoolEffect> {
+    const turn = new Turn(this.#state, index, batch.timeMs);
+    const results = batch.commands.map(({ requestId, command }) =>
+      this.#answer(turn, requestId, command as PoolCommand),
+    );
+    turn.finish();
+    return { results, writes: turn.writes, events: turn.events, effects: turn.effects };
+  }
+
+  /** A request that was answered before is answered the same and does nothing; a refusal is an answer too. */
+  #answer(turn: Turn, requestId: string | null, command: PoolCommand): Outcome<unknown> {
+    if (requestId === null) return execute(turn, command);
+    const { requests } = this.#state;
+    const known = requests.find(requestId, command);
+    if (known !== undefined) return known;
+    const outcome = execute(turn, command);
+    requests.remember(requestId, command, outcome, turn);
+    return outcome;
+  }
+
+  query(name: string, argument: unknown, rows: RowReader): Promise<unknown> {
+    return answerQuery({ state: this.#state, rows, compileFilter: this.#compileFilter }, name, argument);
+  }
+
+  dueAtMs(): number | undefined {
+    return dueAtMs(this.#state);
+  }
+
+  // --- For the leader's driver ------------------------------------------------------------------------------------
+
+  /** Proposes at most `limit` assignments on the state as it is. Changes nothing of it: asked twice, it answers the same. */
+  place({ limit }: { readonly limit: number }): readonly Assignment[] {
+    const view = new PoolPlacementView(this.#state);
+    if (!view.hasJobs) return [];
+    const { assignments } = placeTasks(view, limit, this.#passedOver);
+    view.giveBack();
+    return assignments;
+  }
+
+  /** What a node should run, waiting executions included; `stop` where it is to be ended. */
+  *executions(node: string): Iterable<ExecutionId & { readonly stop: boolean }> {
+    for (const packed of ascending(this.#state.nodes.get(node)?.executions ?? [])) {
+      const job = jobOf(packed);
+      const task = taskOf(packed);
+      const table = this.#state.jobs.get(job)?.table;
+      if (table !== undefined)
+        yield { job, task, epoch: table.epoch(task), stop: table.intent(task) !== Intent.none };
+    }
+  }
+
+  /** Digest of `executions(node)`; 0 for a node that is not there. See src/model/execution.ts. */
+  digest(node: string): number {
+    return this.#state.nodes.get(node)?.digest ?? 0;
+  }
+
+  hasStops(node: string): boolean {
+    return (this.#state.nodes.get(node)?.stops ?? 0) > 0;
+  }
+
+  *nodeIds(): Iterable<string> {
+    for (const { id } of this.#state.nodes.sorted()) yield id;
+  }
+
+  /** Nodes that the machine hosts in this pool. */
+  nodesOf(machine: string): readonly string[] {
+    return this.#state.nodes.onMachine(machine).map(({ id }) => id);
+  }
+
+  nodeInfo(id: string): NodeInfo | undefined {
+    const node = this.#state.nodes.get(id);
+    if (node === undefined) return undefined;
+    return {
+      ...nodeEntity(this.#state, node),
+      outstanding: node.executions.size,
+      leaving: node.leaving !== undefined,
+    };
+  }
+
+  /** A leaving node to which nothing is assigned any more. */
+  isReleasable(id: string): boolean {
+    const node = this.#state.nodes.get(id);
+    return node !== undefined && isReleasable(node);
+  }
+
+  /** The pool is deleting and holds no node and no job. */
+  isErasable(): boolean {
+    return isErasable(this.#state);
+  }
+
+  dispatchJob(number: number): DispatchedJob | undefined {
+    const job = this.#state.jobs.get(number);
+    if (job === undefined) return undefined;
+    return {
+      number,
+      id: job.id,
+      priority: job.priority,
+      environment: job.environment,
+      onNodeCutOff: job.onNodeCutOff,
+    };
+  }
+
+  /** The task's constraints where they were updated since it was added; they take the place of those in its row. */
+  updatedConstraints(job: number, task: number): TaskConstraints | undefined {
+    return this.#state.jobs.get(job)?.updatedConstraints.get(task);
+  }
+
+  /** Live executions of the whole pool. */
+  countOutstanding(): number {
+    let count = 0;
+    for (const { executions } of this.#state.nodes.all()) count += executions.size;
+    return count;
+  }
+
+  /** Throws where an invariant does not hold. Walks everything: for tests and the simulator. */
+  sanityCheck(): void {
+    checkState(this.#state);
+  }
+}
+
+function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
+  switch (command.kind) {
+    case 'mirror':
+      return mirrorPool(turn, command);
+    case 'job.add':
+      return addJob(turn, command);
+    case 'job.patch':
+      return patchJob(turn, command);
+    case 'job.update':
+      return updateJob(turn, command);
+    case 'job.disable':
+      return disableJobCommand(turn, command);
+    case 'job.enable':
+      return enableJobCommand(turn, command);
+    case 'job.terminate':
+      return terminateJobCommand(turn, command);
+    case 'job.delete':
+      return deleteJobCommand(turn, command);
+    case 'task.add':
+      return addTasks(turn, command);
+    case 'task.update':
+      return updateTask(turn, command);
+    case 'task.terminate':
+      return terminateTask(turn, command);
+    case 'task.delete':
+      return deleteTaskCommand(turn, command);
+    case 'task.reactivate':
+      return reactivateTaskCommand(turn, command);
+    case 'assign':
+      return assignTasks(turn, command);
+    case 'report':
+      return recordReport(turn, command);
+    case 'node.lost':
+      return loseNode(turn, command);
+    case 'node.heard':
+      return hearNode(turn, command);
+    case 'node.scheduling':
+      return scheduleNode(turn, command);
+    case 'sweep':
+      return sweep(turn, command);
+    default:
+      return unknownCommand(command);
+  }
+}
+
+/** A newer leader's command: all replicas of this version refuse it alike. */
+function unknownCommand(command: never): Outcome<unknown> {
+  const { kind } = command as { readonly kind?: unknown };
+  return refused('InvalidArgument', `A pool's group has no command ${String(kind).slice(0, 64)}.`);
+}
+
+function noFilters(kind: string): never {
+  throw new ShoalError('InvalidQueryParameterValue', `Lists of ${kind} entities take no filter here.`);
+}

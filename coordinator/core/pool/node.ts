@@ -1,0 +1,136 @@
+/** Commands on nodes: what the mesh group decided about them, their loss and return, and their scheduling. */
+import type { EntityStamp, NodeMirror, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import { releaseExecutions } from './ending.ts';
+import { stopExecution } from './execution.ts';
+import { NodeRecord } from './node-record.ts';
+import { ascending, jobOf, taskOf } from './numbers.ts';
+import { nodeRowKey } from './rows.ts';
+import { Intent } from './task-table.ts';
+import { accepted, type Refusal, refused, type Turn } from './turn.ts';
+
+type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
+
+/**
+ * Takes over the pool and its nodes as the mesh group has them. A removed node's executions run again at once: that is
+ * safe only because the mesh group lets go of a node when it is empty or its machine is fenced.
+ */
+export function mirrorPool(
+  turn: Turn,
+  { meshIndex, pool, nodes, removed }: Of<'mirror'>,
+): Outcome<EntityStamp> {
+  const { state } = turn;
+  if (state.pool !== undefined && meshIndex < state.pool.meshIndex) return done(turn);
+  turn.writePool({ meshIndex, pool });
+  for (const id of removed) {
+    const node = state.nodes.get(id);
+    if (node !== undefined) removeNode(turn, node);
+  }
+  for (const mirrored of nodes) mirrorNode(turn, mirrored);
+  return done(turn);
+}
+
+function mirrorNode(turn: Turn, mirrored: NodeMirror): void {
+  const { nodes } = turn.state;
+  let node = nodes.get(mirrored.node);
+  if (node !== undefined && node.machine !== mirrored.machine) {
+    removeNode(turn, node);
+    node = undefined;
+  }
+  if (node === undefined) {
+    const { node: id, machine } = mirrored;
+    node = new NodeRecord(nodes.indexFor(id, machine), {
+      number: turn.newVersion(),
+      id,
+      machine,
+      nowMs: turn.nowMs,
+    });
+    nodes.add(node);
+    turn.event('node.added', `${id} joined the pool`, { node: id, machine });
+  }
+  node.mirror(mirrored);
+  turn.touchNode(node);
+  if (node.leaving !== undefined)
+    vacate(
+      turn,
+      node,
+      node.leaving.option,
+      node.leaving.reason === 'preempted' ? Intent.recover : Intent.requeue,
+    );
+}
+
+function removeNode(turn: Turn, node: NodeRecord): void {
+  releaseExecutions(turn, node);
+  turn.state.nodes.remove(node);
+  turn.delete(nodeRowKey(node.id));
+  turn.event('node.removed', `${node.id} left the pool`, { node: node.id, machine: node.machine });
+}
+
+/** Ends what is assigned to a node as the option says. The other options let it end by itself. */
+function vacate(
+  turn: Turn,
+  node: NodeRecord,
+  option: 'requeue' | 'terminate' | 'taskcompletion' | 'retaineddata',
+  requeue: Intent,
+): void {
+  if (option !== 'requeue' && option !== 'terminate') return;
+  const intent = option === 'requeue' ? requeue : Intent.terminate;
+  for (const packed of ascending(node.executions)) {
+    const job = turn.state.jobs.get(jobOf(packed));
+    if (job !== undefined) stopExecution(turn, job, taskOf(packed), intent);
+  }
+}
+
+/** Its lease and the margin are over, so its processes are dead: what it ran runs again elsewhere. */
+export function loseNode(turn: Turn, { node: id }: Of<'node.lost'>): Outcome<EntityStamp> {
+  const node = turn.state.nodes.get(id);
+  if (node === undefined) return nodeNotFound(id);
+  if (node.lost) return done(turn);
+  const executions = node.executions.size;
+  // First, so that nothing is offered to it again.
+  node.lost = true;
+  turn.touchNode(node);
+  releaseExecutions(turn, node);
+  turn.event('node.lost', `${id} was not heard for a whole lease; ${executions} executions end`, {
+    node: id,
+    machine: node.machine,
+    executions,
+  });
+  return done(turn);
+}
+
+export function hearNode(turn: Turn, { node: id }: Of<'node.heard'>): Outcome<EntityStamp> {
+  const node = turn.state.nodes.get(id);
+  if (node === undefined) return nodeNotFound(id);
+  if (!node.lost) return done(turn);
+  node.lost = false;
+  turn.touchNode(node);
+  turn.event('node.heard', `${id} is heard again`, { node: id, machine: node.machine });
+  return done(turn);
+}
+
+export function scheduleNode(
+  turn: Turn,
+  { node: id, enabled, option }: Of<'node.scheduling'>,
+): Outcome<EntityStamp> {
+  const node = turn.state.nodes.get(id);
+  if (node === undefined) return nodeNotFound(id);
+  if (node.enabled === enabled) {
+    return refused(
+      'NodeAlreadyInTargetSchedulingState',
+      `The scheduling of the node ${id} is already ${enabled ? 'enabled' : 'disabled'}.`,
+    );
+  }
+  node.enabled = enabled;
+  turn.touchNode(node);
+  if (!enabled) vacate(turn, node, option, Intent.requeue);
+  return done(turn);
+}
+
+export function nodeNotFound(id: string): Refusal {
+  return refused('NodeNotFound', `The pool has no node ${id}.`, { NodeId: id });
+}
+
+/** Nodes have no version; the answer is a stamp all the same. */
+function done(turn: Turn): Outcome<EntityStamp> {
+  return accepted({ eTag: '0x0', lastModifiedMs: turn.nowMs });
+}

@@ -1,0 +1,403 @@
+/**
+ * Reading the state of a pool's group. Lists walk numbers, so that a page neither skips nor repeats whatever happens
+ * between two pages; a page with a filter ends after so many tasks were looked at, be it empty.
+ */
+import { ShoalError } from '../../../src/lib/errors.ts';
+import {
+  EXPLAIN_DEPENDENCIES_MAX,
+  LIST_SCAN_HOT_MAX,
+  LIST_SCAN_ROWS_MAX,
+  PAGE_ITEMS_MAX,
+} from '../../../src/lib/limits.ts';
+import { idKey } from '../../../src/model/ids.ts';
+import type { JobSpec } from '../../../src/model/job.ts';
+import type {
+  Explanation,
+  JobEntity,
+  NodeEntity,
+  Page,
+  PageRequest,
+  PoolQueries,
+  TaskEntity,
+} from '../../../src/model/queries.ts';
+import type { DependsOn, TaskSpec } from '../../../src/model/task.ts';
+import { explainTask } from '../../placement/explain.ts';
+import type { RowReader } from '../interface.ts';
+import { COLD, HotTask, hotJobEntity, jobEntity, nodeEntity, taskEntity } from './entities.ts';
+import { jobNotFound } from './job.ts';
+import type { Job } from './job-record.ts';
+import { nodeNotFound } from './node.ts';
+import {
+  jobMetadataRowKey,
+  jobSpecRowKey,
+  runtimeRowKey,
+  taskRowKey,
+  unpack,
+  unpackRuntime,
+} from './rows.ts';
+import { findTask, taskNotFound } from './task.ts';
+import { Flag } from './task-table.ts';
+import type { PoolState, Refusal } from './turn.ts';
+
+/** A test of one JobEntity, TaskEntity or NodeEntity; throws InvalidQueryParameterValue where the text is no filter of them. */
+export type CompileFilter = (kind: 'job' | 'task' | 'node', text: string) => (entity: unknown) => boolean;
+
+/** What every query reads from. */
+export interface QueryContext {
+  readonly state: PoolState;
+  readonly rows: RowReader;
+  readonly compileFilter: CompileFilter;
+}
+
+type Handlers = {
+  readonly [Q in keyof PoolQueries]: (
+    context: QueryContext,
+    argument: PoolQueries[Q][0],
+  ) => Promise<PoolQueries[Q][1]>;
+};
+
+const HANDLERS: Handlers = {
+  'job.get': getJob,
+  'job.list': listJobs,
+  'task.get': getTask,
+  'task.list': listTasks,
+  'task.explain': explain,
+  'node.get': getNode,
+  'node.list': listNodes,
+  'task.specs': readSpecs,
+};
+
+/** Rejects with the entity's NotFound code, or InvalidArgument for a name that is no query. */
+export async function answerQuery(context: QueryContext, name: string, argument: unknown): Promise<unknown> {
+  if (!Object.hasOwn(HANDLERS, name))
+    throw new ShoalError('InvalidArgument', `A pool's group has no query ${name}.`);
+  const handler = HANDLERS[name as keyof PoolQueries] as (
+    context: QueryContext,
+    argument: unknown,
+  ) => Promise<unknown>;
+  return handler(context, argument);
+}
+
+/** The filter of a list request; undefined where it has none. */
+function filterOf(
+  { compileFilter }: QueryContext,
+  kind: 'job' | 'task' | 'node',
+  filter: string | undefined,
+) {
+  return filter === undefined ? undefined : compileFilter(kind, filter);
+}
+
+function thrown(refusal: Refusal): never {
+  throw new ShoalError(refusal.code, refusal.message, refusal.values);
+}
+
+function limitOfPage(limit: number): number {
+  return Math.max(1, Math.min(PAGE_ITEMS_MAX, Math.floor(limit) || 1));
+}
+
+// --- Jobs ---------------------------------------------------------------------------------------------------------
+
+function jobNamed(state: PoolState, id: string): Job {
+  return state.jobNamed(id) ?? thrown(jobNotFound(id));
+}
+
+async function getJob(
+  { state, rows }: QueryContext,
+  { job: id }: { readonly job: string },
+): Promise<JobEntity> {
+  const [entity] = await readJobs([jobNamed(state, id)], rows);
+  return entity ?? thrown(jobNotFound(id));
+}
+
+async function listJobs(
+  context: QueryContext,
+  { filter, after = 0, limit }: PageRequest,
+): Promise<Page<JobEntity>> {
+  const { state, rows } = context;
+  const matches = filterOf(context, 'job', filter);
+  const size = limitOfPage(limit);
+  const page: Job[] = [];
+  let next: number | undefined;
+  for (const job of state.jobs.values()) {
+    if (job.number <= after || (matches !== undefined && !matches(hotJobEntity(state, job)))) continue;
+    if (page.length === size) {
+      next = page.at(-1)?.number;
+      break;
+    }
+    page.push(job);
+  }
+  return pageOf(await readJobs(page, rows), next);
+}
+
+async function readJobs(jobs: readonly Job[], rows: RowReader): Promise<JobEntity[]> {
+  const keys = jobs.flatMap((job) => [jobSpecRowKey(job.number), jobMetadataRowKey(job.number)]);
+  const values = await rows.getMany(keys);
+  return jobs.flatMap((job, position) => {
+    const spec = values[2 * position];
+    const metadata = values[2 * position + 1];
+    if (spec === undefined) return [];
+    return [
+      jobEntity(
+        job,
+        unpack(spec) as JobSpec,
+        metadata === undefined ? undefined : (unpack(metadata) as JobSpec['metadata']),
+      ),
+    ];
+  });
+}
+
+// --- Tasks --------------------------------------------------------------------------------------------------------
+
+function taskNamed(job: Job, id: string): number {
+  return findTask(job, id) ?? thrown(taskNotFound(job, id));
+}
+
+async function getTask(
+  { state, rows }: QueryContext,
+  { job: jobId, task: id }: { readonly job: string; readonly task: string },
+): Promise<TaskEntity> {
+  const job = jobNamed(state, jobId);
+  const [entity] = await readTasks(state, job, [taskNamed(job, id)], rows);
+  return entity ?? thrown(taskNotFound(job, id));
+}
+
+async function listTasks(
+  context: QueryContext,
+  { job: id, filter, after = 0, limit }: PageRequest & { readonly job: string },
+): Promise<Page<TaskEntity>> {
+  const { state, rows } = context;
+  const job = jobNamed(state, id);
+  const size = limitOfPage(limit);
+  const matches = filterOf(context, 'task', filter);
+  const found: TaskEntity[] = [];
+  let hotLeft = LIST_SCAN_HOT_MAX;
+  let rowsLeft = LIST_SCAN_ROWS_MAX;
+  let at = after;
+  // Rows are read a chunk at a time: as many as the page still lacks, more where most of them do not match.
+  while (found.length < size && at < job.table.last) {
+    if (hotLeft <= 0 || rowsLeft <= 0) return pageOf(found, at);
+    const chunk = hotChunk(state, job, matches, at, {
+      tasks: Math.min(size - found.length, rowsLeft),
+      scanned: hotLeft,
+    });
+    hotLeft -= chunk.end - at;
+    rowsLeft -= chunk.tasks.length;
+    at = chunk.end;
+    for (const entity of await readTasks(state, job, chunk.tasks, rows)) {
+      if (!chunk.undecided.has(entity.number) || matches?.(entity) === true) found.push(entity);
+    }
+  }
+  return pageOf(found, at < job.table.last ? at : undefined);
+}
+
+interface HotChunk {
+  readonly tasks: readonly number[];
+  /** Those of `tasks` whose rows must be asked. */
+  readonly undecided: ReadonlySet<number>;
+  /** The last number looked at. */
+  readonly end: number;
+}
+
+function hotChunk(
+  state: PoolState,
+  job: Job,
+  matches: ((task: unknown) => boolean) | undefined,
+  after: number,
+  most: { readonly tasks: number; readonly scanned: number },
+): HotChunk {
+  const tasks: number[] = [];
+  const undecided = new Set<number>();
+  const { table } = job;
+  let at = after;
+  while (at < table.last && tasks.length < most.tasks && at - after < most.scanned) {
+    at += 1;
+    if (!table.has(at) || table.flag(at, Flag.ghost)) continue;
+    const verdict = matches === undefined ? true : matchesHot(state, job, at, matches);
+    if (verdict === false) continue;
+    tasks.push(at);
+    if (verdict === undefined) undecided.add(at);
+  }
+  return { tasks, undecided, end: at };
+}
+
+/** Undefined where only the rows can tell. */
+function matchesHot(
+  state: PoolState,
+  job: Job,
+  task: number,
+  matches: (task: unknown) => boolean,
+): boolean | undefined {
+  try {
+    return matches(new HotTask(state, job, task));
+  } catch (problem) {
+    if (problem === COLD) return undefined;
+    throw problem;
+  }
+}
+
+/** Leaves out those that went while their rows were read. */
+async function readTasks(
+  state: PoolState,
+  job: Job,
+  tasks: readonly number[],
+  rows: RowReader,
+): Promise<TaskEntity[]> {
+  // Of tasks that are not completed the columns know everything but the specification.
+  const completed = tasks.filter((task) => job.table.state(task) === 'completed');
+  const [specs, runtimes] = await Promise.all([
+    rows.getMany(tasks.map((task) => taskRowKey(job.number, task))),
+    rows.getMany(completed.map((task) => runtimeRowKey(job.number, task))),
+  ]);
+  const runtimeOf = new Map(completed.map((task, position) => [task, runtimes[position]]));
+  return tasks.flatMap((task, position) => {
+    const spec = specs[position];
+    if (spec === undefined || !job.table.has(task)) return [];
+    const runtime = job.table.state(task) === 'completed' ? runtimeOf.get(task) : undefined;
+    return [
+      taskEntity(
+        state,
+        job,
+        task,
+        unpack(spec) as TaskSpec,
+        runtime === undefined ? undefined : unpackRuntime(runtime).completion,
+      ),
+    ];
+  });
+}
+
+async function readSpecs(
+  { state, rows }: QueryContext,
+  { items }: { readonly items: readonly { readonly job: number; readonly task: number }[] },
+): Promise<readonly (TaskSpec | undefined)[]> {
+  const values = await rows.getMany(items.map(({ job, task }) => taskRowKey(job, task)));
+  return values.map((value, position) => {
+    const item = items[position];
+    const job = item === undefined ? undefined : state.jobs.get(item.job);
+    if (value === undefined || item === undefined || job === undefined) return undefined;
+    const spec = unpack(value) as TaskSpec;
+    const constraints = job.updatedConstraints.get(item.task);
+    return constraints === undefined ? spec : { ...spec, constraints };
+  });
+}
+
+// --- Nodes --------------------------------------------------------------------------------------------------------
+
+async function getNode({ state }: QueryContext, { node }: { readonly node: string }): Promise<NodeEntity> {
+  return nodeEntity(state, state.nodes.get(node) ?? thrown(nodeNotFound(node)));
+}
+
+async function listNodes(
+  context: QueryContext,
+  { filter, after = 0, limit }: PageRequest,
+): Promise<Page<NodeEntity>> {
+  const { state } = context;
+  const matches = filterOf(context, 'node', filter);
+  const size = limitOfPage(limit);
+  const rest = [...state.nodes.all()]
+    .filter(({ number }) => number > after)
+    .sort((a, b) => a.number - b.number);
+  const found: NodeEntity[] = [];
+  let last = after;
+  for (const node of rest) {
+    const entity = nodeEntity(state, node);
+    if (matches !== undefined && !matches(entity)) continue;
+    if (found.length === size) return pageOf(found, last);
+    found.push(entity);
+    last = node.number;
+  }
+  return pageOf(found, undefined);
+}
+
+function pageOf<T>(items: readonly T[], next: number | undefined): Page<T> {
+  return next === undefined ? { items } : { items, next };
+}
+
+// --- Explaining ---------------------------------------------------------------------------------------------------
+
+async function explain(
+  { state, rows }: QueryContext,
+  { job: jobId, task: id }: { readonly job: string; readonly task: string },
+): Promise<Explanation> {
+  const job = jobNamed(state, jobId);
+  const task = taskNamed(job, id);
+  const row = await rows.get(taskRowKey(job.number, task));
+  if (row === undefined || !job.table.has(task)) return thrown(taskNotFound(job, id));
+  const { table } = job;
+  const { slots, labels } = job.ready.queueOf(task);
+  const live = table.flag(task, Flag.live);
+  const pool = state.pool?.pool;
+  return explainTask({
+    task: {
+      id: table.idOf(task),
+      state: table.state(task),
+      requiredSlots: slots,
+      requiredLabels: labels,
+      node: live ? state.nodes.at(table.node(task))?.id : undefined,
+      stopping: table.intent(task) !== 0,
+      unsatisfied: [...unsatisfied(job, (unpack(row) as TaskSpec).dependsOn ?? {})],
+      waitingOn: table.waitingOn(task),
+    },
+    job: {
+      id: job.id,
+      state: job.state,
+      live: job.live.size,
+      maxParallelTasks: job.maxParallelTasks,
+      readyBefore: readyBefore(state, job, task),
+    },
+    pool: { id: state.poolId, exists: pool?.exists === true, deleting: pool?.deleting === true },
+    nodes: state.nodes.sorted().map((node) => ({
+      id: node.id,
+      slots: node.slots,
+      assignedSlots: node.assignedSlots,
+      labels: node.labels,
+      lost: node.lost,
+      enabled: node.enabled,
+      leaving: node.leaving?.reason,
+    })),
+  });
+}
+
+/** The first few dependencies that do not hold, as people read them. */
+function* unsatisfied(job: Job, { taskIds, taskIdRanges }: DependsOn): Iterable<string> {
+  if (!job.usesTaskDependencies) return;
+  let left = EXPLAIN_DEPENDENCIES_MAX;
+  for (const id of new Map((taskIds ?? []).map((one) => [idKey(one), one])).values()) {
+    const standing = job.dependencies.standing(idKey(id));
+    if (standing === 'satisfied') continue;
+    if (left-- <= 0) return;
+    const task = job.table.numberOf(id);
+    yield standing === 'absent' || task === undefined
+      ? `task ${id} (not added)`
+      : `task ${id} (${describe(job, task)})`;
+  }
+  for (const { start, end } of taskIdRanges ?? []) {
+    const first = firstMissing(job, start, end);
+    if (first === undefined) continue;
+    if (left-- <= 0) return;
+    yield `tasks ${start} to ${end} (${first} is the first that does not hold)`;
+  }
+}
+
+function describe(job: Job, task: number): string {
+  const state = job.table.state(task);
+  return state === 'completed' ? 'failed, and blocks its dependents' : state;
+}
+
+function firstMissing(job: Job, start: number, end: number): number | undefined {
+  for (let integer = start; integer <= end; integer++)
+    if (!job.dependencies.isIntegerSatisfied(integer)) return integer;
+  return undefined;
+}
+
+function readyBefore(state: PoolState, job: Job, task: number): number {
+  let count = 0;
+  for (const other of state.jobs.values()) {
+    const first = other.priority === job.priority ? other.number < job.number : other.priority > job.priority;
+    if (other !== job && first && other.state === 'active') count += other.ready.count;
+  }
+  for (const other of job.table.tasks()) {
+    if (other >= task) break;
+    if (job.table.flag(other, Flag.ready)) count += 1;
+  }
+  return count;
+}

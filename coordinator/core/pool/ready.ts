@@ -1,0 +1,96 @@
+/**
+ * The ready tasks of one job, by number: one that comes back is the oldest and goes first. Tasks that ask for the same
+ * slots and labels share a queue, so that a thousand tasks that fit nowhere are passed over as one. A queue may
+ * hold numbers that are ready no more; they are dropped when they come to its head.
+ */
+import { Heap } from '../../../src/lib/heap.ts';
+import { Flag, type TaskTable } from './task-table.ts';
+
+export class ReadyQueue {
+  readonly slots: number;
+  /** Sorted and unique. */
+  readonly labels: readonly string[];
+  readonly labelsKey: string;
+  readonly #heap = new Heap<number>((a, b) => a < b);
+  readonly #table: TaskTable;
+
+  constructor(slots: number, labels: readonly string[], table: TaskTable) {
+    this.slots = slots;
+    this.labels = labels;
+    this.labelsKey = labels.join('\n');
+    this.#table = table;
+  }
+
+  push(task: number): void {
+    if (this.#table.flag(task, Flag.queued)) return;
+    this.#table.setFlag(task, Flag.queued, true);
+    this.#heap.push(task);
+  }
+
+  /** The first ready task, left in the queue. */
+  peek(): number | undefined {
+    for (;;) {
+      const task = this.#heap.peek();
+      if (task === undefined || this.#table.flag(task, Flag.ready)) return task;
+      this.#heap.pop();
+      this.#table.setFlag(task, Flag.queued, false);
+    }
+  }
+
+  /** Takes the first ready task out of the queue; `push` gives it back. */
+  take(): number | undefined {
+    const task = this.peek();
+    if (task === undefined) return undefined;
+    this.#heap.pop();
+    this.#table.setFlag(task, Flag.queued, false);
+    return task;
+  }
+}
+
+export class ReadyQueues {
+  readonly #table: TaskTable;
+  readonly #queues: ReadyQueue[] = [];
+  readonly #indexes = new Map<string, number>();
+  /** Tasks that are ready, exactly. */
+  count = 0;
+
+  constructor(table: TaskTable) {
+    this.#table = table;
+  }
+
+  /** Index of the queue for tasks that ask for this; kept in the task's `shape` column. */
+  shapeFor(slots: number, labels: readonly string[] | undefined): number {
+    const sorted = labels === undefined || labels.length === 0 ? NO_LABELS : [...new Set(labels)].sort();
+    const key = sorted.length === 0 ? String(slots) : `${slots}\n${sorted.join('\n')}`;
+    const known = this.#indexes.get(key);
+    if (known !== undefined) return known;
+    const index = this.#queues.push(new ReadyQueue(slots, sorted, this.#table)) - 1;
+    this.#indexes.set(key, index);
+    return index;
+  }
+
+  queueOf(task: number): ReadyQueue {
+    const queue = this.#queues[this.#table.shape(task)];
+    if (queue === undefined) throw new Error(`task ${task} has no shape`);
+    return queue;
+  }
+
+  slotsOf(task: number): number {
+    return this.queueOf(task).slots;
+  }
+
+  all(): readonly ReadyQueue[] {
+    return this.#queues;
+  }
+
+  /** Notes whether a task is ready now. True if it became so. */
+  set(task: number, ready: boolean): boolean {
+    if (ready === this.#table.flag(task, Flag.ready)) return false;
+    this.#table.setFlag(task, Flag.ready, ready);
+    this.count += ready ? 1 : -1;
+    if (ready) this.queueOf(task).push(task);
+    return ready;
+  }
+}
+
+const NO_LABELS: readonly string[] = [];

@@ -1,0 +1,188 @@
+/** Makes the state out of its rows, which come in key order; see rows.ts for why the letters sort as they do. */
+import type { JobSpec } from '../../../src/model/job.ts';
+import type { TaskSpec } from '../../../src/model/task.ts';
+import { Job } from './job-record.ts';
+import { NodeRecord } from './node-record.ts';
+import {
+  type AdditionRow,
+  type JobRow,
+  type MetaRow,
+  type NodeRow,
+  partsOfKey,
+  unpack,
+  unpackRuntime,
+} from './rows.ts';
+import { noteSparse, type TaskUpdateRow } from './task.ts';
+import { Flag, Intent } from './task-table.ts';
+import type { PoolRow, PoolState } from './turn.ts';
+
+export class Restorer {
+  readonly #state: PoolState;
+  #jobRow: JobRow | undefined;
+  /** The add that the next tasks came with; tasks and adds come in the same order. */
+  #addition = 0;
+  #additionsOf: Job | undefined;
+  readonly #loaders: Readonly<Record<string, (key: string, value: Uint8Array) => void>> = {
+    j: (_key, value) => {
+      this.#jobRow = unpack(value) as JobRow;
+    },
+    k: (key, value) => this.#loadJob(key, unpack(value) as JobSpec),
+    // Read when it is asked for.
+    l: () => undefined,
+    m: (_key, value) => this.#loadMeta(unpack(value) as MetaRow),
+    n: (key, value) => this.#loadNode(key.slice(2), unpack(value) as NodeRow),
+    p: (_key, value) => {
+      this.#state.pool = unpack(value) as PoolRow;
+    },
+    q: (key, value) =>
+      this.#loadOfJob(key, (job, rest) =>
+        job.loadingAdditions.push({ first: Number.parseInt(rest, 16), row: unpack(value) as AdditionRow }),
+      ),
+    r: (key, value) => this.#state.requests.load(Number.parseInt(key.slice(2), 16), value),
+    s: (key) => this.#loadOfJob(key, (job, rest) => job.dependencies.restoreTombstone(rest)),
+    t: (key, value) =>
+      this.#loadOfJob(key, (job, rest) =>
+        this.#loadTask(job, Number.parseInt(rest, 16), unpack(value) as TaskSpec),
+      ),
+    u: (key, value) =>
+      this.#loadOfJob(key, (job, rest) =>
+        this.#loadUpdate(job, Number.parseInt(rest, 16), unpack(value) as TaskUpdateRow),
+      ),
+    x: (key, value) =>
+      this.#loadOfJob(key, (job, rest) => this.#loadRuntime(job, Number.parseInt(rest, 16), value)),
+  };
+
+  constructor(state: PoolState) {
+    this.#state = state;
+  }
+
+  load(key: string, value: Uint8Array): void {
+    const loader = this.#loaders[key[0] ?? ''];
+    if (loader === undefined)
+      throw new Error(`unknown row ${key} in the group of pool ${this.#state.poolId}`);
+    loader(key, value);
+  }
+
+  #loadJob(key: string, spec: JobSpec): void {
+    if (this.#jobRow === undefined) throw new Error(`row ${key} has no job row before it`);
+    const job = Job.fromRows(partsOfKey(key).job, this.#jobRow, spec);
+    if (job.sweptBlocks === undefined) job.table.skipTo(this.#jobRow.lastTask);
+    this.#jobRow = undefined;
+    this.#state.addJob(job);
+  }
+
+  #loadMeta(row: MetaRow): void {
+    this.#state.timeMs = row.timeMs;
+    this.#state.nextJob = row.nextJob;
+    this.#state.nextVersion = row.nextVersion;
+    this.#state.requests.nextSequence = row.nextRequest;
+  }
+
+  #loadNode(id: string, row: NodeRow): void {
+    const { nodes } = this.#state;
+    nodes.add(NodeRecord.fromRow(nodes.indexFor(id, row.machine), id, row));
+  }
+
+  /** Rows of a job that is being swept go without having been looked at. */
+  #loadOfJob(key: string, load: (job: Job, rest: string) => void): void {
+    const { job: number, rest } = partsOfKey(key);
+    const job = this.#state.jobs.get(number);
+    if (job !== undefined && job.sweptBlocks === undefined) load(job, rest);
+  }
+
+  #loadTask(job: Job, task: number, spec: TaskSpec): void {
+    const [, createdAtMs, version, defaultMaxRetryCount] = this.#additionFor(job, task);
+    job.table.insert(task, {
+      id: spec.id,
+      createdAtMs,
+      version,
+      maxRetryCount: spec.constraints?.maxTaskRetryCount ?? defaultMaxRetryCount,
+      shape: job.ready.shapeFor(spec.requiredSlots ?? 1, spec.requiredLabels),
+    });
+    noteSparse(job, task, spec);
+    if (spec.dependsOn !== undefined && job.usesTaskDependencies)
+      job.loadingDependsOn.push({ task, dependsOn: spec.dependsOn });
+  }
+
+  #additionFor(job: Job, task: number): AdditionRow {
+    if (this.#additionsOf !== job) {
+      this.#additionsOf = job;
+      this.#addition = 0;
+    }
+    const additions = job.loadingAdditions;
+    for (
+      let next = additions[this.#addition + 1];
+      next !== undefined && next.first <= task;
+      next = additions[this.#addition + 1]
+    )
+      this.#addition += 1;
+    const addition = additions[this.#addition];
+    if (addition === undefined || addition.first > task)
+      throw new Error(`task ${job.number}/${task} was never added`);
+    return addition.row;
+  }
+
+  #loadUpdate(
+    job: Job,
+    task: number,
+    [constraints, maxRetryCount, version, modifiedAtMs]: TaskUpdateRow,
+  ): void {
+    job.updatedConstraints.set(task, constraints);
+    job.table.setMaxRetryCount(task, maxRetryCount);
+    job.table.setVersion(task, version, modifiedAtMs);
+  }
+
+  #loadRuntime(job: Job, task: number, value: Uint8Array): void {
+    const row = unpackRuntime(value);
+    const { table } = job;
+    table.restoreState(task, row.state, row.stateAtMs, row.previousState, row.previousAtMs);
+    if (row.version > table.version(task)) table.setVersion(task, row.version, row.modifiedAtMs);
+    table.setFlag(task, row.flags, true);
+    table.setIntent(task, row.intent);
+    table.setRetryCount(task, row.retryCount);
+    table.setRequeueCount(task, row.requeueCount);
+    if (row.node !== undefined && row.machine !== undefined)
+      table.setExecution(task, row.epoch, this.#state.nodes.indexFor(row.node, row.machine));
+    if (row.startedAtMs !== undefined) job.startedAtMs.set(task, row.startedAtMs);
+    if (row.lastRetryAtMs !== undefined) job.lastRetryAtMs.set(task, row.lastRetryAtMs);
+    if (row.lastRequeueAtMs !== undefined) job.lastRequeueAtMs.set(task, row.lastRequeueAtMs);
+  }
+
+  /** After the last row: derives books, counts, dependencies and queues. */
+  finish(): void {
+    for (const job of this.#state.jobs.values()) if (job.sweptBlocks === undefined) this.#finishJob(job);
+    for (const node of this.#state.nodes.all()) {
+      node.state = node.derivedState();
+      this.#state.nodes.refresh(node);
+    }
+    for (const job of this.#state.jobs.values()) {
+      this.#state.offer(job);
+      if (job.state === 'deleting' && job.live.size === 0) this.#state.sweepable.push(job.number);
+    }
+  }
+
+  #finishJob(job: Job): void {
+    for (const task of job.table.tasks()) {
+      if (job.table.flag(task, Flag.live)) this.#finishExecution(job, task);
+      if (!job.table.flag(task, Flag.ghost)) job.tally(task, 1);
+    }
+    for (const { task, dependsOn } of job.loadingDependsOn) job.dependencies.register(task, dependsOn);
+    for (const task of job.table.tasks()) job.refresh(task);
+    job.loadingDependsOn = [];
+    job.loadingAdditions = [];
+  }
+
+  #finishExecution(job: Job, task: number): void {
+    const { table } = job;
+    const node = this.#state.nodes.at(table.node(task));
+    if (node === undefined)
+      throw new Error(`task ${job.number}/${task} is live on a node that is not in the pool`);
+    const slots = job.slotsOf(task);
+    job.live.add(task);
+    node.add(job.number, task, table.epoch(task), slots);
+    if (table.intent(task) !== Intent.none) node.stops += 1;
+    if (table.state(task) !== 'running') return;
+    node.runningTasks += 1;
+    node.runningSlots += slots;
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * Walks the whole state of a pool's group and throws on the first invariant that does not hold; each is named as in the
+ * project's list of invariants. Run after every command in tests and by the simulator; it costs O(state).
+ */
+import { invariant } from '../../../src/lib/assert.ts';
+import { addDigest, executionDigest } from '../../../src/model/execution.ts';
+import { idKey } from '../../../src/model/ids.ts';
+import { integerOfId } from '../../../src/model/validate.ts';
+import { emptyTally, type Job, type Tally } from './job-record.ts';
+import type { NodeRecord } from './node-record.ts';
+import { packTask } from './numbers.ts';
+import { Flag, Intent } from './task-table.ts';
+import { isPlaceable, type PoolState } from './turn.ts';
+
+export function checkState(state: PoolState): void {
+  const books = new Map<NodeRecord, Books>();
+  for (const node of state.nodes.all())
+    books.set(node, { executions: new Set(), assigned: 0, running: 0, runningSlots: 0, stops: 0, digest: 0 });
+  for (const job of state.jobs.values()) {
+    checkJob(state, job);
+    for (const task of job.table.tasks()) checkTask(state, job, task, books);
+    checkCounts(job);
+    checkDependencies(job);
+  }
+  for (const [node, book] of books) checkNode(state, node, book);
+}
+
+interface Books {
+  readonly executions: Set<number>;
+  assigned: number;
+  running: number;
+  runningSlots: number;
+  stops: number;
+  digest: number;
+}
+
+function checkJob(state: PoolState, job: Job): void {
+  const name = `job ${job.number}`;
+  invariant(state.jobNamed(job.id) === job, `${name} is not found by its id`);
+  invariant(job.number < state.nextJob, `${name} has a number that was not given yet`);
+  invariant(job.version < state.nextVersion, `${name} has a version that was not given yet`);
+  invariant(
+    job.state !== 'disabled' && job.state !== 'completed' ? true : job.live.size === 0,
+    `${name} is ${job.state} with live tasks (S16)`,
+  );
+  invariant(
+    !(job.state === 'disabling' || job.state === 'terminating') || job.live.size > 0,
+    `${name} is ${job.state} though nothing lives (S16)`,
+  );
+  invariant(
+    (job.endedAtMs !== undefined) ===
+      (job.state === 'completed' || (job.state === 'deleting' && job.previousState === 'completed')),
+    `${name} has an end time in state ${job.state}`,
+  );
+  invariant(job.queued || !isPlaceable(job), `${name} has ready tasks but is not in the queue of jobs`);
+}
+
+function checkTask(state: PoolState, job: Job, task: number, books: ReadonlyMap<NodeRecord, Books>): void {
+  const { table } = job;
+  const name = `task ${job.number}/${task}`;
+  const flags = table.flags(task);
+  const live = (flags & Flag.live) !== 0;
+  const completed = table.state(task) === 'completed';
+  invariant(table.numberOf(table.idOf(task)) === task, `${name} is not found by its id (S1)`);
+  invariant(job.live.has(task) === live, `${name} is live on one book only (S3)`);
+  invariant(!(live && completed), `${name} is completed and live (S5)`);
+  invariant(live || table.state(task) !== 'running', `${name} runs without an execution (S16)`);
+  invariant(live || table.intent(task) === Intent.none, `${name} is to be stopped but does not live`);
+  invariant(live || (flags & Flag.ghost) === 0, `${name} is a ghost that does not live (S2)`);
+  invariant(
+    (flags & Flag.ghost) === 0 || table.intent(task) === Intent.delete,
+    `${name} is a ghost that is not to be deleted (S2)`,
+  );
+  invariant(
+    completed || (flags & (Flag.succeeded | Flag.satisfied | Flag.cancels)) === 0,
+    `${name} has a result before its end (S6)`,
+  );
+  invariant((flags & Flag.ready) === 0 || (flags & Flag.queued) !== 0, `${name} is ready but in no queue`);
+  invariant(
+    table.retryCount(task) >= 0 &&
+      (table.maxRetryCount(task) === -1 ||
+        job.updatedConstraints.has(task) ||
+        table.retryCount(task) <= table.maxRetryCount(task)),
+    `${name} was retried too often (S10)`,
+  );
+  if (job.isEnding && live)
+    invariant(table.intent(task) >= Intent.terminate, `${name} lives in a job that ends and nobody stops it`);
+  const cancelled = job.dependencies.isCancelled(task);
+  const ready = !live && table.isActive(task) && table.waitingOn(task) === 0 && !cancelled;
+  invariant(
+    ((flags & Flag.ready) !== 0) === ready,
+    `${name} is ${ready ? '' : 'not '}ready but not marked so (S8)`,
+  );
+  if (live) enterExecution(state, job, task, books);
+}
+
+function enterExecution(
+  state: PoolState,
+  job: Job,
+  task: number,
+  books: ReadonlyMap<NodeRecord, Books>,
+): void {
+  const { table } = job;
+  const node = state.nodes.at(table.node(task));
+  const book = node === undefined ? undefined : books.get(node);
+  invariant(
+    node !== undefined && book !== undefined,
+    `task ${job.number}/${task} lives on a node that is not in the pool (S13)`,
+  );
+  invariant(!node.lost, `task ${job.number}/${task} lives on a lost node (S13)`);
+  const { slots, labels } = job.ready.queueOf(task);
+  invariant(node.hasLabels(labels), `task ${job.number}/${task} lives on a node that lacks its labels (S13)`);
+  book.executions.add(packTask(job.number, task));
+  book.assigned += slots;
+  book.digest = addDigest(book.digest, executionDigest({ job: job.number, task, epoch: table.epoch(task) }));
+  if (table.intent(task) !== Intent.none) book.stops += 1;
+  if (table.state(task) !== 'running') return;
+  book.running += 1;
+  book.runningSlots += slots;
+}
+
+function checkNode(state: PoolState, node: NodeRecord, book: Books): void {
+  const name = `node ${node.id}`;
+  invariant(
+    node.executions.size === book.executions.size,
+    `${name} holds ${node.executions.size} executions, and ${book.executions.size} tasks live there (S21)`,
+  );
+  for (const packed of book.executions)
+    invariant(node.executions.has(packed), `${name} does not hold execution ${packed}`);
+  invariant(
+    node.assignedSlots === book.assigned,
+    `${name} counts ${node.assignedSlots} assigned slots of ${book.assigned} (S7)`,
+  );
+  invariant(
+    node.runningTasks === book.running && node.runningSlots === book.runningSlots,
+    `${name} miscounts what runs (S7)`,
+  );
+  invariant(node.stops === book.stops, `${name} miscounts what is to be stopped`);
+  invariant(node.digest === book.digest, `${name} has a wrong digest`);
+  const byJob = [...node.slotsByJob.values()].reduce((sum, slots) => sum + slots, 0);
+  invariant(byJob === node.assignedSlots, `${name} miscounts slots by job`);
+  invariant(
+    node.state === node.derivedState(),
+    `${name} is ${node.derivedState()} but shown as ${node.state}`,
+  );
+  invariant(
+    state.nodes.open.has(node) === node.open,
+    `${name} is wrongly ${node.open ? 'closed to' : 'open for'} placement (S13)`,
+  );
+  invariant(
+    state.nodes.free.has(node) === (node.open && node.freeSlots > 0),
+    `${name} is wrongly filed by free slots`,
+  );
+}
+
+function checkCounts(job: Job): void {
+  const counts = emptyTally();
+  const slots = emptyTally();
+  let ready = 0;
+  for (const task of job.table.tasks()) {
+    const flags = job.table.flags(task);
+    if ((flags & Flag.ready) !== 0) ready += 1;
+    if ((flags & Flag.ghost) !== 0) continue;
+    const state = job.table.state(task);
+    const column = state === 'preparing' ? 'running' : state;
+    const columns: (keyof Tally)[] =
+      column === 'completed' ? [column, (flags & Flag.succeeded) === 0 ? 'failed' : 'succeeded'] : [column];
+    for (const one of columns) {
+      counts[one] += 1;
+      slots[one] += job.slotsOf(task);
+    }
+  }
+  for (const column of Object.keys(counts) as (keyof Tally)[]) {
+    invariant(
+      job.counts[column] === counts[column],
+      `job ${job.number} counts ${job.counts[column]} ${column} tasks of ${counts[column]} (S21)`,
+    );
+    invariant(
+      job.slotCounts[column] === slots[column],
+      `job ${job.number} counts ${job.slotCounts[column]} ${column} slots of ${slots[column]} (S21)`,
+    );
+  }
+  const { active, running, completed, succeeded, failed } = counts;
+  invariant(
+    active + running + completed ===
+      [...job.table.tasks()].filter((task) => !job.table.flag(task, Flag.ghost)).length,
+    `job ${job.number} loses tasks (S22)`,
+  );
+  invariant(succeeded + failed === completed, `job ${job.number} has completed tasks without a result (S22)`);
+  invariant(
+    job.ready.count === ready,
+    `job ${job.number} counts ${job.ready.count} ready tasks of ${ready} (S21)`,
+  );
+}
+
+/** From first principles: each dependency is looked up, none is remembered. */
+function checkDependencies(job: Job): void {
+  const waiting = new Map<number, number>();
+  const cancelled = new Set<number>();
+  for (const { task, on } of job.dependencies.edges()) {
+    if (!job.table.has(task)) continue;
+    const { satisfied, cancels } = typeof on === 'string' ? standingOfId(job, on) : standingOfRange(job, on);
+    if (!satisfied) waiting.set(task, (waiting.get(task) ?? 0) + 1);
+    if (cancels) cancelled.add(task);
+  }
+  for (const task of job.table.tasks()) {
+    const wrong = `task ${job.number}/${task} waits on ${job.table.waitingOn(task)} dependencies, and ${waiting.get(task) ?? 0} do not hold (S8)`;
+    invariant(job.table.waitingOn(task) === (waiting.get(task) ?? 0), wrong);
+    invariant(
+      job.dependencies.isCancelled(task) === cancelled.has(task),
+      `task ${job.number}/${task} is wrongly ${cancelled.has(task) ? 'spared' : 'cancelled'} (S8)`,
+    );
+  }
+}
+
+function standingOfId(job: Job, key: string): { satisfied: boolean; cancels: boolean } {
+  const standing = job.dependencies.standing(key);
+  return { satisfied: standing === 'satisfied', cancels: standing === 'cancels' };
+}
+
+function standingOfRange(
+  job: Job,
+  [start, end]: readonly [number, number],
+): { satisfied: boolean; cancels: boolean } {
+  const integers = new Map<number, boolean>();
+  let cancels = false;
+  const enter = (key: string): void => {
+    const integer = integerOfId(key);
+    if (integer === undefined || integer < start || integer > end) return;
+    const standing = job.dependencies.standing(key);
+    if (standing === 'absent') return;
+    integers.set(integer, (integers.get(integer) ?? true) && standing === 'satisfied');
+    cancels ||= standing === 'cancels';
+  };
+  const tombstones = new Set(job.dependencies.tombstones());
+  for (const key of tombstones) enter(key);
+  for (const task of job.table.tasks()) {
+    const key = idKey(job.table.idOf(task));
+    if (!tombstones.has(key)) enter(key);
+  }
+  const held = [...integers.values()].filter((holds) => holds).length;
+  return { satisfied: held === end - start + 1, cancels };
+}

@@ -1,0 +1,230 @@
+/**
+ * The state of a pool's group, and one turn of changing it. A turn is the application of one log entry: it gathers row
+ * writes, events and effects; rows of jobs and nodes are written once, at its end, however often they changed.
+ */
+
+import type { ErrorCode } from '../../../src/lib/errors.ts';
+import { Heap } from '../../../src/lib/heap.ts';
+import type { EntityStamp, Outcome, PoolMirror } from '../../../src/model/commands.ts';
+import { idKey } from '../../../src/model/ids.ts';
+import type { CoreEvent, PoolEffect, RowWrite } from '../interface.ts';
+import type { Job } from './job-record.ts';
+import { type NodeRecord, NodeTable } from './node-record.ts';
+import { packTask } from './numbers.ts';
+import { RequestLog } from './requests.ts';
+import { jobRowKey, META_KEY, type MetaRow, nodeRowKey, POOL_KEY, pack } from './rows.ts';
+
+export interface PoolRow {
+  readonly meshIndex: number;
+  readonly pool: PoolMirror;
+}
+
+/** Everything that `load` restores and `apply` changes. */
+export class PoolState {
+  readonly poolId: string;
+  timeMs = 0;
+  nextJob = 1;
+  nextVersion = 1;
+  /** Undefined until the coordinator first mirrored the pool. */
+  pool: PoolRow | undefined;
+  readonly jobs = new Map<number, Job>();
+  readonly nodes = new NodeTable();
+  readonly requests = new RequestLog();
+  readonly #jobNumbers = new Map<string, number>();
+
+  /** Jobs that may have something to place, in their order; a job is checked when it is taken out. */
+  readonly queue = new Heap<Job>((a, b) =>
+    a.priority === b.priority ? a.number < b.number : a.priority > b.priority,
+  );
+  /** What waits for a sweep: wall clocks, tasks to be cancelled, jobs whose rows are to be removed. Checked when taken out. */
+  readonly deadlines = new Heap<{ readonly atMs: number; readonly job: number }>((a, b) =>
+    a.atMs === b.atMs ? a.job < b.job : a.atMs < b.atMs,
+  );
+  readonly cancelled = new Heap<number>((a, b) => a < b);
+  readonly sweepable = new Heap<number>((a, b) => a < b);
+
+  constructor(poolId: string) {
+    this.poolId = poolId;
+  }
+
+  jobNamed(id: string): Job | undefined {
+    const number = this.#jobNumbers.get(idKey(id));
+    return number === undefined ? undefined : this.jobs.get(number);
+  }
+
+  addJob(job: Job): void {
+    this.jobs.set(job.number, job);
+    this.#jobNumbers.set(job.key, job.number);
+    job.onReady = (one) => this.offer(one);
+    job.onCancelled = (one, task) => this.cancelled.push(packTask(one.number, task));
+    this.watchDeadline(job);
+  }
+
+  removeJob(job: Job): void {
+    this.jobs.delete(job.number);
+    this.#jobNumbers.delete(job.key);
+  }
+
+  watchDeadline(job: Job): void {
+    const atMs = job.deadlineMs;
+    if (atMs !== undefined) this.deadlines.push({ atMs, job: job.number });
+  }
+
+  /** Puts the job into the queue of jobs if it has anything to place. */
+  offer(job: Job): void {
+    if (job.queued || !isPlaceable(job)) return;
+    job.queued = true;
+    this.queue.push(job);
+  }
+
+  /** A priority changed: the queue's order no longer holds. */
+  reorderQueue(): void {
+    this.queue.clear();
+    for (const job of this.jobs.values()) {
+      job.queued = false;
+      this.offer(job);
+    }
+  }
+}
+
+export function isPlaceable(job: Job): boolean {
+  return job.state === 'active' && job.ready.count > 0 && job.parallelLeft > 0;
+}
+
+export class Turn {
+  readonly state: PoolState;
+  /** Log index of the entry; the epoch of what it assigns. */
+  readonly index: number;
+  readonly nowMs: number;
+  readonly writes: RowWrite[] = [];
+  readonly events: CoreEvent[] = [];
+  readonly effects: PoolEffect[] = [];
+  readonly #dirtyJobs = new Set<Job>();
+  readonly #dirtyNodes = new Set<NodeRecord>();
+  readonly #metaBefore: MetaRow;
+
+  constructor(state: PoolState, index: number, timeMs: number) {
+    this.state = state;
+    this.index = index;
+    this.#metaBefore = metaOf(state);
+    // A new leader's clock may be behind the last one's.
+    if (timeMs > state.timeMs) state.timeMs = timeMs;
+    this.nowMs = state.timeMs;
+  }
+
+  put(key: string, row: unknown): void {
+    this.writes.push({ kind: 'put', key, value: pack(row) });
+  }
+
+  putBytes(key: string, value: Uint8Array): void {
+    this.writes.push({ kind: 'put', key, value });
+  }
+
+  delete(key: string): void {
+    this.writes.push({ kind: 'delete', key });
+  }
+
+  clear(prefix: string): void {
+    this.writes.push({ kind: 'clear', prefix });
+  }
+
+  event(kind: string, message: string, data: CoreEvent['data']): void {
+    this.events.push({ kind, message, data });
+  }
+
+  effect(effect: PoolEffect): void {
+    this.effects.push(effect);
+  }
+
+  touchJob(job: Job): void {
+    this.#dirtyJobs.add(job);
+  }
+
+  touchNode(node: NodeRecord): void {
+    this.#dirtyNodes.add(node);
+  }
+
+  /** A version that no entity of the group had before. */
+  newVersion(): number {
+    return this.state.nextVersion++;
+  }
+
+  /** Writes the rows of everything touched. Nothing may change after it. */
+  finish(): void {
+    for (const node of [...this.#dirtyNodes].sort((a, b) => (a.id < b.id ? -1 : 1))) this.#finishNode(node);
+    for (const job of [...this.#dirtyJobs].sort((a, b) => a.number - b.number)) {
+      if (this.state.jobs.get(job.number) === job) this.put(jobRowKey(job.number), job.toRow());
+    }
+    const meta = metaOf(this.state);
+    if (!sameMeta(meta, this.#metaBefore)) this.put(META_KEY, meta);
+    if (isErasable(this.state)) this.effect({ kind: 'erasable' });
+  }
+
+  #finishNode(node: NodeRecord): void {
+    if (this.state.nodes.get(node.id) !== node) return;
+    node.refreshState(this.nowMs);
+    this.state.nodes.refresh(node);
+    this.put(nodeRowKey(node.id), node.toRow());
+    if (isReleasable(node)) this.effect({ kind: 'nodeEmpty', node: node.id });
+  }
+
+  writePool(row: PoolRow): void {
+    this.state.pool = row;
+    this.put(POOL_KEY, row);
+  }
+}
+
+function metaOf(state: PoolState): MetaRow {
+  return {
+    timeMs: state.timeMs,
+    nextJob: state.nextJob,
+    nextVersion: state.nextVersion,
+    nextRequest: state.requests.nextSequence,
+  };
+}
+
+function sameMeta(a: MetaRow, b: MetaRow): boolean {
+  return (
+    a.timeMs === b.timeMs &&
+    a.nextJob === b.nextJob &&
+    a.nextVersion === b.nextVersion &&
+    a.nextRequest === b.nextRequest
+  );
+}
+
+/** A leaving node with nothing assigned to it. */
+export function isReleasable(node: NodeRecord): boolean {
+  return node.leaving !== undefined && node.executions.size === 0;
+}
+
+/** The pool is deleting and holds neither node nor job. */
+export function isErasable(state: PoolState): boolean {
+  return state.pool?.pool.deleting === true && state.nodes.size === 0 && state.jobs.size === 0;
+}
+
+export function eTagOf(version: number): string {
+  return `0x${version.toString(16).toUpperCase()}`;
+}
+
+export function stampOf(entity: { readonly version: number; readonly modifiedAtMs: number }): EntityStamp {
+  return { eTag: eTagOf(entity.version), lastModifiedMs: entity.modifiedAtMs };
+}
+
+export function accepted<T>(value: T): Outcome<T> {
+  return { ok: true, value };
+}
+
+export type Refusal = Extract<Outcome<unknown>, { readonly ok: false }>;
+
+export function refused(
+  code: ErrorCode,
+  message?: string,
+  values?: Readonly<Record<string, string>>,
+): Refusal {
+  return {
+    ok: false,
+    code,
+    ...(message === undefined ? {} : { message }),
+    ...(values === undefined ? {} : { values }),
+  };
+}

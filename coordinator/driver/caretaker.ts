@@ -1,0 +1,116 @@
+/** Keeps the voters of a group that this machine leads as they should be, one committed step after another. */
+import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
+import { CARETAKER_PERIOD_MS, RAFT_CAUGHT_UP_ENTRIES, VOTER_STABLE_FIRST_MS } from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import { type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
+import type { RaftStatus } from '../consensus/index.ts';
+import type { MeshMachine } from '../core/mesh/machine.ts';
+import type { VoterMachine, VoterStep } from '../membership/interface.ts';
+import { planVoters } from '../membership/plan-voters.ts';
+import type { GroupHost } from './group-host.ts';
+import type { Presence } from './presence.ts';
+import type { Replica } from './replica.ts';
+import type { Router } from './router.ts';
+
+export interface CaretakerOptions {
+  readonly replica: Replica;
+  readonly host: GroupHost;
+  readonly router: Router;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly self: MachineId;
+  readonly mesh: () => MeshMachine | undefined;
+}
+
+export class Caretaker {
+  readonly #options: CaretakerOptions;
+  #timer: Timer | undefined;
+  #reporting = false;
+
+  constructor(options: CaretakerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = every(this.#options.clock, CARETAKER_PERIOD_MS, () => this.#look());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #look(): void {
+    const { replica, presence, self, mesh: meshOf } = this.#options;
+    const mesh = meshOf();
+    if (mesh?.settings() === undefined) return;
+    const status = replica.raft.status();
+    if (status.role !== 'leader') return;
+    this.#tellVoters(mesh, status);
+    // The next step is planned on a configuration that is committed here.
+    if (!sameMembers(status.configuration, replica.meta.configuration)) return;
+    const step = planVoters({
+      group: replica.group,
+      self,
+      voters: status.configuration.voters,
+      learners: status.configuration.learners,
+      machines: votersOf(mesh, presence),
+      caughtUp: (machine) => isCaughtUp(status, machine),
+      // A group of one dies with its machine: it grows as soon as there are machines to grow to.
+      ...(status.configuration.voters.length === 1 ? { stableMs: VOTER_STABLE_FIRST_MS } : {}),
+    });
+    if (step !== undefined) this.#take(step);
+  }
+
+  #take(step: VoterStep): void {
+    const { replica, host, log } = this.#options;
+    log.info({ group: replica.group, ...step }, 'the voters of a group change');
+    if (step.kind === 'transfer') replica.raft.transferLeadership(step.to);
+    else replica.raft.proposeChange({ kind: step.kind, id: step.id });
+    host.wake(replica);
+  }
+
+  /** The mesh group's directory of voters follows; it is for finding the group, not for deciding in it. */
+  #tellVoters(mesh: MeshMachine, status: RaftStatus): void {
+    const { replica, router, log } = this.#options;
+    const { group, generation } = replica;
+    const record = mesh.group(group);
+    const voters = [...replica.meta.configuration.voters].sort();
+    const known = record !== undefined && record.generation === generation && sameList([...record.voters].sort(), voters);
+    if (known || this.#reporting || voters.length === 0 || status.leader === null) return;
+    this.#reporting = true;
+    router
+      .propose(MESH_GROUP, { kind: 'group.voters', group, voters, generation })
+      .catch((error: unknown) => log.debug({ group, error: asShoalError(error).message }, 'the voters could not be told to the mesh; it is tried again'))
+      .finally(() => {
+        this.#reporting = false;
+      });
+  }
+}
+
+/** The mesh's machines as a planner of voters sees them. */
+export function votersOf(mesh: MeshMachine, presence: Presence): VoterMachine[] {
+  const votes = new Map<MachineId, number>();
+  for (const { voters } of mesh.groups()) for (const voter of voters) votes.set(voter, (votes.get(voter) ?? 0) + 1);
+  return mesh.machines().map(({ id, scheduling }) => ({
+    id,
+    alive: presence.isAlive(id),
+    forMs: presence.sinceMs(id),
+    draining: scheduling === 'draining',
+    votes: votes.get(id) ?? 0,
+  }));
+}
+
+function isCaughtUp(status: RaftStatus, machine: MachineId): boolean {
+  const progress = status.progress.get(machine);
+  return progress !== undefined && progress.state === 'replicate' && progress.match + RAFT_CAUGHT_UP_ENTRIES >= status.lastIndex;
+}
+
+function sameMembers(a: RaftStatus['configuration'], b: RaftStatus['configuration']): boolean {
+  return sameList(a.voters, b.voters) && sameList(a.learners, b.learners);
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, position) => item === b[position]);
+}

@@ -1,0 +1,318 @@
+/**
+ * This machine's share in deciding: the replicas it holds, and for each group that it leads at the moment, the loops of
+ * a leader. One object for the agent and for the simulator, which differ only in the transport, store and clock they give.
+ */
+import type { Clock } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { Prng } from '../../src/lib/prng.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import { type GroupId, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import type { Store } from '../../src/store/interface.ts';
+import { HEARTBEAT_REQUEST, Heartbeat, REPORT_REQUEST, ReportBody, TAKEN_CHANNEL, Taken, upTopic, Acknowledgement } from '../../src/wire/protocol.ts';
+import type { CoreEvent, StateMachine } from '../core/interface.ts';
+import { MeshMachine } from '../core/mesh/machine.ts';
+import { PoolMachine } from '../core/pool/machine.ts';
+import { chooseVoters } from '../membership/choose-voters.ts';
+import { Caretaker, votersOf } from './caretaker.ts';
+import { GroupHost } from './group-host.ts';
+import { serveGroups } from './group-service.ts';
+import { MeshLeader } from './mesh-leader.ts';
+import { PoolLeader, type PoolView } from './pool-leader.ts';
+import { Presence } from './presence.ts';
+import type { AppliedEntry, Replica } from './replica.ts';
+import { Router } from './router.ts';
+import { SpecCache } from './spec-cache.ts';
+
+export interface CoordinatorOptions {
+  readonly self: MachineId;
+  /** With loopback: a coordinator speaks to its own machine as to any other. */
+  readonly transport: Transport;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Prng;
+  readonly log: Log;
+  readonly newRequestId: () => string;
+  /** The mesh group moved on this machine: members, allotments, pools or groups may differ. */
+  readonly onMeshChanged: (mesh: MeshMachine) => void;
+  /** Something happened in a group that this machine leads. */
+  readonly onEvent: (group: GroupId, timeMs: number, event: CoreEvent) => void;
+  readonly onFatal: (error: ShoalError) => void;
+}
+
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  readonly #specs = new SpecCache();
+  readonly #poolLeaders = new Map<GroupId, PoolLeader>();
+  readonly #caretakers = new Map<GroupId, Caretaker>();
+  readonly #listening = new Map<GroupId, () => void>();
+  #meshLeader: MeshLeader | undefined;
+  #meshChangeDue = false;
+  #stopped = false;
+  readonly host: GroupHost;
+  readonly router: Router;
+  readonly presence: Presence;
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+    const { self, transport, store, clock, random, log } = options;
+    this.presence = new Presence({ self, transport, clock });
+    this.host = new GroupHost({
+      self,
+      transport,
+      store,
+      clock,
+      random,
+      log,
+      createMachine: (group) => this.#createMachine(group),
+      mayHost: (group) => group === MESH_GROUP || this.mesh?.group(group) !== undefined,
+      onApplied: (replica, entries) => this.#onApplied(replica, entries),
+      onLeadership: (replica) => this.#onLeadership(replica),
+      onInstalled: (replica) => this.#onInstalled(replica),
+      onFatal: options.onFatal,
+    });
+    this.router = new Router({
+      self,
+      host: this.host,
+      transport,
+      clock,
+      peersToAsk: (group) => this.#peersToAsk(group),
+      newRequestId: options.newRequestId,
+    });
+  }
+
+  async start(): Promise<void> {
+    const { transport } = this.#options;
+    serveGroups({ host: this.host, transport, requireMember: (peer) => this.requireMember(peer) });
+    transport.onRequest(REPORT_REQUEST, async (from, payload) => {
+      const report = ReportBody.decode(payload);
+      return this.#poolLeader(report.pool).onReport(from, report);
+    });
+    transport.onRequest(HEARTBEAT_REQUEST, async (from, payload) => {
+      const heartbeat = Heartbeat.decode(payload);
+      const answer = this.#poolLeader(heartbeat.pool).onHeartbeat(from, heartbeat);
+      if (answer === undefined) throw new ShoalError('NodeNotFound', 'This machine hosts no node of the pool.');
+      return Acknowledgement.encode(answer);
+    });
+    transport.onMessage(TAKEN_CHANNEL, (from, payload) => {
+      this.#guarded(from, () => {
+        const { pool, batch } = Taken.decode(payload);
+        this.#poolLeaders.get(`pool:${pool}`)?.onTaken(from, batch);
+      });
+    });
+    this.presence.start(() => this.#meshLeader?.wake());
+    await this.host.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const replica of this.host.replicas.values()) this.#endLead(replica.group);
+    for (const unsubscribe of this.#listening.values()) unsubscribe();
+    this.presence.stop();
+    await this.host.stop();
+  }
+
+  /** This machine's own copy of the mesh group's state; it may be a moment behind. Undefined before the first word of the group. */
+  get mesh(): MeshMachine | undefined {
+    const replica = this.host.replica(MESH_GROUP);
+    return replica === undefined ? undefined : (replica.machine as MeshMachine);
+  }
+
+  /** A machine that knows no voters yet (it just joined, or lost its disk) asks whom it is connected to. */
+  #peersToAsk(group: GroupId): readonly string[] {
+    const voters = this.mesh?.group(group)?.voters ?? [];
+    return voters.length > 0 ? voters.map(peerOfMachine) : this.#options.transport.connected();
+  }
+
+  leads(group: GroupId): boolean {
+    return this.host.replica(group)?.leadership.leading ?? false;
+  }
+
+  /** First voters for a new group, as this machine sees the mesh. */
+  chooseVoters(): readonly MachineId[] {
+    const { mesh } = this;
+    return mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
+  }
+
+  /** See `GroupHost.recover`. Refused while the group has a leader; without `confirmed` it only says what may be lost. */
+  async recover(group: GroupId, confirmed: boolean): Promise<{ lastIndex: number; mayBeLost: string }> {
+    const replica = this.host.replica(group);
+    if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}: run this on one that votes in it.`);
+    const { leader, configuration, lastIndex, commit } = replica.raft.status();
+    const reachable = configuration.voters.filter((voter) => this.presence.isAlive(voter));
+    if (leader !== null || 2 * reachable.length > configuration.voters.length) throw new ShoalError('QuorumAlive');
+    const gone = configuration.voters.filter((voter) => !reachable.includes(voter));
+    const mayBeLost = `This copy ends at entry ${lastIndex} (${commit} known to be committed). What ${gone.join(', ')} accepted after that is lost.`;
+    if (confirmed) {
+      this.#endLead(group);
+      await this.host.recover(group);
+    }
+    return { lastIndex, mayBeLost };
+  }
+
+  /** Throws NotAMember for a peer that is not a full member (a joiner under its token is none). */
+  requireMember(peer: string): void {
+    if (peer === peerOfMachine(this.#options.self) || this.mesh?.machineByPeer(peer) !== undefined) return;
+    throw new ShoalError('NotAMember');
+  }
+
+  mayCoordinate(pool: string, peer: string): boolean {
+    return this.mesh?.group(`pool:${pool}`)?.voters.some((voter) => peerOfMachine(voter) === peer) ?? false;
+  }
+
+  #createMachine(group: GroupId): StateMachine<unknown> {
+    if (group === MESH_GROUP) return new MeshMachine();
+    return new PoolMachine(group.slice('pool:'.length));
+  }
+
+  #poolLeader(pool: string): PoolLeader {
+    const group: GroupId = `pool:${pool}`;
+    const leader = this.#poolLeaders.get(group);
+    if (leader !== undefined) return leader;
+    const known = this.host.replica(group)?.leadership.leader;
+    throw new ShoalError('NotLeader', `This machine does not coordinate the pool ${pool}.`, typeof known === 'string' ? { leader: known } : {});
+  }
+
+  // --- What the host says ---------------------------------------------------------------------------------------------
+
+  #onApplied(replica: Replica, entries: readonly AppliedEntry[]): void {
+    const { group } = replica;
+    if (group === MESH_GROUP) this.#meshMoved();
+    else for (const { applied } of entries) this.#specs.remember(group, applied.writes);
+    if (replica.leadership.leading) {
+      for (const { timeMs, applied } of entries) for (const event of applied.events) this.#options.onEvent(group, timeMs, event);
+    }
+    this.#poolLeaders.get(group)?.onApplied(entries);
+  }
+
+  #onInstalled(replica: Replica): void {
+    if (replica.group === MESH_GROUP) this.#meshMoved();
+    else this.#listen(replica.group);
+  }
+
+  /** All replicas of a pool's group hear its nodes' heartbeats, so that a new leader knows them at once. */
+  #listen(group: GroupId): void {
+    if (this.#listening.has(group)) return;
+    const pool = group.slice('pool:'.length);
+    this.#listening.set(
+      group,
+      this.#options.transport.subscribe(upTopic(pool), (from, payload) => {
+        this.#guarded(from, () => {
+          const leader = this.#poolLeaders.get(group);
+          if (leader?.onHeartbeat(from, Heartbeat.decode(payload)) !== undefined) leader.acknowledgeSoon();
+        });
+      }),
+    );
+  }
+
+  #guarded(from: string, handle: () => void): void {
+    try {
+      this.requireMember(from);
+      handle();
+    } catch (error) {
+      this.#options.log.warn({ from, error: asShoalError(error).message }, 'a message was refused');
+    }
+  }
+
+  #onLeadership(replica: Replica): void {
+    const { leading, leader, term } = replica.leadership;
+    const { group } = replica;
+    if (leader !== null) this.router.notice(group, leader);
+    this.#endLead(group);
+    if (!leading || this.#stopped) return;
+    this.#options.log.info({ group, term }, 'this machine leads the group');
+    this.#options.onEvent(group, this.#options.clock.wallMs(), { kind: 'leader.elected', message: `now coordinates ${group}`, data: { group, term } });
+    this.#beginLead(replica);
+  }
+
+  #beginLead(replica: Replica): void {
+    const { group } = replica;
+    const { self, transport, clock, log } = this.#options;
+    const common = { replica, host: this.host, transport, clock, log, self };
+    const caretaker = new Caretaker({ ...common, presence: this.presence, router: this.router, mesh: () => this.mesh });
+    this.#caretakers.set(group, caretaker);
+    caretaker.start();
+    if (group === MESH_GROUP) {
+      this.#meshLeader = new MeshLeader({ ...common, presence: this.presence });
+      this.#meshLeader.start();
+      return;
+    }
+    const poolLeader = new PoolLeader({
+      ...common,
+      specs: this.#specs,
+      poolView: () => this.#poolView(group),
+      proposeToMesh: (command) => this.router.propose(MESH_GROUP, command),
+    });
+    this.#poolLeaders.set(group, poolLeader);
+    void poolLeader.start();
+  }
+
+  #endLead(group: GroupId): void {
+    this.#caretakers.get(group)?.stop();
+    this.#caretakers.delete(group);
+    this.#poolLeaders.get(group)?.stop();
+    this.#poolLeaders.delete(group);
+    if (group !== MESH_GROUP) return;
+    this.#meshLeader?.stop();
+    this.#meshLeader = undefined;
+  }
+
+  #poolView(group: GroupId): PoolView {
+    const poolKey = group.slice('pool:'.length);
+    const pool = this.mesh?.pool(poolKey);
+    const nodes = [...(this.mesh?.allotments(poolKey) ?? [])].map(({ pool: _, ...node }) => node);
+    const mirror = pool === undefined ? { id: poolKey, exists: false, deleting: false, spec: undefined } : { id: pool.spec.id, exists: true, deleting: pool.state === 'deleting', spec: pool.spec };
+    return { meshIndex: this.host.replica(MESH_GROUP)?.appliedIndex ?? 0, pool: mirror, nodes };
+  }
+
+  // --- The mesh group moved -------------------------------------------------------------------------------------------
+
+  /** Once a turn, whatever was applied in it. */
+  #meshMoved(): void {
+    if (this.#meshChangeDue) return;
+    this.#meshChangeDue = true;
+    this.#options.clock.soon(() => {
+      this.#meshChangeDue = false;
+      const mesh = this.mesh;
+      if (mesh === undefined || this.#stopped) return;
+      this.#options.onMeshChanged(mesh);
+      this.#hostGroups(mesh);
+      for (const leader of this.#poolLeaders.values()) leader.meshChanged();
+      this.#meshLeader?.wake();
+    });
+  }
+
+  #hostGroups(mesh: MeshMachine): void {
+    const { self, log } = this.#options;
+    for (const { group, founders, voters, generation } of mesh.groups()) {
+      if (group === MESH_GROUP || this.host.replica(group) !== undefined) continue;
+      // Founders start alike, from the same first configuration. Whoever came later is given a snapshot by the leader.
+      if (!founders.includes(self) || !voters.includes(self)) continue;
+      this.host.bootstrap(group, { voters: founders, learners: [] }, generation).catch((error: unknown) => {
+        log.error({ group, error: asShoalError(error).message }, 'a group could not be started');
+      });
+    }
+    for (const replica of this.host.replicas.values()) if (this.#isOrphan(mesh, replica)) this.#forget(replica.group);
+  }
+
+  /** The group is gone, or was told that this machine is no part of it any more. */
+  #isOrphan(mesh: MeshMachine, replica: Replica): boolean {
+    const { self } = this.#options;
+    if (replica.group === MESH_GROUP || mesh.settings() === undefined) return false;
+    const record = mesh.group(replica.group);
+    if (record === undefined) return true;
+    const { voters, learners } = replica.meta.configuration;
+    if (voters.length === 0 || voters.includes(self) || learners.includes(self)) return false;
+    return !record.voters.includes(self);
+  }
+
+  #forget(group: GroupId): void {
+    this.#endLead(group);
+    this.#listening.get(group)?.();
+    this.#listening.delete(group);
+    this.host.drop(group).catch((error: unknown) => {
+      this.#options.log.warn({ group, error: asShoalError(error).message }, 'a group could not be removed');
+    });
+  }
+}
+

@@ -1,0 +1,439 @@
+/**
+ * All Raft groups of this machine, run as one. Each turn takes every group that has work, lets its messages out, applies
+ * what is committed, and makes everything of that turn durable in one batch: a hundred groups cost one fsync, and a
+ * leader's own write runs beside its followers' (thesis 10.2.1). A turn never begins before the last one ended, so the
+ * longer the disk takes, the more commands share the next write.
+ */
+import type { Clock, Timer } from '../../src/lib/clock.ts';
+import { every } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import {
+  RAFT_APPEND_BYTES_MAX,
+  RAFT_ELECTION_TICKS,
+  RAFT_ENTRY_BYTES_MAX,
+  RAFT_HEARTBEAT_TICKS,
+  RAFT_INFLIGHT_MAX,
+  RAFT_LOG_KEEP_BYTES,
+  RAFT_LOG_KEEP_ENTRIES,
+  RAFT_PROPOSALS_MAX,
+  RAFT_TICK_MS,
+} from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { Prng } from '../../src/lib/prng.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import type { GroupWrite, Store } from '../../src/store/interface.ts';
+import { decode, encode } from '../../src/wire/codec.ts';
+import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
+import { type Configuration, createRaft, encodeConfiguration, type Message, type RaftState, type Ready, type SnapshotMeta } from '../consensus/index.ts';
+import type { StateMachine } from '../core/interface.ts';
+import { RaftOutbox } from './raft-outbox.ts';
+import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
+import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
+
+/** How long the host waits before it tries a write again that found the disk full. */
+const DISK_FULL_RETRY_MS = 1_000;
+
+export interface GroupHostOptions {
+  readonly self: MachineId;
+  readonly transport: Transport;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Prng;
+  readonly log: Log;
+  /** The state machine of a group, empty. */
+  readonly createMachine: (group: GroupId) => StateMachine<unknown>;
+  /** Raft messages of a group this machine does not hold yet: may it start an empty replica of it? */
+  readonly mayHost: (group: GroupId) => boolean;
+  readonly onApplied: (replica: Replica, entries: readonly AppliedEntry[]) => void;
+  readonly onLeadership: (replica: Replica) => void;
+  /** A snapshot replaced the state machine of this replica. */
+  readonly onInstalled: (replica: Replica) => void;
+  /** The store failed for good: nothing may be promised any more. The process must end. */
+  readonly onFatal: (error: ShoalError) => void;
+}
+
+interface TurnPart {
+  readonly replica: Replica;
+  readonly ready: Ready;
+  readonly applied: readonly AppliedEntry[];
+}
+
+export class GroupHost {
+  readonly #options: GroupHostOptions;
+  readonly #replicas = new Map<GroupId, Replica>();
+  readonly #opening = new Map<GroupId, Promise<Replica>>();
+  readonly #dirty = new Set<Replica>();
+  readonly #outbox: RaftOutbox;
+  readonly #snapshotsSent: SnapshotSender;
+  readonly #snapshotsReceived: SnapshotReceiver;
+  readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
+  readonly #timers: Timer[] = [];
+  #turning = false;
+  #scheduled = false;
+  #diskFull = false;
+  #stopped = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: GroupHostOptions) {
+    this.#options = options;
+    this.#outbox = new RaftOutbox(options.transport);
+    this.#snapshotsSent = new SnapshotSender(options);
+    this.#snapshotsReceived = new SnapshotReceiver(options, (group, generation) => this.#replicaFor(group, generation), (replica) => this.wake(replica));
+  }
+
+  async start(): Promise<void> {
+    const { transport, clock } = this.#options;
+    for (const group of await this.#options.store.groups()) {
+      if (!isRowsGroup(group)) await this.open(group as GroupId);
+    }
+    transport.onMessage(RAFT_CHANNEL, (from, payload) => this.#receive(from, payload));
+    transport.onPeer((peer, up) => {
+      if (!up) this.#peerLost(peer);
+    });
+    this.#snapshotsReceived.start();
+    this.#timers.push(every(clock, RAFT_TICK_MS, () => this.#tick()));
+  }
+
+  /** Lets the running turn end, then stops. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) timer.cancel();
+    if (this.#turning) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    for (const replica of this.#replicas.values()) replica.close();
+  }
+
+  get store(): Store {
+    return this.#options.store;
+  }
+
+  get replicas(): ReadonlyMap<GroupId, Replica> {
+    return this.#replicas;
+  }
+
+  replica(group: GroupId): Replica | undefined {
+    return this.#replicas.get(group);
+  }
+
+  /** True while the disk is full: this machine neither leads nor votes until a write succeeds. */
+  get diskFull(): boolean {
+    return this.#diskFull;
+  }
+
+  /**
+   * Starts a new group with these first voters, on each of them alike; does nothing where this machine holds it already.
+   * The founders' log begins after index 1, so that whoever starts empty, at 0, is behind it and is sent a snapshot,
+   * which carries the configuration.
+   */
+  bootstrap(group: GroupId, configuration: Configuration, generation = 0): Promise<Replica> {
+    const present = this.#replicas.get(group);
+    if (present !== undefined) return Promise.resolve(present);
+    let opening = this.#opening.get(group);
+    if (opening === undefined) {
+      opening = this.#found(group, configuration, generation).finally(() => this.#opening.delete(group));
+      this.#opening.set(group, opening);
+    }
+    return opening;
+  }
+
+  async #found(group: GroupId, configuration: Configuration, generation: number): Promise<Replica> {
+    const first = configuration.voters.length > 0 ? 1 : 0;
+    const start: SnapshotMeta = { index: first, term: first, configuration };
+    const hardState = { term: first, votedFor: null, commit: first };
+    const rows = [{ kind: 'put', key: 'generation', value: encode(generation) }] as const;
+    await this.#options.store.write({ groups: [{ group, hardState, start, rows, applied: { index: first, stateHash: 0 } }] }, true);
+    return this.#load(group);
+  }
+
+  /** Loads a group from the store. */
+  open(group: GroupId): Promise<Replica> {
+    const present = this.#replicas.get(group);
+    if (present !== undefined) return Promise.resolve(present);
+    let opening = this.#opening.get(group);
+    if (opening === undefined) {
+      opening = this.#load(group).finally(() => this.#opening.delete(group));
+      this.#opening.set(group, opening);
+    }
+    return opening;
+  }
+
+  async #load(group: GroupId): Promise<Replica> {
+    const { store, self, random } = this.#options;
+    const stored = await store.loadGroup(group);
+    if (stored === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    const pointer = await store.getRow(group, 'rows');
+    const rowsGroup = pointer === undefined ? firstRowsGroup(group) : (decode(pointer) as string);
+    const generation = await this.#generationOf(group);
+    const machine = this.#options.createMachine(group);
+    await loadRows(machine, store, rowsGroup);
+    const state: RaftState = { hardState: stored.hardState, snapshot: stored.start, entries: stored.entries, applied: stored.applied.index };
+    const raft = createRaft(
+      {
+        id: self,
+        heartbeatTicks: RAFT_HEARTBEAT_TICKS,
+        electionTicks: RAFT_ELECTION_TICKS,
+        random: (low, high) => random.int(low, high),
+        appendBytesMax: RAFT_APPEND_BYTES_MAX,
+        inflightMax: RAFT_INFLIGHT_MAX,
+        proposalsMax: RAFT_PROPOSALS_MAX,
+        entryBytesMax: RAFT_ENTRY_BYTES_MAX,
+      },
+      state,
+    );
+    const replica = new Replica({ group, generation, raft, machine, rowsGroup, applied: stored.applied, meta: metaAt(state, stored.applied.index) });
+    if (this.#stopped) return replica;
+    this.#replicas.set(group, replica);
+    this.#options.onInstalled(replica);
+    this.wake(replica);
+    return replica;
+  }
+
+  async #generationOf(group: GroupId): Promise<number> {
+    const stored = await this.#options.store.getRow(group, 'generation');
+    return stored === undefined ? 0 : (decode(stored) as number);
+  }
+
+  /** Forgets a group that this machine no longer takes part in. */
+  async drop(group: GroupId): Promise<void> {
+    const replica = this.#replicas.get(group);
+    if (replica === undefined) return;
+    this.#replicas.delete(group);
+    this.#dirty.delete(replica);
+    replica.close();
+    await this.#quiet();
+    await this.#options.store.dropGroup(replica.rowsGroup);
+    await this.#options.store.dropGroup(group);
+  }
+
+  /**
+   * Makes a group whose quorum is gone for good live again from this machine's copy alone: appends, as if it were
+   * committed, a configuration of this one voter, under a generation that the old voters do not know. Entries that were
+   * on the others only are lost; entries that were here only are kept.
+   */
+  async recover(group: GroupId): Promise<void> {
+    const { store, self } = this.#options;
+    const replica = this.#replicas.get(group);
+    if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    this.#replicas.delete(group);
+    this.#dirty.delete(replica);
+    replica.close();
+    await this.#quiet();
+    const stored = await store.loadGroup(group);
+    if (stored === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    const index = (stored.entries.at(-1)?.index ?? stored.start.index) + 1;
+    const term = stored.hardState.term + 1;
+    const data = encodeConfiguration({ voters: [self], learners: [] });
+    await store.write(
+      {
+        groups: [
+          {
+            group,
+            append: [{ index, term, kind: 'configuration', data }],
+            hardState: { term, votedFor: self, commit: index },
+            rows: [{ kind: 'put', key: 'generation', value: encode(replica.generation + 1) }],
+          },
+        ],
+      },
+      true,
+    );
+    await this.open(group);
+  }
+
+  #quiet(): Promise<void> {
+    if (!this.#turning) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  // --- Input ------------------------------------------------------------------------------------------------------
+
+  /** The replica has something to do: it takes part in the next turn. */
+  wake(replica: Replica): void {
+    this.#dirty.add(replica);
+    if (this.#scheduled || this.#turning || this.#stopped) return;
+    this.#scheduled = true;
+    this.#options.clock.soon(() => {
+      this.#scheduled = false;
+      void this.#turns();
+    });
+  }
+
+  #tick(): void {
+    if (this.#diskFull) return;
+    for (const replica of this.#replicas.values()) {
+      replica.raft.tick();
+      if (replica.hasWork()) this.wake(replica);
+      else this.#noticeLeadership(replica);
+    }
+  }
+
+  #peerLost(peer: string): void {
+    for (const replica of this.#replicas.values()) {
+      const { voters, learners } = replica.meta.configuration;
+      for (const id of [...voters, ...learners]) if (peerOfMachine(id) === peer) replica.raft.reportUnreachable(id);
+      this.wake(replica);
+    }
+  }
+
+  #receive(from: string, payload: Uint8Array): void {
+    let frame: ReturnType<typeof RaftFrame.decode>;
+    try {
+      frame = RaftFrame.decode(payload);
+    } catch (error) {
+      this.#options.log.warn({ from, error: asShoalError(error).message }, 'a raft frame was refused');
+      return;
+    }
+    for (const { group, generation, message } of frame) {
+      // The sender named in a message must be the peer that the connection was proved to belong to.
+      if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;
+      this.#stepOrOpen(group as GroupId, generation, message as Message);
+    }
+  }
+
+  #stepOrOpen(group: GroupId, generation: number, message: Message): void {
+    const replica = this.#replicas.get(group);
+    if (replica !== undefined) {
+      // After a recovery the group has a new generation; an old majority that comes back is not listened to.
+      if (replica.generation !== generation) return;
+      replica.raft.step(message);
+      this.wake(replica);
+      return;
+    }
+    if (!this.#options.mayHost(group)) return;
+    void this.#replicaFor(group, generation).then(
+      (opened) => {
+        if (opened.generation !== generation) return;
+        opened.raft.step(message);
+        this.wake(opened);
+      },
+      (error: unknown) => this.#options.log.warn({ group, error: asShoalError(error).message }, 'a replica could not be opened'),
+    );
+  }
+
+  /** An empty replica that belongs to nobody's configuration until the leader's log or snapshot says so. */
+  async #replicaFor(group: GroupId, generation: number): Promise<Replica> {
+    const present = this.#replicas.get(group) ?? (await this.#opening.get(group));
+    if (present !== undefined) return present;
+    if (!this.#options.mayHost(group)) throw new ShoalError('GroupNotFound');
+    return this.bootstrap(group, { voters: [], learners: [] }, generation);
+  }
+
+  // --- Turns ------------------------------------------------------------------------------------------------------
+
+  async #turns(): Promise<void> {
+    if (this.#turning) return;
+    this.#turning = true;
+    try {
+      while (this.#dirty.size > 0 && !this.#stopped) await this.#turn();
+    } catch (error) {
+      this.#options.onFatal(asShoalError(error));
+      this.#stopped = true;
+    } finally {
+      this.#turning = false;
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const parts: TurnPart[] = [];
+    const groups: GroupWrite[] = [];
+    let mustSync = false;
+    const wallMs = this.#options.clock.wallMs();
+    const replicas = [...this.#dirty];
+    this.#dirty.clear();
+    for (const replica of replicas) {
+      replica.submit(wallMs);
+      if (!replica.raft.hasReady()) {
+        replica.refuseStaged();
+        this.#noticeLeadership(replica);
+        continue;
+      }
+      const ready = replica.raft.ready();
+      this.#send(replica, ready.messages);
+      const { write, applied } = replica.apply(ready);
+      if (ready.snapshot !== undefined) this.#options.onInstalled(replica);
+      groups.push(...write);
+      mustSync ||= ready.mustSync;
+      parts.push({ replica, ready, applied });
+    }
+    this.#outbox.flush();
+    // The answers of what is committed need not wait for this machine's own disk: a majority has it.
+    for (const { replica, applied } of parts) if (applied.length > 0) this.#options.onApplied(replica, applied);
+    if (groups.length > 0) await this.#write(groups, mustSync);
+    for (const { replica, ready } of parts) {
+      this.#send(replica, ready.messagesAfterPersist);
+      replica.finish(ready);
+      this.#noticeLeadership(replica);
+      this.#compact(replica);
+      if (replica.hasWork()) this.#dirty.add(replica);
+    }
+    this.#outbox.flush();
+    for (const { replica, to } of this.#snapshotsDue.splice(0)) this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
+  }
+
+  #send(replica: Replica, messages: readonly Message[]): void {
+    for (const message of messages) {
+      // Rows as of the applied index are read once this turn's batch is in the store, before the next turn applies more.
+      if (message.kind === 'snapshot') this.#snapshotsDue.push({ replica, to: message.to });
+      else this.#outbox.add(replica.group, replica.generation, message);
+    }
+  }
+
+  #snapshotDone(replica: Replica, to: MachineId, delivered: boolean): void {
+    replica.raft.reportSnapshot(to, delivered);
+    this.wake(replica);
+  }
+
+  /** A full disk is waited out, without ticks: others take the lead. Any other failure is fatal, because nobody knows what is durable. */
+  async #write(groups: readonly GroupWrite[], sync: boolean): Promise<void> {
+    for (;;) {
+      try {
+        await this.#options.store.write({ groups }, sync);
+        this.#diskFull = false;
+        return;
+      } catch (error) {
+        if (!(error instanceof ShoalError) || error.code !== 'DiskFull' || this.#stopped) throw error;
+        if (!this.#diskFull) this.#options.log.error({}, 'the disk is full: this machine stops leading and voting until there is room');
+        this.#diskFull = true;
+        await new Promise<void>((resolve) => this.#options.clock.after(DISK_FULL_RETRY_MS, resolve));
+      }
+    }
+  }
+
+  #noticeLeadership(replica: Replica): void {
+    if (replica.noticeLeadership()) this.#options.onLeadership(replica);
+  }
+
+  #compact(replica: Replica): void {
+    const { firstIndex } = replica.raft.status();
+    const held = replica.appliedIndex - firstIndex;
+    if (held < RAFT_LOG_KEEP_ENTRIES && replica.logBytes < RAFT_LOG_KEEP_BYTES) return;
+    const start = replica.raft.compact(replica.appliedIndex - Math.min(held >> 1, RAFT_LOG_KEEP_ENTRIES >> 1));
+    replica.noticeCompaction();
+    this.#options.store.write({ groups: [{ group: replica.group, start }] }, false).catch((error: unknown) => {
+      this.#options.log.warn({ group: replica.group, error: asShoalError(error).message }, 'the log could not be cut');
+    });
+  }
+}
+
+export async function loadRows(machine: StateMachine<unknown>, store: Store, rowsGroup: string): Promise<void> {
+  for await (const [key, value] of store.scanRows(rowsGroup, { prefix: '' })) machine.load(key, value);
+  machine.loaded();
+}
+
+function firstRowsGroup(group: GroupId): string {
+  return `${group}~0`;
+}
+
+function isRowsGroup(group: string): boolean {
+  return group.includes('~');
+}
+
+/** Term and configuration as of an applied index, from what is stored. */
+function metaAt(state: RaftState, applied: number): SnapshotMeta {
+  let meta: SnapshotMeta = state.snapshot;
+  for (const entry of state.entries) {
+    if (entry.index > applied) break;
+    meta = metaAfter(meta, entry);
+  }
+  return meta;
+}

@@ -1,0 +1,103 @@
+/**
+ * What the leader of the mesh group does beside Raft: packs nodes of pools onto machines whenever the estate or a wish
+ * changed, and says that time has passed. Like every leader's loop it starts from the state alone.
+ */
+import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
+import { MESH_PACK_PERIOD_MS } from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { MeshCommand } from '../../src/model/commands.ts';
+import type { MeshMachine } from '../core/mesh/machine.ts';
+import { isEmptyPlan, packNodes, type PackView } from '../placement/nodes.ts';
+import type { GroupHost } from './group-host.ts';
+import type { Presence } from './presence.ts';
+import type { Replica } from './replica.ts';
+
+export interface MeshLeaderOptions {
+  readonly replica: Replica;
+  readonly host: GroupHost;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class MeshLeader {
+  readonly #options: MeshLeaderOptions;
+  #timer: Timer | undefined;
+  #packing = false;
+  #packDue = false;
+  #sweeping = false;
+  #stopped = false;
+
+  constructor(options: MeshLeaderOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = every(this.#options.clock, MESH_PACK_PERIOD_MS, () => this.wake());
+    this.wake();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  get #mesh(): MeshMachine {
+    return this.#options.replica.machine as MeshMachine;
+  }
+
+  /** The estate or a wish may have changed. */
+  wake(): void {
+    if (this.#stopped || this.#mesh.settings() === undefined) return;
+    this.#sweep();
+    if (this.#packing) {
+      this.#packDue = true;
+      return;
+    }
+    this.#packDue = false;
+    const plan = packNodes(this.#view());
+    if (isEmptyPlan(plan)) return;
+    this.#packing = true;
+    this.#propose({ kind: 'allot', ...plan }, () => {
+      this.#packing = false;
+      if (this.#packDue) this.wake();
+    });
+  }
+
+  #view(): PackView {
+    const mesh = this.#mesh;
+    const { presence } = this.#options;
+    return {
+      nextNodeNumber: mesh.nextNodeNumber(),
+      pools: mesh.pools(),
+      allotments: mesh.allotments(),
+      machines: mesh.machines().map((machine) => ({ ...machine, alive: presence.isAlive(machine.id), forMs: presence.sinceMs(machine.id) })),
+    };
+  }
+
+  #sweep(): void {
+    const dueAtMs = this.#mesh.dueAtMs();
+    if (this.#sweeping || dueAtMs === undefined || dueAtMs > this.#options.clock.wallMs()) return;
+    this.#sweeping = true;
+    this.#propose({ kind: 'mesh.sweep' }, () => {
+      this.#sweeping = false;
+    });
+  }
+
+  #propose(command: MeshCommand, after: () => void): void {
+    const { replica, host, log } = this.#options;
+    const proposed = replica.propose(null, command);
+    host.wake(replica);
+    proposed.then(
+      ({ outcome }) => {
+        if (!outcome.ok) log.warn({ command: command.kind, code: outcome.code, message: outcome.message }, 'the mesh group refused its own coordinator');
+        after();
+      },
+      (error: unknown) => {
+        log.debug({ command: command.kind, error: asShoalError(error).message }, 'a proposal of the coordinator was not taken');
+        after();
+      },
+    );
+  }
+}

@@ -1,0 +1,405 @@
+/**
+ * What the leader of a pool's group does beside Raft, and stops doing the moment it leads no more: mirrors the pool's
+ * nodes from the mesh group, assigns ready tasks, brings assignments to agents, hears heartbeats, takes reports, and
+ * calls nodes lost. Everything it knows beyond the replicated state (leases, batches under way) may be lost with it:
+ * a new leader gives every node one full lease and derives the rest.
+ */
+import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { ACKNOWLEDGE_DELAY_MS, ASSIGN_ITEMS_MAX, RECONCILE_QUIET_MS, SWEEP_ITEMS_MAX } from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import type { Assignment, CommandResult, MeshCommand, NodeMirror, PoolCommand, PoolMirror } from '../../src/model/commands.ts';
+import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import {
+  type Acknowledgement,
+  DownMessage,
+  type DispatchItem,
+  type DispatchJob,
+  downTopic,
+  type Heartbeat,
+  Acknowledgement as AcknowledgementCodec,
+  RECONCILE_REQUEST,
+  Reconcile,
+  ReconcileAnswer,
+  ReportAnswer,
+  type ReportBody,
+  STOP_REQUEST,
+  Stop,
+} from '../../src/wire/protocol.ts';
+import type { PoolEffect } from '../core/interface.ts';
+import type { PoolMachine } from '../core/pool/machine.ts';
+import { Dispatcher } from './dispatcher.ts';
+import type { GroupHost } from './group-host.ts';
+import { LeaseBook } from './lease-book.ts';
+import { type AppliedEntry, type Replica, replicaRows } from './replica.ts';
+import type { SpecCache } from './spec-cache.ts';
+
+/** The pool as the mesh group has it, read from this machine's own replica of that group. */
+export interface PoolView {
+  /** Applied index of the mesh group. */
+  readonly meshIndex: number;
+  readonly pool: PoolMirror;
+  readonly nodes: readonly NodeMirror[];
+}
+
+export interface PoolLeaderOptions {
+  readonly replica: Replica;
+  readonly host: GroupHost;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly self: MachineId;
+  readonly specs: SpecCache;
+  readonly poolView: () => PoolView;
+  readonly proposeToMesh: (command: MeshCommand) => Promise<unknown>;
+}
+
+const CHECK_PERIOD_MS = 100;
+/** A gap between two checks that is this much longer than it should be means that this process stood still. */
+const STALL_MS = 1_000;
+
+export class PoolLeader {
+  readonly #options: PoolLeaderOptions;
+  readonly #leases = new LeaseBook();
+  readonly #dispatcher: Dispatcher;
+  /** Highest heartbeat of each machine, to be acknowledged. */
+  readonly #heard = new Map<MachineId, { life: string; sequence: number }>();
+  readonly #lastTrafficMs = new Map<string, number>();
+  readonly #reconciling = new Set<string>();
+  readonly #losing = new Set<string>();
+  readonly #released = new Set<string>();
+  #timers: Timer[] = [];
+  #acknowledging = false;
+  #started = false;
+  #stopped = false;
+  #assigning = false;
+  #mirroring = false;
+  #mirrorDue = false;
+  #sweeping = false;
+  #lastCheckMs = 0;
+  #lastMirror = '';
+
+  constructor(options: PoolLeaderOptions) {
+    this.#options = options;
+    const { transport, clock, log } = options;
+    this.#dispatcher = new Dispatcher({ pool: this.#pool, transport, clock, log });
+  }
+
+  get #machine(): PoolMachine {
+    return this.#options.replica.machine as PoolMachine;
+  }
+
+  get #pool(): string {
+    return poolKeyOf(this.#options.replica.group);
+  }
+
+  get #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  /** Begins once a quorum has confirmed the lead and everything older is applied. */
+  async start(): Promise<void> {
+    const confirmed = this.#options.replica.confirmRead();
+    this.#options.host.wake(this.#options.replica);
+    try {
+      await confirmed;
+    } catch {
+      return; // Led no longer than an instant.
+    }
+    if (this.#stopped) return;
+    this.#started = true;
+    this.#lastCheckMs = this.#nowMs;
+    for (const node of this.#machine.nodeIds()) this.#leases.ensure(node, this.#nowMs);
+    this.#timers.push(every(this.#options.clock, CHECK_PERIOD_MS, () => this.#check()));
+    this.meshChanged();
+    this.#resumeStops();
+    this.#releaseEmptyNodes();
+    this.#assign();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers.splice(0)) timer.cancel();
+    this.#dispatcher.stop();
+  }
+
+  // --- The replicated state moved -----------------------------------------------------------------------------------
+
+  onApplied(entries: readonly AppliedEntry[]): void {
+    if (!this.#started || this.#stopped) return;
+    const dispatches: Extract<PoolEffect, { kind: 'dispatch' }>[] = [];
+    const stops: Extract<PoolEffect, { kind: 'stop' }>[] = [];
+    for (const { applied } of entries) {
+      for (const effect of applied.effects as readonly PoolEffect[]) {
+        if (effect.kind === 'dispatch') dispatches.push(effect);
+        else if (effect.kind === 'stop') stops.push(effect);
+        else if (effect.kind === 'nodeEmpty') this.#release(effect.node);
+        else this.#erase();
+      }
+    }
+    if (dispatches.length > 0) void this.#dispatch(dispatches);
+    if (stops.length > 0) this.#stop(stops);
+    this.#assign();
+  }
+
+  #propose<C extends PoolCommand>(command: C): Promise<CommandResult<C['kind']>> {
+    const { replica, host } = this.#options;
+    const proposed = replica.propose(null, command);
+    host.wake(replica);
+    return proposed.then(({ outcome }) => outcome as CommandResult<C['kind']>);
+  }
+
+  /** A proposal of our own loops: it fails only with the lead, and then the next leader does the same. */
+  #attempt(command: PoolCommand, after: () => void): void {
+    this.#propose(command).then(after, (error: unknown) => {
+      after();
+      this.#options.log.debug({ group: this.#options.replica.group, command: command.kind, error: asShoalError(error).message }, 'a proposal of the coordinator was not taken');
+    });
+  }
+
+  // --- Assigning ----------------------------------------------------------------------------------------------------
+
+  /** One assign command at a time: the next is placed on a state that knows the last. */
+  #assign(): void {
+    if (this.#assigning || this.#stopped) return;
+    const items: readonly Assignment[] = this.#machine.place({ limit: ASSIGN_ITEMS_MAX });
+    if (items.length === 0) return;
+    this.#assigning = true;
+    this.#attempt({ kind: 'assign', items }, () => {
+      this.#assigning = false;
+      if (!this.#stopped) this.#assign();
+    });
+  }
+
+  async #dispatch(effects: readonly Extract<PoolEffect, { kind: 'dispatch' }>[]): Promise<void> {
+    const { specs, replica, host } = this.#options;
+    const found = await specs.load(replicaRows(replica, host.store), replica.group, effects);
+    if (this.#stopped) return;
+    const jobs = new Map<number, DispatchJob>();
+    const items = new Map<MachineId, DispatchItem[]>();
+    effects.forEach(({ node, job, task, epoch }, position) => {
+      const spec = found[position];
+      const info = this.#machine.nodeInfo(node);
+      if (spec === undefined || info === undefined) return;
+      this.#lastTrafficMs.set(node, this.#nowMs);
+      if (!jobs.has(job)) {
+        const described = this.#machine.dispatchJob(job);
+        if (described === undefined) return;
+        jobs.set(job, described);
+      }
+      const list = items.get(info.machine);
+      const item = { node, job, task, epoch, spec };
+      if (list === undefined) items.set(info.machine, [item]);
+      else list.push(item);
+    });
+    this.#dispatcher.dispatch(replica.leadership.term, items, jobs);
+  }
+
+  onTaken(from: string, batch: number): void {
+    this.#dispatcher.taken(from, batch);
+  }
+
+  // --- Stopping -----------------------------------------------------------------------------------------------------
+
+  #stop(effects: readonly { readonly node: string; readonly job: number; readonly task: number; readonly epoch: number }[]): void {
+    const byNode = new Map<string, { job: number; task: number; epoch: number }[]>();
+    for (const { node, job, task, epoch } of effects) {
+      const list = byNode.get(node) ?? [];
+      list.push({ job, task, epoch });
+      byNode.set(node, list);
+    }
+    for (const [node, executions] of byNode) {
+      const info = this.#machine.nodeInfo(node);
+      if (info === undefined) continue;
+      const body = Stop.encode({ pool: this.#pool, node, executions });
+      // Lost on the way, it is said again with the node's next heartbeat: see #resumeStops.
+      this.#options.transport.request(peerOfMachine(info.machine), STOP_REQUEST, body).catch(() => undefined);
+    }
+  }
+
+  #resumeStops(onlyNode?: string): void {
+    const effects: { node: string; job: number; task: number; epoch: number }[] = [];
+    for (const node of onlyNode === undefined ? this.#machine.nodeIds() : [onlyNode]) {
+      if (!this.#machine.hasStops(node)) continue;
+      for (const { job, task, epoch, stop } of this.#machine.executions(node)) if (stop) effects.push({ node, job, task, epoch });
+    }
+    if (effects.length > 0) this.#stop(effects);
+  }
+
+  // --- Hearing ------------------------------------------------------------------------------------------------------
+
+  /** Takes a heartbeat and says whom it may acknowledge: nothing for a machine that hosts none of the pool's nodes. */
+  onHeartbeat(from: string, heartbeat: Heartbeat): Acknowledgement | undefined {
+    if (!this.#started || this.#stopped || peerOfMachine(heartbeat.machine) !== from) return undefined;
+    const allotted = new Set(this.#options.poolView().nodes.flatMap(({ node, machine }) => (machine === heartbeat.machine ? [node] : [])));
+    let hosts = false;
+    for (const { node, digest } of heartbeat.nodes) {
+      const info = this.#machine.nodeInfo(node);
+      // A node that the mesh group took back gets no more lease, whatever it says.
+      if (info === undefined || info.machine !== heartbeat.machine || !allotted.has(node)) continue;
+      hosts = true;
+      this.#hearNode(node, digest);
+    }
+    if (!hosts) return undefined;
+    const { machine, life, sequence } = heartbeat;
+    this.#heard.set(machine, { life, sequence });
+    return this.#acknowledgement([[machine, { life, sequence }]]);
+  }
+
+  #hearNode(node: string, digest: number): void {
+    this.#leases.extend(node, this.#nowMs);
+    if (this.#machine.nodeInfo(node)?.state === 'unknown' && !this.#losing.has(node)) {
+      this.#losing.add(node);
+      this.#attempt({ kind: 'node.heard', node }, () => this.#losing.delete(node));
+    }
+    if (this.#machine.hasStops(node)) this.#resumeStops(node);
+    if (this.#machine.digest(node) === digest) return;
+    const quietMs = this.#nowMs - (this.#lastTrafficMs.get(node) ?? 0);
+    if (quietMs >= RECONCILE_QUIET_MS) void this.#reconcile(node);
+  }
+
+  /** Heartbeats that came by gossip are acknowledged together. */
+  acknowledgeSoon(): void {
+    if (this.#acknowledging || this.#stopped) return;
+    this.#acknowledging = true;
+    this.#options.clock.after(ACKNOWLEDGE_DELAY_MS, () => {
+      this.#acknowledging = false;
+      if (this.#stopped || !this.#options.replica.leadership.leading || this.#heard.size === 0) return;
+      const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(this.#heard));
+      this.#heard.clear();
+      const { transport } = this.#options;
+      transport.publish(downTopic(this.#pool), DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }));
+    });
+  }
+
+  #acknowledgement(heard: Iterable<readonly [MachineId, { life: string; sequence: number }]>): Acknowledgement {
+    const { replica, self } = this.#options;
+    return { pool: this.#pool, term: replica.leadership.term, leader: self, index: replica.appliedIndex, heard: [...heard].map(([machine, { life, sequence }]) => ({ machine, life, sequence })) };
+  }
+
+  // --- Comparing ----------------------------------------------------------------------------------------------------
+
+  /** Sends the node all that it should run; what it never got is dispatched again. */
+  async #reconcile(node: string): Promise<void> {
+    const info = this.#machine.nodeInfo(node);
+    if (info === undefined || this.#reconciling.has(node)) return;
+    this.#reconciling.add(node);
+    const { replica, transport } = this.#options;
+    const executions = [...this.#machine.executions(node)].map(({ job, task, epoch }) => ({ job, task, epoch }));
+    const body = Reconcile.encode({ pool: this.#pool, node, term: replica.leadership.term, index: replica.appliedIndex, executions });
+    try {
+      const { missing } = ReconcileAnswer.decode(await transport.request(peerOfMachine(info.machine), RECONCILE_REQUEST, body));
+      const still = new Set([...this.#machine.executions(node)].map(({ job, task, epoch }) => `${job}/${task}/${epoch}`));
+      const again = missing.filter(({ job, task, epoch }) => still.has(`${job}/${task}/${epoch}`));
+      if (again.length > 0 && !this.#stopped) await this.#dispatch(again.map((execution) => ({ kind: 'dispatch', node, ...execution })));
+    } catch (error) {
+      this.#options.log.debug({ node, error: asShoalError(error).message }, 'a node could not be compared; the next heartbeat tries again');
+    } finally {
+      this.#reconciling.delete(node);
+    }
+  }
+
+  // --- Reports ------------------------------------------------------------------------------------------------------
+
+  /** Records what an agent says became of its executions. Resolves when that is committed. */
+  async onReport(from: string, report: ReturnType<typeof ReportBody.decode>): Promise<Uint8Array> {
+    const info = this.#machine.nodeInfo(report.node);
+    if (info !== undefined && peerOfMachine(info.machine) !== from) throw new ShoalError('NotAMember', `The node ${report.node} is not on this machine.`);
+    this.#lastTrafficMs.set(report.node, this.#nowMs);
+    const { replica, host } = this.#options;
+    const proposed = replica.propose(null, { kind: 'report', node: report.node, items: report.items as never });
+    host.wake(replica);
+    const { outcome, index } = await proposed;
+    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    return ReportAnswer.encode({ index, verdicts: [...(outcome.value as readonly ('recorded' | 'stale')[])] });
+  }
+
+  // --- Time ---------------------------------------------------------------------------------------------------------
+
+  #check(): void {
+    const nowMs = this.#nowMs;
+    const gapMs = nowMs - this.#lastCheckMs;
+    this.#lastCheckMs = nowMs;
+    // While this process stood still nobody could be heard: what is in the sockets is read before anybody is judged.
+    if (gapMs > STALL_MS) this.#leases.forgive(gapMs);
+    for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
+    const dueAtMs = this.#machine.dueAtMs();
+    if (dueAtMs !== undefined && dueAtMs <= this.#options.clock.wallMs() && !this.#sweeping) {
+      this.#sweeping = true;
+      this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {
+        this.#sweeping = false;
+      });
+    }
+    if (this.#mirrorDue) this.meshChanged();
+  }
+
+  #lose(node: string): void {
+    const info = this.#machine.nodeInfo(node);
+    if (info === undefined) return this.#leases.forget(node);
+    if (info.state === 'unknown' || this.#losing.has(node)) return;
+    this.#losing.add(node);
+    this.#options.log.warn({ node, machine: info.machine }, 'the lease of a node is over: its tasks run elsewhere');
+    this.#attempt({ kind: 'node.lost', node }, () => {
+      this.#losing.delete(node);
+      this.#mirrorDue = true;
+    });
+  }
+
+  // --- The mesh group's view ------------------------------------------------------------------------------------------
+
+  /** The mesh group moved: nodes come, leave or are gone. */
+  meshChanged(): void {
+    if (!this.#started || this.#stopped) return;
+    if (this.#mirroring) {
+      this.#mirrorDue = true;
+      return;
+    }
+    this.#mirrorDue = false;
+    const { meshIndex, pool, nodes } = this.#options.poolView();
+    const present = new Set(nodes.map(({ node }) => node));
+    const removed = [...this.#machine.nodeIds()].filter((node) => !present.has(node) && this.#mayForget(node));
+    const mirror = JSON.stringify([pool, nodes, removed]);
+    if (mirror === this.#lastMirror) return;
+    this.#mirroring = true;
+    this.#attempt({ kind: 'mirror', meshIndex, pool, nodes, removed }, () => {
+      this.#mirroring = false;
+      this.#lastMirror = mirror;
+      for (const { node } of nodes) this.#leases.ensure(node, this.#nowMs);
+      for (const node of removed) this.#leases.forget(node);
+      if (!this.#stopped) this.#releaseEmptyNodes();
+    });
+  }
+
+  /** A node that the mesh group dropped is forgotten only once nothing of it can still run: it is empty, or was called lost. */
+  #mayForget(node: string): boolean {
+    const info = this.#machine.nodeInfo(node);
+    if (info === undefined || info.state === 'unknown') return true;
+    for (const _ of this.#machine.executions(node)) {
+      this.#mirrorDue = true;
+      return false;
+    }
+    return true;
+  }
+
+  #releaseEmptyNodes(): void {
+    for (const node of this.#machine.nodeIds()) if (this.#machine.isReleasable(node)) this.#release(node);
+    if (this.#machine.isErasable()) this.#erase();
+  }
+
+  #release(node: string): void {
+    if (this.#released.has(node)) return;
+    this.#released.add(node);
+    this.#options.proposeToMesh({ kind: 'node.released', nodes: [node] }).catch(() => this.#released.delete(node));
+  }
+
+  #erase(): void {
+    const { pool } = this.#options.poolView();
+    if (pool.exists && pool.deleting) this.#options.proposeToMesh({ kind: 'pool.erase', pool: pool.id }).catch(() => undefined);
+  }
+}
+
+function poolKeyOf(group: GroupId): string {
+  return group.slice('pool:'.length);
+}
+

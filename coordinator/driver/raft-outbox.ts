@@ -1,0 +1,44 @@
+/** Gathers the Raft messages of all groups in one turn, so that each peer gets one frame. */
+import { FRAME_BYTES_MAX } from '../../src/lib/limits.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import { peerOfMachine } from '../../src/model/ids.ts';
+import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
+import type { Message } from '../consensus/index.ts';
+
+type WireMessage = Parameters<typeof RaftFrame.encode>[0][number];
+
+/** Entries of one frame; the rest goes into the next. */
+const FRAME_BYTES_TARGET = FRAME_BYTES_MAX / 8;
+
+export class RaftOutbox {
+  readonly #transport: Transport;
+  readonly #byPeer = new Map<string, { messages: WireMessage[]; bytes: number }>();
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  add(group: string, generation: number, message: Exclude<Message, { kind: 'snapshot' }>): void {
+    const peer = peerOfMachine(message.to);
+    let queue = this.#byPeer.get(peer);
+    if (queue === undefined) {
+      queue = { messages: [], bytes: 0 };
+      this.#byPeer.set(peer, queue);
+    }
+    queue.messages.push({ group, generation, message: message as WireMessage['message'] });
+    if (message.kind === 'append') for (const entry of message.entries) queue.bytes += entry.data.length;
+    if (queue.bytes >= FRAME_BYTES_TARGET) this.#send(peer, queue);
+  }
+
+  flush(): void {
+    for (const [peer, queue] of this.#byPeer) if (queue.messages.length > 0) this.#send(peer, queue);
+    this.#byPeer.clear();
+  }
+
+  /** A frame that cannot be sent is lost like any other message: Raft asks again. */
+  #send(peer: string, queue: { messages: WireMessage[]; bytes: number }): void {
+    this.#transport.send(peer, RAFT_CHANNEL, RaftFrame.encode(queue.messages));
+    queue.messages = [];
+    queue.bytes = 0;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Finds the leader of a group and brings commands and queries to it, from any machine. While nobody leads, the call
+ * waits: clients give 30 s, an election takes one or two. A command is sent again under the same request id, so that
+ * one which was committed by a leader that died before it could answer has one effect.
+ */
+import type { Clock } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { REQUEST_WAIT_MS } from '../../src/lib/limits.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import type { Command, CommandResult, Outcome } from '../../src/model/commands.ts';
+import type { CallOptions } from '../../src/model/control.ts';
+import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import type { Queries, QueryName } from '../../src/model/queries.ts';
+import { decode } from '../../src/wire/codec.ts';
+import { LEADER_REQUEST, LeaderAnswer, LeaderBody, PROPOSE_REQUEST, ProposeBody, QUERY_REQUEST, QueryBody } from '../../src/wire/protocol.ts';
+import type { GroupHost } from './group-host.ts';
+import { answerQuery } from './group-service.ts';
+
+/** Pause before a group whose leader is unknown is asked again; a change of leadership seen here ends it early. */
+const RETRY_PAUSE_MS = 60;
+/** One attempt at a leader; a hung one is not waited for longer. */
+const ATTEMPT_TIMEOUT_MS = 8_000;
+
+export interface RouterOptions {
+  readonly self: MachineId;
+  readonly host: GroupHost;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Peers that may know who leads the group: its voters, as far as this machine knows them. */
+  readonly peersToAsk: (group: GroupId) => readonly string[];
+  readonly newRequestId: () => string;
+}
+
+export class Router {
+  readonly #options: RouterOptions;
+  /** Last leader that answered, for groups this machine holds no replica of. */
+  readonly #leaders = new Map<GroupId, MachineId>();
+  readonly #wakers = new Set<() => void>();
+
+  constructor(options: RouterOptions) {
+    this.#options = options;
+  }
+
+  /** A leader was elected somewhere: those who wait try again at once. */
+  notice(group: GroupId, leader: MachineId): void {
+    this.#leaders.set(group, leader);
+    for (const wake of [...this.#wakers]) wake();
+  }
+
+  async propose<C extends Command>(group: GroupId, command: C, options: CallOptions & { readonly requestId?: string } = {}): Promise<CommandResult<C['kind']>> {
+    const requestId = options.requestId ?? this.#options.newRequestId();
+    const outcome = await this.#atLeader(group, options, {
+      here: async () => {
+        const replica = this.#options.host.replica(group);
+        if (replica === undefined) throw new ShoalError('NotLeader');
+        const proposed = replica.propose(requestId, command);
+        this.#options.host.wake(replica);
+        return (await proposed).outcome;
+      },
+      there: async (peer, timeoutMs) =>
+        decode(await this.#options.transport.request(peer, PROPOSE_REQUEST, ProposeBody.encode({ group, requestId, command }), { timeoutMs, ...signalOf(options) })) as Outcome<unknown>,
+    });
+    return outcome as CommandResult<C['kind']>;
+  }
+
+  query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0], options: CallOptions = {}): Promise<Queries[Q][1]> {
+    return this.#atLeader(group, options, {
+      here: () => answerQuery(this.#options.host, group, name, argument),
+      there: async (peer, timeoutMs) =>
+        decode(await this.#options.transport.request(peer, QUERY_REQUEST, QueryBody.encode({ group, name, argument }), { timeoutMs, ...signalOf(options) })),
+    }) as Promise<Queries[Q][1]>;
+  }
+
+  /** A request of one agent to the coordinator of a group, wherever that is now. */
+  request(group: GroupId, method: string, body: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+    const { transport, self } = this.#options;
+    const to = (peer: string, timeoutMs: number): Promise<Uint8Array> => transport.request(peer, method, body, { timeoutMs, ...signalOf(options) });
+    return this.#atLeader(group, options, { here: () => to(peerOfMachine(self), ATTEMPT_TIMEOUT_MS), there: to });
+  }
+
+  async #atLeader<T>(group: GroupId, options: CallOptions, attempt: { here: () => Promise<T>; there: (peer: string, timeoutMs: number) => Promise<T> }): Promise<T> {
+    const { clock, self } = this.#options;
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? REQUEST_WAIT_MS);
+    let last: ShoalError = new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
+    let turn = 0;
+    for (;;) {
+      const leader = this.#leaderOf(group) ?? (await this.#ask(group, turn));
+      turn += 1;
+      const left = deadline - clock.monotonicMs();
+      if (leader !== undefined && left > 0) {
+        try {
+          return await (leader === self ? attempt.here() : attempt.there(peerOfMachine(leader), Math.min(left, ATTEMPT_TIMEOUT_MS)));
+        } catch (error) {
+          last = asShoalError(error);
+          if (!isAboutTheLeader(last)) throw last;
+          this.#forget(group, leader, last);
+        }
+      }
+      options.signal?.throwIfAborted();
+      if (clock.monotonicMs() + RETRY_PAUSE_MS >= deadline) throw this.#gaveUp(group, last);
+      await this.#pause();
+    }
+  }
+
+  #gaveUp(group: GroupId, last: ShoalError): ShoalError {
+    if (last.code === 'OperationTimedOut' || last.code === 'ServerBusy') return last;
+    return new ShoalError('NoQuorum', `No coordinator of ${group} could be reached in time.`, { group, last: last.message });
+  }
+
+  #leaderOf(group: GroupId): MachineId | undefined {
+    const replica = this.#options.host.replica(group);
+    const known = replica?.leadership.leader ?? undefined;
+    return known ?? this.#leaders.get(group);
+  }
+
+  /** Forgets a leader that did not answer, and takes over whom it named instead. */
+  #forget(group: GroupId, leader: MachineId, error: ShoalError): void {
+    const named = error.values.leader;
+    if (error.code === 'NotLeader' && named !== undefined && named !== leader) this.#leaders.set(group, named);
+    else if (this.#leaders.get(group) === leader) this.#leaders.delete(group);
+  }
+
+  /** Asks one voter after another who leads. */
+  async #ask(group: GroupId, turn: number): Promise<MachineId | undefined> {
+    const { transport, peersToAsk } = this.#options;
+    const peers = peersToAsk(group).filter((peer) => peer !== transport.self && transport.isConnected(peer));
+    const peer = peers[turn % Math.max(1, peers.length)];
+    if (peer === undefined) return undefined;
+    try {
+      const answer = LeaderAnswer.decode(await transport.request(peer, LEADER_REQUEST, LeaderBody.encode({ group }), { timeoutMs: 1_000 }));
+      if (answer.leader === null) return undefined;
+      this.#leaders.set(group, answer.leader);
+      return answer.leader;
+    } catch {
+      // A voter that is down, or holds no replica yet: the next turn asks another.
+      return undefined;
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        timer.cancel();
+        this.#wakers.delete(done);
+        resolve();
+      };
+      const timer = this.#options.clock.after(RETRY_PAUSE_MS, done);
+      this.#wakers.add(done);
+    });
+  }
+}
+
+function signalOf(options: CallOptions): { signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+/** Errors that another leader, or the same one a moment later, may not answer with. */
+function isAboutTheLeader(error: ShoalError): boolean {
+  switch (error.code) {
+    case 'NotLeader':
+    case 'PeerUnreachable':
+    case 'OperationTimedOut':
+    case 'GroupNotFound':
+    case 'ServerBusy':
+    case 'NotAMember':
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Who votes: after HashiCorp's autopilot (stabilization time, dead server clean-up, redundancy by spares), for groups
+ * of 1, 3 or 5 voters and never 2 or 4 at rest, as a group of 2 survives no more than a group of 1 and fails twice as
+ * often. The planner looks at one group as it is now and names the one next step; the leader carries it out, and asks
+ * again once it is committed. It keeps no memory, so a new leader goes on where the old one stopped.
+ *
+ * Growing goes through an even number. Both newcomers are learners first, and only once both have the whole log and
+ * were up for a while are they promoted, one right after the other.
+ *
+ * Replacing a dead voter: autopilot adds the new voter and then removes the dead one; etcd's runtime reconfiguration
+ * guide removes first. With 3 voters of which 1 is dead, A and B are needed for every commit. Adding N first makes 4
+ * voters, a majority of 3: now A, B and N are all needed, and if N (the machine we know least) fails before the dead
+ * voter is removed, the quorum is lost although A and B live. Removing first makes 2 voters, A and B, needed before as
+ * well; and then N makes 3 of 3. So: N becomes a learner and catches up (nothing is at risk meanwhile), the dead voter
+ * is removed, N is promoted. With 5 voters both orders keep the same margin. A voter that is alive and only to be
+ * drained still counts, so there the order is the other one: promote first.
+ *
+ * Every removal is checked against the quorum that is left, and without a quorum nothing is planned at all: that is
+ * for `shoal recover`.
+ */
+import {
+  VOTER_DEAD_MS,
+  VOTER_STABLE_MS,
+  VOTERS_MESH_MAX,
+  VOTERS_MESH_MAX_FROM_MACHINES,
+} from '../../src/lib/limits.ts';
+import type { MachineId } from '../../src/model/ids.ts';
+import { MESH_GROUP } from '../../src/model/ids.ts';
+import { byFitness } from './choose-voters.ts';
+import type { VoterMachine, VoterStep, VotersView } from './interface.ts';
+
+/** The one next step towards a sound configuration; undefined where there is none to take now. */
+export function planVoters(view: VotersView): VoterStep | undefined {
+  const outlook = lookAt(view);
+  if (outlook.aliveVoters < majority(view.voters.length)) return undefined;
+  return (
+    handOver(outlook) ??
+    removeDeadVoter(outlook) ??
+    (view.voters.length % 2 === 0 ? leaveEvenNumber(outlook) : growOrReplace(outlook)) ??
+    tendLearners(outlook)
+  );
+}
+
+/** Everything the rules below ask about, worked out once. */
+interface Outlook {
+  readonly view: VotersView;
+  readonly machines: ReadonlyMap<MachineId, VoterMachine>;
+  readonly aliveVoters: number;
+  /** Silent for too long, or no member any more; the ones that are no member first. */
+  readonly deadVoters: readonly MachineId[];
+  /** Members that are up, do not vote and could: best first. */
+  readonly spares: readonly VoterMachine[];
+  /** Spares up for long enough. */
+  readonly stable: readonly VoterMachine[];
+  /** Stable spares that are learners and have the whole log. */
+  readonly ready: readonly VoterMachine[];
+  /** The most voters that the live machines warrant: 1, 3 or 5. */
+  readonly limit: number;
+}
+
+function lookAt(view: VotersView): Outlook {
+  const { voters, learners, caughtUp, deadMs = VOTER_DEAD_MS } = view;
+  // An even number is left as fast as can be: whoever has the whole log may vote, however young.
+  const stableMs = voters.length % 2 === 0 ? 0 : (view.stableMs ?? VOTER_STABLE_MS);
+  const machines = new Map(view.machines.map((machine) => [machine.id, machine]));
+  const isAlive = (id: MachineId): boolean => machines.get(id)?.alive ?? false;
+  const strangers = voters.filter((id) => !machines.has(id));
+  const silent = voters.filter((id) => {
+    const machine = machines.get(id);
+    return machine !== undefined && !machine.alive && machine.forMs >= deadMs;
+  });
+  const spares = view.machines.filter(({ id, alive }) => alive && !voters.includes(id)).sort(byFitness);
+  const stable = spares.filter(({ forMs }) => forMs >= stableMs);
+  const ready = stable.filter(({ id }) => learners.includes(id) && caughtUp(id));
+  return {
+    view,
+    machines,
+    aliveVoters: voters.filter(isAlive).length,
+    deadVoters: [...strangers, ...silent],
+    spares,
+    stable,
+    ready,
+    limit: votersFor(view.group === MESH_GROUP, view.machines.filter(({ alive }) => alive).length),
+  };
+}
+
+function votersFor(meshGroup: boolean, aliveMachines: number): number {
+  if (meshGroup && aliveMachines >= VOTERS_MESH_MAX_FROM_MACHINES) return VOTERS_MESH_MAX;
+  return aliveMachines >= 3 ? 3 : 1;
+}
+
+function majority(voters: number): number {
+  return Math.floor(voters / 2) + 1;
+}
+
+/** A leader that was removed from the mesh or is being drained lets another voter lead while it can. */
+function handOver({ view, machines }: Outlook): VoterStep | undefined {
+  const own = machines.get(view.self);
+  if (own !== undefined && !own.draining) return undefined;
+  const heir = view.voters
+    .flatMap((id) => machines.get(id) ?? [])
+    .filter(({ id, alive, draining }) => id !== view.self && alive && !draining && view.caughtUp(id))
+    .sort(byFitness)[0];
+  if (heir === undefined) return undefined;
+  return {
+    kind: 'transfer',
+    to: heir.id,
+    reason: own === undefined ? 'the leader was removed from the mesh' : 'the leader is being drained',
+  };
+}
+
+function removeDeadVoter(outlook: Outlook): VoterStep | undefined {
+  const { view, machines, deadVoters, ready, spares } = outlook;
+  const dead = deadVoters.find((id) => id !== view.self);
+  if (dead === undefined) return undefined;
+  const stranger = !machines.has(dead);
+  const odd = view.voters.length % 2 === 1;
+  // From an odd number a removal leads to an even one, so the way on must be open: a ready learner to promote, a
+  // second dead voter to remove, or, for one that is no member any more and that nobody will replace, a shrinking.
+  const wayOn = ready.length > 0 || deadVoters.length > 1 || (stranger && spares.length === 0);
+  if (odd && !wayOn) return undefined;
+  return remove(
+    outlook,
+    dead,
+    stranger ? 'the machine was removed from the mesh' : 'the voter is silent for too long',
+  );
+}
+
+/** With 2 or 4 voters: up if a learner is ready, wait if one will be, else down. */
+function leaveEvenNumber(outlook: Outlook): VoterStep | undefined {
+  const { view, machines, limit, ready, spares } = outlook;
+  if (view.voters.length < limit) {
+    const next = ready[0];
+    if (next !== undefined) return promote(next.id, 'one more voter makes the number odd');
+    if (spares.length > 0) return undefined;
+  }
+  const worst = view.voters
+    .filter((id) => id !== view.self)
+    .flatMap((id) => machines.get(id) ?? [])
+    .sort((a, b) => byFitness(b, a))[0];
+  return worst === undefined ? undefined : remove(outlook, worst.id, 'one voter less makes the number odd');
+}
+
+/** With 1, 3 or 5 voters: two more at once, or one for another. */
+function growOrReplace({ view, machines, limit, ready, aliveVoters }: Outlook): VoterStep | undefined {
+  // A silent voter makes each newcomer one that the quorum depends on: first it must come back, or be given up.
+  if (aliveVoters < view.voters.length) return undefined;
+  const [first, second] = ready;
+  if (first === undefined) return undefined;
+  if (second !== undefined && view.voters.length + 2 <= limit) {
+    return promote(first.id, `the mesh has machines enough for ${view.voters.length + 2} voters`);
+  }
+  const drained = view.voters.find((id) => machines.get(id)?.draining);
+  if (drained !== undefined && !first.draining)
+    return promote(first.id, 'it takes the vote of a machine that is being drained');
+  return undefined;
+}
+
+/** Learners cost a log, but no vote: every machine has one of the mesh group's; in a pool's they are those about to vote. */
+function tendLearners(outlook: Outlook): VoterStep | undefined {
+  const { view, machines, stable } = outlook;
+  const stranger = view.learners.find((id) => !machines.has(id));
+  if (stranger !== undefined)
+    return { kind: 'remove', id: stranger, reason: 'the machine was removed from the mesh' };
+  if (view.group === MESH_GROUP) {
+    const newcomer = outlook.spares.find(({ id }) => !view.learners.includes(id));
+    return newcomer === undefined
+      ? undefined
+      : addLearner(newcomer.id, 'every machine follows the mesh group');
+  }
+  const wanted = learnersOfPool(outlook);
+  const kept = new Set(
+    [...stable]
+      .sort((a, b) => Number(view.learners.includes(b.id)) - Number(view.learners.includes(a.id)))
+      .slice(0, wanted)
+      .map(({ id }) => id),
+  );
+  const missing = [...kept].find((id) => !view.learners.includes(id));
+  if (missing !== undefined) return addLearner(missing, 'it is to vote, or to hold the second copy');
+  // Fewer than wanted: a learner that was silent for a moment is worth waiting for, as its log is nearly there.
+  if (kept.size < wanted) return undefined;
+  const { deadMs = VOTER_DEAD_MS } = view;
+  const spare = view.learners.find((id) => {
+    const machine = machines.get(id);
+    return machine !== undefined && !kept.has(id) && (machine.alive || machine.forMs >= deadMs);
+  });
+  return spare === undefined
+    ? undefined
+    : { kind: 'remove', id: spare, reason: 'it is not needed as a learner' };
+}
+
+/** As many as are to be promoted next; beside a single voter one, which holds a second copy of the log. */
+function learnersOfPool({ view, machines, limit, deadVoters, stable }: Outlook): number {
+  const voters = view.voters.length;
+  const growth = limit > voters ? limit - voters : 0;
+  const drained = view.voters.filter((id) => machines.get(id)?.draining).length;
+  const replacements = Math.min(
+    deadVoters.length + drained,
+    stable.filter(({ draining }) => !draining).length,
+  );
+  return Math.max(growth, replacements, voters === 1 ? 1 : 0);
+}
+
+function addLearner(id: MachineId, reason: string): VoterStep {
+  return { kind: 'addLearner', id, reason };
+}
+
+function promote(id: MachineId, reason: string): VoterStep {
+  return { kind: 'promote', id, reason };
+}
+
+/** Undefined where the voters that are left could not commit even this removal. */
+function remove(
+  { view, machines, aliveVoters }: Outlook,
+  id: MachineId,
+  reason: string,
+): VoterStep | undefined {
+  const aliveLeft = aliveVoters - (machines.get(id)?.alive ? 1 : 0);
+  return aliveLeft >= majority(view.voters.length - 1) ? { kind: 'remove', id, reason } : undefined;
+}
