@@ -31,11 +31,14 @@ export const CHANNEL_BYTES_MAX = 255;
 export const REDIAL_MIN_MS = 250;
 export const REDIAL_MAX_MS = 15_000;
 /** The peer with the larger id lets the other dial first for this long, which saves most pairs a second handshake. */
-export const REDIAL_SECOND_WAIT_MS = 500;
+export const REDIAL_SECOND_WAIT_MS = 2_000;
 /** A link that lasted this long starts the back-off afresh when it is lost. */
 export const LINK_STEADY_MS = 5_000;
+/** Dials of the redial loop at once: of peers that did not fail yet, and of others. */
+export const DIALS_FIRST_MAX = 4;
+export const DIALS_AGAIN_MAX = 16;
 /** One address of one dial. */
-export const DIAL_ADDRESS_MS = 4_000;
+export const DIAL_ADDRESS_MS = 5_000;
 export const PEER_ADDRESSES_MAX = 16;
 export const ADDRESS_LENGTH_MAX = 256;
 /** Peers whose addresses are kept while they are not (yet) on the allow-list. */
@@ -96,6 +99,8 @@ export const RAFT_YIELD_TICKS = 3;
 export const RAFT_LOG_KEEP_BYTES = 32 * 1024 * 1024;
 /** A learner whose log is this near to the leader's end may vote. */
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
+/** How often the mesh coordinator packs nodes even where nothing seems to have changed. */
+export const MESH_PACK_PERIOD_MS = 500;
 /** How often a leader looks whether its group's voters are as they should be. */
 export const CARETAKER_PERIOD_MS = 500;
 /** Rows of one slice of a snapshot on its way to a follower. */
@@ -195,6 +200,8 @@ export const RUNNER_FRAME_BYTES_MAX = 8 * 1024 * 1024;
 /** Executions in one frame: at their largest (environment and command line) they stay below the frame's bound. */
 export const RUNNER_LAUNCHES_PER_FRAME_MAX = 32;
 export const RUNNER_EXITS_PER_FRAME_MAX = 1_000;
+/** Characters of the message of an exit. */
+export const RUNNER_MESSAGE_LENGTH_MAX = 1_000;
 /** Launches that wait for a slot, over all nodes; more are reported as failed. */
 export const RUNNER_WAITING_MAX = 100_000;
 /** Exits that the agent has not acknowledged; above this nothing more starts. */
@@ -264,6 +271,24 @@ export const GLOB_LENGTH_MAX = 4096;
 /** Directory entries that one walk looks at; a task that made more has its collection refused. */
 export const GLOB_ENTRIES_MAX = 1_000_000;
 
+// --- Lifecycle ----------------------------------------------------------------------------------------------------
+/** Resource files of one task fetched at the same time. */
+export const INPUT_FETCHES_MAX = 8;
+/** A download from an HTTP server fails after this long without a byte. */
+export const INPUT_DOWNLOAD_TIMEOUT_MS = 60_000;
+/** One resource file. */
+export const RESOURCE_FILE_BYTES_MAX = 1024 ** 4;
+/** stdout.txt and stderr.txt, each. */
+export const TASK_OUTPUT_BYTES_MAX = 1024 ** 3;
+/** Files that one execution may store; more is a fileUploadError. */
+export const OUTPUT_FILES_MAX = 10_000;
+/** Files of one execution stored at the same time. */
+export const OUTPUT_UPLOADS_MAX = 4;
+/** Azure's default retention of a task's directory, from its completion. */
+export const RETENTION_DEFAULT_MS = 7 * 86_400_000;
+/** How often directories whose retention is over are looked for. */
+export const RETENTION_SWEEP_MS = 60_000;
+
 // --- Joining ------------------------------------------------------------------------------------------------------
 /** Members whose addresses a join token carries: it must stay short enough to be pasted. */
 export const TOKEN_MEMBERS_MAX = 5;
@@ -299,6 +324,9 @@ export const JOB_LOCATIONS_KEPT = 10_000;
 export const JOB_LIST_POOLS_MAX = 64;
 /** Azure Batch's own page of node counts: each row asks a pool's coordinator. */
 export const NODE_COUNTS_PAGE_MAX = 10;
+/** How long a join token is good where nobody says otherwise, and at most. */
+export const TOKEN_VALID_MS_DEFAULT = 3_600_000;
+export const TOKEN_VALID_MS_MAX = 30 * 86_400_000;
 /** How far the date of a signed request may be from our clock, either way (Azure Batch's figure). */
 export const SHARED_KEY_SKEW_MS = 15 * 60_000;
 /** Dates have a resolution of 1 s and a signature does not cover the body, so honest clients repeat one; later it is a replay. */
@@ -353,7 +381,7 @@ export const CANCEL_WAIT_MS = 15_000;
 export const FILE_TRANSFERS_MAX = 4;
 /** Time between two drawings of a progress line. */
 export const PROGRESS_DRAW_MS = 100;
-/** `shoal events` without -f ends when the agent's backlog has been silent for this long. */
+/** `shoal events` without -f ends when nothing has happened for this long. */
 export const EVENTS_IDLE_MS = 400;
 /** `shoal doctor`: free space below which a machine is about to refuse work. */
 export const DOCTOR_DISK_FREE_BYTES_MIN = 1024 ** 3;
@@ -384,6 +412,8 @@ export const BLOB_KEY_LENGTH_MAX = 900;
 // --- Membership ---------------------------------------------------------------------------------------------------
 /** A machine is up this long before it may vote (autopilot's ServerStabilizationTime). */
 export const VOTER_STABLE_MS = 10_000;
+/** The same for the first growth of a group that has one voter only. */
+export const VOTER_STABLE_FIRST_MS = 500;
 /** A voter is silent this long before it is replaced: a reboot fits in, and a snapshot is not sent for a hiccup. */
 export const VOTER_DEAD_MS = 60_000;
 /** Voters of the mesh group at most, and from how many live machines on; fewer, and a pool's group, have 3 or 1. */

@@ -15,7 +15,15 @@ import { isValidContainerName, parseMeshUrl } from './blob.ts';
 import { idKey, isValidId } from './ids.ts';
 import type { JobConstraints, JobPatch, JobSpec } from './job.ts';
 import type { PoolSpec } from './pool.ts';
-import type { DependsOn, ExitConditions, ExitOptions, OutputFile, ResourceFile, TaskConstraints, TaskSpec } from './task.ts';
+import type {
+  DependsOn,
+  ExitConditions,
+  ExitOptions,
+  OutputFile,
+  ResourceFile,
+  TaskConstraints,
+  TaskSpec,
+} from './task.ts';
 
 /** The first rule that a value breaks. */
 export interface Violation {
@@ -25,7 +33,12 @@ export interface Violation {
 }
 
 /** Azure's three keys of an invalid property. */
-export function invalidValue(name: string, value: unknown, reason: string, code: ErrorCode = 'InvalidPropertyValue'): Violation {
+export function invalidValue(
+  name: string,
+  value: unknown,
+  reason: string,
+  code: ErrorCode = 'InvalidPropertyValue',
+): Violation {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
   return {
     code,
@@ -79,14 +92,24 @@ export function validateTaskConstraints(constraints: TaskConstraints): Violation
 }
 
 function validateRetryCount(count: number | undefined): Violation | undefined {
-  if (count === undefined || (Number.isInteger(count) && count >= -1 && count <= 2_147_483_647)) return undefined;
-  return invalidValue('constraints/maxTaskRetryCount', count, 'it is an integer from -1 (without limit) to 2147483647');
+  if (count === undefined || (Number.isInteger(count) && count >= -1 && count <= 2_147_483_647))
+    return undefined;
+  return invalidValue(
+    'constraints/maxTaskRetryCount',
+    count,
+    'it is an integer from -1 (without limit) to 2147483647',
+  );
 }
 
 function validateDuration(name: string, text: string | undefined, leastMs: number): Violation | undefined {
   if (text === undefined) return undefined;
   const lengthMs = typeof text === 'string' ? parseDuration(text) : undefined;
-  if (lengthMs === undefined) return invalidValue(name, text, 'it is not an ISO 8601 duration of weeks, days, hours, minutes and seconds such as PT15M');
+  if (lengthMs === undefined)
+    return invalidValue(
+      name,
+      text,
+      'it is not an ISO 8601 duration of weeks, days, hours, minutes and seconds such as PT15M',
+    );
   return lengthMs < leastMs ? invalidValue(name, text, 'it must be longer than zero') : undefined;
 }
 
@@ -95,37 +118,60 @@ type Environment = readonly { readonly name: string; readonly value?: string }[]
 function validateEnvironment(property: string, settings: Environment): Violation | undefined {
   let bytes = 0;
   for (const [position, { name, value }] of settings.entries()) {
-    if (name === '' || /[=\0]/.test(name)) return invalidValue(`${property}/${position}/name`, name, 'it is empty or holds = or NUL');
-    if (value?.includes('\0') === true) return invalidValue(`${property}/${position}/value`, '', 'it holds a NUL character');
+    if (name === '' || /[=\0]/.test(name))
+      return invalidValue(`${property}/${position}/name`, name, 'it is empty or holds = or NUL');
+    if (value?.includes('\0') === true)
+      return invalidValue(`${property}/${position}/value`, '', 'it holds a NUL character');
     bytes += utf8Length(name) + utf8Length(value ?? '') + 2;
   }
   if (bytes <= ENVIRONMENT_BYTES_MAX) return undefined;
-  return invalidValue(property, `${bytes} bytes`, `all names and values together have at most ${ENVIRONMENT_BYTES_MAX} bytes`);
+  return invalidValue(
+    property,
+    `${bytes} bytes`,
+    `all names and values together have at most ${ENVIRONMENT_BYTES_MAX} bytes`,
+  );
 }
 
 function validateDependsOn(id: string, { taskIds, taskIdRanges }: DependsOn): Violation | undefined {
   let length = 0;
   for (const [position, other] of (taskIds ?? []).entries()) {
-    if (typeof other !== 'string' || !isValidId(other)) return invalidValue(`dependsOn/taskIds/${position}`, other, ID_RULE);
-    if (idKey(other) === idKey(id)) return invalidValue(`dependsOn/taskIds/${position}`, other, 'a task cannot depend on itself');
+    if (typeof other !== 'string' || !isValidId(other))
+      return invalidValue(`dependsOn/taskIds/${position}`, other, ID_RULE);
+    if (idKey(other) === idKey(id))
+      return invalidValue(`dependsOn/taskIds/${position}`, other, 'a task cannot depend on itself');
     length += other.length;
     if (length > DEPENDENCY_IDS_LENGTH_MAX) {
-      return invalidValue('dependsOn/taskIds', `${taskIds?.length} ids`, `all ids together have at most ${DEPENDENCY_IDS_LENGTH_MAX} characters`, 'TaskDependencyListTooLong');
+      return invalidValue(
+        'dependsOn/taskIds',
+        `${taskIds?.length} ids`,
+        `all ids together have at most ${DEPENDENCY_IDS_LENGTH_MAX} characters`,
+        'TaskDependencyListTooLong',
+      );
     }
   }
   return validateRanges(id, taskIdRanges ?? []);
 }
 
-function validateRanges(id: string, ranges: readonly { readonly start: number; readonly end: number }[]): Violation | undefined {
+function validateRanges(
+  id: string,
+  ranges: readonly { readonly start: number; readonly end: number }[],
+): Violation | undefined {
   if (ranges.length > DEPENDENCY_RANGES_MAX) {
-    return invalidValue('dependsOn/taskIdRanges', `${ranges.length} ranges`, `at most ${DEPENDENCY_RANGES_MAX} ranges are allowed`, 'TaskDependencyRangesTooLong');
+    return invalidValue(
+      'dependsOn/taskIdRanges',
+      `${ranges.length} ranges`,
+      `at most ${DEPENDENCY_RANGES_MAX} ranges are allowed`,
+      'TaskDependencyRangesTooLong',
+    );
   }
   const own = integerOfId(id);
   for (const [position, { start, end }] of ranges.entries()) {
     const name = `dependsOn/taskIdRanges/${position}`;
-    if (!isRangeEnd(start) || !isRangeEnd(end)) return invalidValue(name, { start, end }, 'both ends are integers from 0 to 2147483647');
+    if (!isRangeEnd(start) || !isRangeEnd(end))
+      return invalidValue(name, { start, end }, 'both ends are integers from 0 to 2147483647');
     if (start > end) return invalidValue(name, { start, end }, 'the start is greater than the end');
-    if (own !== undefined && own >= start && own <= end) return invalidValue(name, { start, end }, 'a task cannot depend on itself');
+    if (own !== undefined && own >= start && own <= end)
+      return invalidValue(name, { start, end }, 'a task cannot depend on itself');
   }
   return undefined;
 }
@@ -145,11 +191,17 @@ export function integerOfId(id: string): number | undefined {
 
 function validateExitConditions(conditions: ExitConditions): Violation | undefined {
   for (const [position, { start, end }] of (conditions.exitCodeRanges ?? []).entries()) {
-    if (start > end) return invalidValue(`exitConditions/exitCodeRanges/${position}`, { start, end }, 'the start is greater than the end');
+    if (start > end)
+      return invalidValue(
+        `exitConditions/exitCodeRanges/${position}`,
+        { start, end },
+        'the start is greater than the end',
+      );
   }
   const seen = new Set<number>();
   for (const [position, { code }] of (conditions.exitCodes ?? []).entries()) {
-    if (seen.has(code)) return invalidValue(`exitConditions/exitCodes/${position}`, code, 'the exit code is named twice');
+    if (seen.has(code))
+      return invalidValue(`exitConditions/exitCodes/${position}`, code, 'the exit code is named twice');
     seen.add(code);
   }
   return undefined;
@@ -168,20 +220,45 @@ export function* exitOptionsIn(conditions: ExitConditions): Iterable<ExitOptions
 
 function validateResourceFile(file: ResourceFile, position: number): Violation | undefined {
   const name = `resourceFiles/${position}`;
-  const sources = [file.httpUrl, file.storageContainerUrl, file.autoStorageContainerName].filter((source) => source !== undefined);
+  const sources = [file.httpUrl, file.storageContainerUrl, file.autoStorageContainerName].filter(
+    (source) => source !== undefined,
+  );
   if (sources.length !== 1) {
-    return invalidValue(name, sources, 'exactly one of httpUrl, storageContainerUrl and autoStorageContainerName is given');
+    return invalidValue(
+      name,
+      sources,
+      'exactly one of httpUrl, storageContainerUrl and autoStorageContainerName is given',
+    );
   }
   if (file.httpUrl !== undefined) {
-    if (file.filePath === undefined) return invalidValue(`${name}/filePath`, '', 'it is required beside httpUrl', 'MissingRequiredProperty');
-    if (file.blobPrefix !== undefined) return invalidValue(`${name}/blobPrefix`, file.blobPrefix, 'it goes with a container, not with httpUrl');
-    if (!isFetchable(file.httpUrl)) return invalidValue(`${name}/httpUrl`, file.httpUrl, 'it is neither http://, https:// nor mesh://<container>/<blob>');
+    if (file.filePath === undefined)
+      return invalidValue(`${name}/filePath`, '', 'it is required beside httpUrl', 'MissingRequiredProperty');
+    if (file.blobPrefix !== undefined)
+      return invalidValue(
+        `${name}/blobPrefix`,
+        file.blobPrefix,
+        'it goes with a container, not with httpUrl',
+      );
+    if (!isFetchable(file.httpUrl))
+      return invalidValue(
+        `${name}/httpUrl`,
+        file.httpUrl,
+        'it is neither http://, https:// nor mesh://<container>/<blob>',
+      );
   }
   if (file.storageContainerUrl !== undefined && !isContainerUrl(file.storageContainerUrl)) {
-    return invalidValue(`${name}/storageContainerUrl`, file.storageContainerUrl, 'it is neither http://, https:// nor mesh://<container>');
+    return invalidValue(
+      `${name}/storageContainerUrl`,
+      file.storageContainerUrl,
+      'it is neither http://, https:// nor mesh://<container>',
+    );
   }
   if (file.autoStorageContainerName !== undefined && !isValidContainerName(file.autoStorageContainerName)) {
-    return invalidValue(`${name}/autoStorageContainerName`, file.autoStorageContainerName, 'it is not a container name');
+    return invalidValue(
+      `${name}/autoStorageContainerName`,
+      file.autoStorageContainerName,
+      'it is not a container name',
+    );
   }
   const fault = file.filePath === undefined ? undefined : pathFault(file.filePath);
   return fault === undefined ? undefined : invalidValue(`${name}/filePath`, file.filePath, fault);
@@ -212,15 +289,22 @@ function pathFault(path: string): string | undefined {
   if (parts.length > PATH_DEPTH_MAX) return `it has more than ${PATH_DEPTH_MAX} components`;
   if (parts.includes('..')) return "it holds '..'";
   if (path !== '' && parts.includes('')) return 'it holds an empty component';
-  return parts.some((part) => exceedsBytes(part, PATH_PART_BYTES_MAX)) ? `a component is longer than ${PATH_PART_BYTES_MAX} bytes` : undefined;
+  return parts.some((part) => exceedsBytes(part, PATH_PART_BYTES_MAX))
+    ? `a component is longer than ${PATH_PART_BYTES_MAX} bytes`
+    : undefined;
 }
 
 function validateOutputFile(file: OutputFile, position: number): Violation | undefined {
   const name = `outputFiles/${position}`;
   const { containerUrl, path } = file.destination.container;
-  if (/[\u0000\n\r]/.test(file.filePattern)) return invalidValue(`${name}/filePattern`, '', 'it holds a NUL or line break');
+  if (/[\u0000\n\r]/.test(file.filePattern))
+    return invalidValue(`${name}/filePattern`, '', 'it holds a NUL or line break');
   if (!isContainerUrl(containerUrl)) {
-    return invalidValue(`${name}/destination/container/containerUrl`, containerUrl, 'it is neither http://, https:// nor mesh://<container>');
+    return invalidValue(
+      `${name}/destination/container/containerUrl`,
+      containerUrl,
+      'it is neither http://, https:// nor mesh://<container>',
+    );
   }
   const fault = path === undefined ? undefined : pathFault(path);
   return fault === undefined ? undefined : invalidValue(`${name}/destination/container/path`, path, fault);
@@ -232,13 +316,23 @@ export function validateJob(job: JobSpec): Violation | undefined {
   if (typeof job.id !== 'string' || !isValidId(job.id)) return invalidValue('id', job.id, ID_RULE);
   const { poolId, autoPoolSpecification } = job.poolInfo;
   if (autoPoolSpecification !== undefined) {
-    return { code: 'UnsupportedProperty', message: 'Pools made for one job are not supported; name a pool in poolInfo/poolId.', values: { PropertyName: 'poolInfo/autoPoolSpecification' } };
+    return {
+      code: 'UnsupportedProperty',
+      message: 'Pools made for one job are not supported; name a pool in poolInfo/poolId.',
+      values: { PropertyName: 'poolInfo/autoPoolSpecification' },
+    };
   }
-  if (poolId === undefined) return { code: 'MissingRequiredProperty', message: 'The job names no pool.', values: { PropertyName: 'poolInfo/poolId' } };
+  if (poolId === undefined)
+    return {
+      code: 'MissingRequiredProperty',
+      message: 'The job names no pool.',
+      values: { PropertyName: 'poolInfo/poolId' },
+    };
   if (!isValidId(poolId)) return invalidValue('poolInfo/poolId', poolId, ID_RULE);
   return (
     validateJobChange(job) ??
-    (job.commonEnvironmentSettings && validateEnvironment('commonEnvironmentSettings', job.commonEnvironmentSettings))
+    (job.commonEnvironmentSettings &&
+      validateEnvironment('commonEnvironmentSettings', job.commonEnvironmentSettings))
   );
 }
 
@@ -248,14 +342,21 @@ export function validateJobChange(job: JobPatch): Violation | undefined {
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= -1000 && priority <= 1000)) {
     return invalidValue('priority', priority, 'it is an integer from -1000 to 1000');
   }
-  if (maxParallelTasks !== undefined && maxParallelTasks !== -1 && !(Number.isInteger(maxParallelTasks) && maxParallelTasks > 0)) {
+  if (
+    maxParallelTasks !== undefined &&
+    maxParallelTasks !== -1 &&
+    !(Number.isInteger(maxParallelTasks) && maxParallelTasks > 0)
+  ) {
     return invalidValue('maxParallelTasks', maxParallelTasks, 'it is greater than 0, or -1 for no limit');
   }
   return job.constraints && validateJobConstraints(job.constraints);
 }
 
 function validateJobConstraints(constraints: JobConstraints): Violation | undefined {
-  return validateDuration('constraints/maxWallClockTime', constraints.maxWallClockTime, 1) ?? validateRetryCount(constraints.maxTaskRetryCount);
+  return (
+    validateDuration('constraints/maxWallClockTime', constraints.maxWallClockTime, 1) ??
+    validateRetryCount(constraints.maxTaskRetryCount)
+  );
 }
 
 // --- Pools --------------------------------------------------------------------------------------------------------
@@ -263,17 +364,31 @@ function validateJobConstraints(constraints: JobConstraints): Violation | undefi
 export function validatePool(pool: PoolSpec): Violation | undefined {
   if (typeof pool.id !== 'string' || !isValidId(pool.id)) return invalidValue('id', pool.id, ID_RULE);
   if (pool.slotsFromCores === true && pool.taskSlotsPerNode !== undefined) {
-    return invalidValue('taskSlotsPerNode', pool.taskSlotsPerNode, 'it cannot be given together with slotsFromCores');
+    return invalidValue(
+      'taskSlotsPerNode',
+      pool.taskSlotsPerNode,
+      'it cannot be given together with slotsFromCores',
+    );
   }
   if (pool.virtualMachineConfiguration !== undefined && pool.cloudServiceConfiguration !== undefined) {
-    return invalidValue('cloudServiceConfiguration', '', 'it cannot be given together with virtualMachineConfiguration');
+    return invalidValue(
+      'cloudServiceConfiguration',
+      '',
+      'it cannot be given together with virtualMachineConfiguration',
+    );
   }
-  return (pool.taskSlotsPerNode === undefined ? undefined : validateSlots(pool.taskSlotsPerNode)) ?? validateDuration('resizeTimeout', pool.resizeTimeout, 1);
+  return (
+    (pool.taskSlotsPerNode === undefined ? undefined : validateSlots(pool.taskSlotsPerNode)) ??
+    validateDuration('resizeTimeout', pool.resizeTimeout, 1)
+  );
 }
 
 // ------------------------------------------------------------------------------------------------------------------
 
-function firstViolation<T>(items: readonly T[] | undefined, check: (item: T, position: number) => Violation | undefined): Violation | undefined {
+function firstViolation<T>(
+  items: readonly T[] | undefined,
+  check: (item: T, position: number) => Violation | undefined,
+): Violation | undefined {
   if (items === undefined) return undefined;
   for (const [position, item] of items.entries()) {
     const violation = check(item, position);

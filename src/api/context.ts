@@ -1,0 +1,10 @@
+/** What the routes share. */
+import type { Clock } from '../lib/clock.ts';
+import type { Control } from '../model/control.ts';
+import type { JobDirectory } from './job-directory.ts';
+
+export interface ApiContext {
+  readonly control: Control;
+  readonly clock: Clock;
+  readonly jobs: JobDirectory;
+}

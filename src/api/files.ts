@@ -1,0 +1,97 @@
+/** Files of a task or a node: the same four answers over two ways to reach them. */
+import { ShoalError } from '../lib/errors.ts';
+import type { ByteRange, CallOptions, FileEntry, OpenedFile } from '../model/control.ts';
+import { readRange } from './byte-range.ts';
+import { isNotModified } from './conditions.ts';
+import { exactLength } from './exact-length.ts';
+import { matcherOf } from './list-query.ts';
+import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { fileHeaders, renderFile } from './render-file.ts';
+import { type Answer, type Call, empty, param } from './route.ts';
+
+/** One owner's files. */
+export interface FileSource {
+  /** URL of the task or node. */
+  readonly url: string;
+  list(recursive: boolean, options: CallOptions): Promise<readonly FileEntry[]>;
+  stat(path: string, options: CallOptions): Promise<FileEntry>;
+  open(path: string, range: ByteRange | undefined, options: CallOptions): Promise<OpenedFile>;
+}
+
+export const FILE_LIST_QUERY = ['$filter', 'recursive', 'maxresults', '$skiptoken'];
+
+const PATH_LENGTH_MAX = 4096;
+const COMPONENTS_MAX = 64;
+
+/**
+ * A file path from outside: relative, plain components. The agent opens it component by component
+ * without following links; this only keeps nonsense off the wire. Throws `FileNotFound`.
+ */
+export function checkedPath(path: string): string {
+  const components = path.split('/');
+  const wrong =
+    path.length === 0 ||
+    path.length > PATH_LENGTH_MAX ||
+    components.length > COMPONENTS_MAX ||
+    /[\u0000-\u001f\u007f\\]/.test(path) ||
+    components.some((component) => component === '' || component === '.' || component === '..');
+  if (!wrong) return path;
+  throw new ShoalError(
+    'FileNotFound',
+    'The file path must be relative, without empty, `.` or `..` components.',
+    {
+      FilePath: path.slice(0, 256),
+    },
+  );
+}
+
+export async function listFiles(call: Call, source: FileSource): Promise<Answer> {
+  const matches = matcherOf(call, 'file');
+  const limit = readLimit(call.query);
+  const after = readSkipToken(call.query, 'string')?.[0];
+  const entries = await source.list(call.query.boolean('recursive'), call.options());
+  const rest = entries
+    .filter((entry) => (after === undefined || entry.path > after) && matches(entry))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+  const page = rest.slice(0, limit);
+  const last = page[page.length - 1];
+  const next = rest.length > limit && last !== undefined ? [last.path] : undefined;
+  return listAnswer(
+    call,
+    'files',
+    page.map((entry) => renderFile(entry, source.url)),
+    next,
+  );
+}
+
+export async function headFile(call: Call, source: FileSource): Promise<Answer> {
+  const entry = await source.stat(checkedPath(param(call, '*')), call.options());
+  if (isNotModified(call.headers, stampOf(entry))) return empty(304);
+  const length = entry.directory ? {} : { 'content-length': String(entry.sizeBytes) };
+  return empty(200, { ...fileHeaders(entry, source.url), ...length });
+}
+
+/** A part of a file answers 200 as a whole one does: Azure's Python client takes 206 for an error. */
+export async function getFile(call: Call, source: FileSource): Promise<Answer> {
+  const path = checkedPath(param(call, '*'));
+  const entry = await source.stat(path, call.options());
+  if (entry.directory) {
+    throw new ShoalError('FileNotFound', 'The path is a directory: list the files instead.', {
+      FilePath: path,
+    });
+  }
+  if (isNotModified(call.headers, stampOf(entry))) return empty(304);
+  const header = call.headers['ocp-range'] ?? call.headers.range;
+  const range = readRange(typeof header === 'string' ? header : undefined, entry.sizeBytes);
+  const length = range === undefined ? entry.sizeBytes : range.end - range.start + 1;
+  const headers = { ...fileHeaders(entry, source.url), 'content-length': String(length) };
+  if (length === 0) return empty(200, headers);
+  const opened = await source.open(path, range ?? { start: 0, end: entry.sizeBytes - 1 }, {
+    signal: call.signal,
+  });
+  return { kind: 'stream', status: 200, headers, body: exactLength(opened.body, length) };
+}
+
+function stampOf(entry: FileEntry): { readonly eTag: string; readonly lastModifiedMs: number } {
+  return { eTag: `0x${entry.modifiedAtMs.toString(16).toUpperCase()}`, lastModifiedMs: entry.modifiedAtMs };
+}

@@ -1,0 +1,189 @@
+/** Routes of jobs. */
+import Type from 'typebox';
+import { ShoalError } from '../lib/errors.ts';
+import type { EntityStamp } from '../model/commands.ts';
+import { DISABLE_TASKS_OPTIONS, JobPatch, JobSpec, JobUpdate } from '../model/job.ts';
+import type { JobEntity } from '../model/queries.ts';
+import { isNotModified, readCondition } from './conditions.ts';
+import type { ApiContext } from './context.ts';
+import { elementMetadata, jobUrl } from './entity-url.ts';
+import { addJob } from './job-add.ts';
+import { listJobs } from './job-list.ts';
+import { filterOf, LIST_QUERY } from './list-query.ts';
+import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
+import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { renderJob, renderTaskCounts } from './render-job.ts';
+import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
+import { selector } from './select.ts';
+import { bodyReader } from './validate.ts';
+
+const strict = { additionalProperties: false } as const;
+
+/** Of JobAddParameter, what needs a feature that this mesh has not. */
+const NOT_YET = ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask'];
+
+const readSpec = bodyReader(JobSpec, NOT_YET);
+const readPatch = bodyReader(JobPatch, NOT_YET);
+const readUpdate = bodyReader(JobUpdate, NOT_YET);
+const readDisable = bodyReader(Type.Object({ disableTasks: Type.Enum([...DISABLE_TASKS_OPTIONS]) }, strict));
+const readTerminate = bodyReader(
+  Type.Object({ terminateReason: Type.Optional(Type.String({ maxLength: 1024 })) }, strict),
+);
+
+/** Azure Batch's own reason where the client names none. */
+const DEFAULT_REASON = 'UserTerminate';
+
+export function jobRoutes(context: ApiContext): readonly Route[] {
+  const jobs = new JobHandlers(context);
+  const one = '/jobs/:job';
+  return [
+    { method: 'POST', path: '/jobs', name: 'Job_Add', handle: jobs.add },
+    { method: 'GET', path: '/jobs', name: 'Job_List', query: LIST_QUERY, handle: jobs.list },
+    { method: 'GET', path: one, name: 'Job_Get', query: ['$select', '$expand'], handle: jobs.get },
+    { method: 'PATCH', path: one, name: 'Job_Patch', handle: jobs.patch },
+    { method: 'PUT', path: one, name: 'Job_Update', handle: jobs.update },
+    { method: 'DELETE', path: one, name: 'Job_Delete', handle: jobs.delete },
+    { method: 'POST', path: `${one}/disable`, name: 'Job_Disable', handle: jobs.disable },
+    { method: 'POST', path: `${one}/enable`, name: 'Job_Enable', handle: jobs.enable },
+    { method: 'POST', path: `${one}/terminate`, name: 'Job_Terminate', handle: jobs.terminate },
+    { method: 'GET', path: `${one}/taskcounts`, name: 'Job_GetTaskCounts', handle: jobs.taskCounts },
+    {
+      method: 'GET',
+      path: `${one}/jobpreparationandreleasetaskstatus`,
+      name: 'Job_ListPreparationAndReleaseTaskStatus',
+      query: LIST_QUERY,
+      handle: jobs.preparationStatus,
+    },
+  ];
+}
+
+class JobHandlers {
+  readonly #context: ApiContext;
+
+  constructor(context: ApiContext) {
+    this.#context = context;
+  }
+
+  add = async (call: Call): Promise<Answer> => {
+    const spec = readSpec(call.body);
+    const stamp = await addJob(this.#context, call, spec, poolOf(spec));
+    const url = jobUrl(call.baseUrl, spec.id);
+    return empty(201, { ...stampHeaders(stamp), location: url, dataserviceid: url });
+  };
+
+  list = async (call: Call): Promise<Answer> => {
+    const select = selector(call.query);
+    const request = {
+      ...filterOf(call, 'job'),
+      limit: readLimit(call.query),
+      from: readSkipToken(call.query, 'string', 'number'),
+    };
+    const page = await listJobs(this.#context.control, request, () => call.options());
+    const value = page.jobs.map((job) => select(renderJob(job, call.baseUrl)));
+    return listAnswer(call, 'jobs', value, page.next);
+  };
+
+  get = async (call: Call): Promise<Answer> => {
+    const select = selector(call.query);
+    const job = await this.#find(call);
+    if (isNotModified(call.headers, job)) return empty(304, stampHeaders(job));
+    const body = { 'odata.metadata': elementMetadata(call.baseUrl, 'jobs'), ...renderJob(job, call.baseUrl) };
+    return json(select(body), stampHeaders(job));
+  };
+
+  patch = async (call: Call): Promise<Answer> => {
+    const patch = readPatch(call.body);
+    const stamp = await this.#propose(call, { kind: 'job.patch', ...target(call), patch });
+    return empty(200, headersOf(call, stamp));
+  };
+
+  update = async (call: Call): Promise<Answer> => {
+    const update = readUpdate(call.body);
+    const stamp = await this.#propose(call, { kind: 'job.update', ...target(call), update });
+    return empty(200, headersOf(call, stamp));
+  };
+
+  delete = async (call: Call): Promise<Answer> => {
+    await this.#propose(call, { kind: 'job.delete', ...target(call) });
+    return empty(202);
+  };
+
+  disable = async (call: Call): Promise<Answer> => {
+    const { disableTasks } = readDisable(call.body);
+    const stamp = await this.#propose(call, { kind: 'job.disable', ...target(call), disableTasks });
+    return empty(202, headersOf(call, stamp));
+  };
+
+  enable = async (call: Call): Promise<Answer> => {
+    const stamp = await this.#propose(call, { kind: 'job.enable', ...target(call) });
+    return empty(202, headersOf(call, stamp));
+  };
+
+  terminate = async (call: Call): Promise<Answer> => {
+    const reason = call.body === undefined ? undefined : readTerminate(call.body).terminateReason;
+    const stamp = await this.#propose(call, {
+      kind: 'job.terminate',
+      ...target(call),
+      reason: reason ?? DEFAULT_REASON,
+    });
+    return empty(202, headersOf(call, stamp));
+  };
+
+  taskCounts = async (call: Call): Promise<Answer> => {
+    const job = await this.#find(call);
+    const counts = renderTaskCounts({ tasks: job.counts, slots: job.slotCounts }, call.version);
+    return json({ 'odata.metadata': `${call.baseUrl}/$metadata#taskcounts/@Element`, ...counts });
+  };
+
+  preparationStatus = async (call: Call): Promise<Answer> => {
+    await this.#find(call);
+    throw new ShoalError('JobPreparationTaskOrReleaseTaskNotSpecified');
+  };
+
+  #find(call: Call): Promise<JobEntity> {
+    return findJob(this.#context, call);
+  }
+
+  #propose(call: Call, command: PoolStampCommand): Promise<EntityStamp> {
+    return this.#context.jobs.with(param(call, 'job'), call.options(), async (group) =>
+      unwrap(await this.#context.control.propose(group, command, call.commandOptions(command.kind))),
+    );
+  }
+}
+
+/** The job of the path. Rejects with `JobNotFound`. */
+export function findJob(context: ApiContext, call: Call): Promise<JobEntity> {
+  const job = param(call, 'job');
+  return context.jobs.with(job, call.options(), (group) =>
+    context.control.query(group, 'job.get', { job }, call.options()),
+  );
+}
+
+function poolOf(spec: JobSpec): string {
+  const { poolId, autoPoolSpecification } = spec.poolInfo;
+  if (autoPoolSpecification !== undefined && autoPoolSpecification !== null) {
+    throw new ShoalError(
+      'UnsupportedProperty',
+      'Auto pools are not supported by this mesh yet: name a poolId.',
+      {
+        PropertyName: 'poolInfo/autoPoolSpecification',
+      },
+    );
+  }
+  if (poolId !== undefined) return poolId;
+  throw new ShoalError(
+    'MissingRequiredProperty',
+    'The required property poolInfo/poolId was not specified.',
+    {
+      PropertyName: 'poolInfo/poolId',
+    },
+  );
+}
+
+function target(call: Call): { readonly job: string } & ReturnType<typeof readCondition> {
+  return { job: param(call, 'job'), ...readCondition(call.headers) };
+}
+
+function headersOf(call: Call, stamp: EntityStamp): Headers {
+  return { ...stampHeaders(stamp), dataserviceid: jobUrl(call.baseUrl, param(call, 'job')) };
+}

@@ -1,0 +1,159 @@
+/** Routes of nodes, and the counts of all pools' nodes. */
+import Type from 'typebox';
+import { ShoalError } from '../lib/errors.ts';
+import { NODE_COUNTS_PAGE_MAX, PAGE_ITEMS_MAX } from '../lib/limits.ts';
+import { idKey, MESH_GROUP, poolGroup } from '../model/ids.ts';
+import type { NodeEntity } from '../model/queries.ts';
+import type { ApiContext } from './context.ts';
+import { elementMetadata, nodeUrl } from './entity-url.ts';
+import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
+import { stampHeaders, unwrap } from './outcome.ts';
+import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { findPool, poolIdOf } from './pools.ts';
+import { renderNode, renderNodeCounts } from './render-node.ts';
+import { type Answer, type Call, empty, json, param, type Route } from './route.ts';
+import { selector } from './select.ts';
+import { bodyReader } from './validate.ts';
+
+const readDisable = bodyReader(
+  Type.Object(
+    { nodeDisableSchedulingOption: Type.Optional(Type.Enum(['requeue', 'terminate', 'taskcompletion'])) },
+    { additionalProperties: false },
+  ),
+);
+
+export function nodeRoutes(context: ApiContext): readonly Route[] {
+  const nodes = new NodeHandlers(context);
+  const all = '/pools/:pool/nodes';
+  const one = `${all}/:node`;
+  return [
+    { method: 'GET', path: all, name: 'ComputeNode_List', query: LIST_QUERY, handle: nodes.list },
+    { method: 'GET', path: one, name: 'ComputeNode_Get', query: ['$select'], handle: nodes.get },
+    {
+      method: 'POST',
+      path: `${one}/disablescheduling`,
+      name: 'ComputeNode_DisableScheduling',
+      handle: nodes.disableScheduling,
+    },
+    {
+      method: 'POST',
+      path: `${one}/enablescheduling`,
+      name: 'ComputeNode_EnableScheduling',
+      handle: nodes.enableScheduling,
+    },
+    {
+      method: 'GET',
+      path: '/nodecounts',
+      name: 'Account_ListPoolNodeCounts',
+      query: ['$filter', 'maxresults', '$skiptoken'],
+      handle: nodes.counts,
+    },
+  ];
+}
+
+class NodeHandlers {
+  readonly #context: ApiContext;
+
+  constructor(context: ApiContext) {
+    this.#context = context;
+  }
+
+  list = async (call: Call): Promise<Answer> => {
+    const select = selector(call.query);
+    const after = readSkipToken(call.query, 'number')?.[0];
+    const request = {
+      ...filterOf(call, 'node'),
+      limit: readLimit(call.query),
+      ...(after !== undefined && { after }),
+    };
+    const pool = await findPool(this.#context, call);
+    const page = await this.#context.control.query(
+      poolGroup(pool.spec.id),
+      'node.list',
+      request,
+      call.options(),
+    );
+    const value = page.items.map((node) => select(renderNode(node, pool.spec.vmSize, call.baseUrl)));
+    return listAnswer(call, 'nodes', value, page.next === undefined ? undefined : [page.next]);
+  };
+
+  get = async (call: Call): Promise<Answer> => {
+    const select = selector(call.query);
+    const pool = await findPool(this.#context, call);
+    const node = param(call, 'node');
+    const found = await this.#context.control.query(
+      poolGroup(pool.spec.id),
+      'node.get',
+      { node },
+      call.options(),
+    );
+    const rendered = renderNode(found, pool.spec.vmSize, call.baseUrl);
+    return json(select({ 'odata.metadata': elementMetadata(call.baseUrl, 'nodes'), ...rendered }));
+  };
+
+  disableScheduling = async (call: Call): Promise<Answer> => {
+    const option = call.body === undefined ? undefined : readDisable(call.body).nodeDisableSchedulingOption;
+    return this.#setScheduling(call, false, option ?? 'requeue');
+  };
+
+  enableScheduling = (call: Call): Promise<Answer> => this.#setScheduling(call, true, 'requeue');
+
+  async #setScheduling(
+    call: Call,
+    enabled: boolean,
+    option: 'requeue' | 'terminate' | 'taskcompletion',
+  ): Promise<Answer> {
+    const pool = await findPool(this.#context, call);
+    const node = param(call, 'node');
+    const command = { kind: 'node.scheduling', node, enabled, option } as const;
+    const stamp = unwrap(
+      await this.#context.control.propose(
+        poolGroup(pool.spec.id),
+        command,
+        call.commandOptions(command.kind),
+      ),
+    );
+    return empty(200, { ...stampHeaders(stamp), dataserviceid: nodeUrl(call.baseUrl, poolIdOf(call), node) });
+  }
+
+  counts = async (call: Call): Promise<Answer> => {
+    const matches = matcherOf(call, 'nodeCounts');
+    const limit = readLimit(call.query, NODE_COUNTS_PAGE_MAX);
+    const after = readSkipToken(call.query, 'string')?.[0];
+    const pools = await this.#context.control.query(MESH_GROUP, 'pool.list', {}, call.options());
+    const rest = pools
+      .map((pool) => pool.spec.id)
+      .filter((pool) => (after === undefined || idKey(pool) > after) && matches({ pool }))
+      .sort((a, b) => (idKey(a) < idKey(b) ? -1 : 1));
+    const page = rest.slice(0, limit);
+    const value = await Promise.all(
+      page.map(async (pool) => renderNodeCounts(pool, await this.#allNodes(call, pool))),
+    );
+    const last = page[page.length - 1];
+    const next = rest.length > limit && last !== undefined ? [idKey(last)] : undefined;
+    return listAnswer(call, 'poolnodecounts', value, next);
+  };
+
+  async #allNodes(call: Call, pool: string): Promise<readonly NodeEntity[]> {
+    const nodes: NodeEntity[] = [];
+    let after: number | undefined;
+    do {
+      const request = { limit: PAGE_ITEMS_MAX, ...(after !== undefined && { after }) };
+      const page = await this.#context.control.query(poolGroup(pool), 'node.list', request, call.options());
+      nodes.push(...page.items);
+      after = page.next;
+    } while (after !== undefined);
+    return nodes;
+  }
+}
+
+/** The node of the path, where its pool exists. Rejects with `PoolNotFound` or `NodeNotFound`. */
+export async function requireNode(
+  context: ApiContext,
+  call: Call,
+): Promise<{ readonly pool: string; readonly node: string }> {
+  const pool = await findPool(context, call);
+  const node = param(call, 'node');
+  if (node.length > 256) throw new ShoalError('NodeNotFound');
+  return { pool: pool.spec.id, node };
+}

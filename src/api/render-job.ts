@@ -1,0 +1,58 @@
+/** A job as Azure Batch's CloudJob, and its task counts. */
+import { UNLIMITED_DURATION } from '../lib/durations.ts';
+import { formatTimestamp } from '../lib/timestamps.ts';
+import type { TaskCounts } from '../model/job.ts';
+import type { JobEntity } from '../model/queries.ts';
+import type { ApiVersion } from './api-version.ts';
+import { jobUrl } from './entity-url.ts';
+
+export function renderJob(job: JobEntity, baseUrl: string): Record<string, unknown> {
+  const { spec } = job;
+  return {
+    id: spec.id,
+    displayName: spec.displayName,
+    usesTaskDependencies: spec.usesTaskDependencies ?? false,
+    url: jobUrl(baseUrl, spec.id),
+    eTag: job.eTag,
+    lastModified: formatTimestamp(job.lastModifiedMs),
+    creationTime: formatTimestamp(job.creationTimeMs),
+    state: job.state,
+    stateTransitionTime: formatTimestamp(job.stateTransitionTimeMs),
+    previousState: job.previousState,
+    previousStateTransitionTime: timestampOf(job.previousStateTransitionTimeMs),
+    priority: spec.priority ?? 0,
+    maxParallelTasks: spec.maxParallelTasks ?? -1,
+    allowTaskPreemption: spec.allowTaskPreemption ?? false,
+    constraints: {
+      maxWallClockTime: spec.constraints?.maxWallClockTime ?? UNLIMITED_DURATION,
+      maxTaskRetryCount: spec.constraints?.maxTaskRetryCount ?? 0,
+    },
+    commonEnvironmentSettings: spec.commonEnvironmentSettings,
+    poolInfo: spec.poolInfo,
+    networkConfiguration: spec.networkConfiguration,
+    onAllTasksComplete: spec.onAllTasksComplete ?? 'noaction',
+    onTaskFailure: spec.onTaskFailure ?? 'noaction',
+    metadata: spec.metadata,
+    executionInfo: {
+      startTime: formatTimestamp(job.startTimeMs),
+      endTime: timestampOf(job.endTimeMs),
+      poolId: spec.poolInfo.poolId,
+      terminateReason: job.terminateReason,
+    },
+    ...(spec.onNodeCutOff !== undefined && { onNodeCutOff: spec.onNodeCutOff }),
+  };
+}
+
+export function timestampOf(timeMs: number | undefined): string | undefined {
+  return timeMs === undefined ? undefined : formatTimestamp(timeMs);
+}
+
+/** The oldest version has no slots and does not nest. */
+export function renderTaskCounts(
+  counts: { readonly tasks: TaskCounts; readonly slots: TaskCounts },
+  version: ApiVersion,
+): Record<string, unknown> {
+  return version === 'flat'
+    ? { ...counts.tasks }
+    : { taskCounts: counts.tasks, taskSlotCounts: counts.slots };
+}

@@ -1,0 +1,77 @@
+/** A task as Azure Batch's CloudTask. */
+import { UNLIMITED_DURATION } from '../lib/durations.ts';
+import { formatTimestamp } from '../lib/timestamps.ts';
+import type { TaskEntity } from '../model/queries.ts';
+import type { FailureInfo } from '../model/task.ts';
+import { fileUrl, nodeUrl, taskUrl } from './entity-url.ts';
+import { timestampOf } from './render-job.ts';
+import { affinityIdOf } from './render-node.ts';
+
+const DEFAULT_RETENTION = 'P7D';
+const DEFAULT_USER = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
+
+export function renderTask(task: TaskEntity, baseUrl: string): Record<string, unknown> {
+  const { spec } = task;
+  return {
+    id: spec.id,
+    displayName: spec.displayName,
+    url: taskUrl(baseUrl, task.job, spec.id),
+    eTag: task.eTag,
+    lastModified: formatTimestamp(task.lastModifiedMs),
+    creationTime: formatTimestamp(task.creationTimeMs),
+    state: task.state,
+    stateTransitionTime: formatTimestamp(task.stateTransitionTimeMs),
+    previousState: task.previousState,
+    previousStateTransitionTime: timestampOf(task.previousStateTransitionTimeMs),
+    commandLine: spec.commandLine,
+    exitConditions: spec.exitConditions,
+    resourceFiles: spec.resourceFiles,
+    outputFiles: spec.outputFiles,
+    environmentSettings: spec.environmentSettings,
+    affinityInfo: spec.affinityInfo,
+    constraints: {
+      maxWallClockTime: spec.constraints?.maxWallClockTime ?? UNLIMITED_DURATION,
+      retentionTime: spec.constraints?.retentionTime ?? DEFAULT_RETENTION,
+      maxTaskRetryCount: spec.constraints?.maxTaskRetryCount ?? 0,
+    },
+    requiredSlots: spec.requiredSlots ?? 1,
+    userIdentity: spec.userIdentity ?? DEFAULT_USER,
+    executionInfo: renderExecution(task),
+    nodeInfo: task.node === undefined ? undefined : renderNodeInfo(task, task.node, baseUrl),
+    dependsOn: spec.dependsOn,
+    ...(spec.requiredLabels !== undefined && { requiredLabels: spec.requiredLabels }),
+    ...(task.epoch !== undefined && { shoal: { epoch: task.epoch, machine: task.machine } }),
+  };
+}
+
+function renderExecution(task: TaskEntity): Record<string, unknown> {
+  return {
+    startTime: timestampOf(task.startTimeMs),
+    endTime: timestampOf(task.endTimeMs),
+    exitCode: task.exitCode,
+    failureInfo: task.failure === undefined ? undefined : renderFailure(task.failure),
+    retryCount: task.retryCount,
+    lastRetryTime: timestampOf(task.lastRetryTimeMs),
+    requeueCount: task.requeueCount,
+    lastRequeueTime: timestampOf(task.lastRequeueTimeMs),
+    result: task.result,
+  };
+}
+
+/** The service writes the category with capitals. */
+function renderFailure(failure: FailureInfo): Record<string, unknown> {
+  return { ...failure, category: failure.category === 'usererror' ? 'UserError' : 'ServerError' };
+}
+
+function renderNodeInfo(task: TaskEntity, node: string, baseUrl: string): Record<string, unknown> {
+  const directory = `workitems/${task.job}/job-1/${task.spec.id}`;
+  const url = nodeUrl(baseUrl, task.pool, node);
+  return {
+    affinityId: affinityIdOf(node),
+    nodeUrl: url,
+    poolId: task.pool,
+    nodeId: node,
+    taskRootDirectory: directory,
+    taskRootDirectoryUrl: fileUrl(url, directory),
+  };
+}

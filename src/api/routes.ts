@@ -1,0 +1,36 @@
+/** All routes there are; docs/api.md lists the same. */
+import { accountRoutes } from './account.ts';
+import type { ApiContext } from './context.ts';
+import { jobRoutes } from './jobs.ts';
+import { nodeFileRoutes } from './node-files.ts';
+import { nodeRoutes } from './nodes.ts';
+import { poolRoutes } from './pools.ts';
+import type { Route } from './route.ts';
+import { eventRoutes } from './shoal/events.ts';
+import { machineRoutes } from './shoal/machines.ts';
+import { statusRoutes } from './shoal/status.ts';
+import { storageRoutes } from './shoal/storage.ts';
+import { shoalTaskRoutes } from './shoal/tasks.ts';
+import { tokenRoutes } from './shoal/tokens.ts';
+import { taskFileRoutes } from './task-files.ts';
+import { taskRoutes } from './tasks.ts';
+import { unsupportedRoutes } from './unsupported.ts';
+
+export function allRoutes(context: ApiContext): readonly Route[] {
+  return [
+    ...accountRoutes(context),
+    ...poolRoutes(context),
+    ...nodeRoutes(context),
+    ...nodeFileRoutes(context),
+    ...jobRoutes(context),
+    ...taskRoutes(context),
+    ...taskFileRoutes(context),
+    ...unsupportedRoutes(),
+    ...statusRoutes(context),
+    ...tokenRoutes(context),
+    ...machineRoutes(context),
+    ...storageRoutes(context),
+    ...shoalTaskRoutes(context),
+    ...eventRoutes(context),
+  ];
+}

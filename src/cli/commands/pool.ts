@@ -1,0 +1,231 @@
+import { type Command, Option } from 'commander';
+import type { PoolResource } from '../../client/shapes.ts';
+import { ShoalError } from '../../lib/errors.ts';
+import { TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
+import type { NodeDeallocationOption, PoolSpec } from '../../model/pool.ts';
+import { action, type CliContext, type Run } from '../action.ts';
+import { ago, toneOf } from '../cells.ts';
+import { withExamples } from '../examples.ts';
+import type { Column } from '../table.ts';
+import { collect, duration, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
+import { NODE_COLUMNS } from './node.ts';
+
+/** What becomes of the tasks of nodes that leave. */
+const DEALLOCATION = [
+  'requeue',
+  'terminate',
+  'taskcompletion',
+  'retaineddata',
+] as const satisfies readonly NodeDeallocationOption[];
+const NODES_MAX = 100_000;
+
+const COLUMNS: readonly Column<PoolResource>[] = [
+  { title: 'ID', value: (row) => row.id },
+  { title: 'STATE', value: poolState, tone: (row) => toneOf(poolState(row)) },
+  { title: 'SIZE', value: (row) => row.vmSize },
+  { title: 'DEDICATED', value: (row) => ofTarget(row.currentDedicatedNodes, row.targetDedicatedNodes) },
+  {
+    title: 'LOW PRIORITY',
+    value: (row) => ofTarget(row.currentLowPriorityNodes, row.targetLowPriorityNodes),
+  },
+  { title: 'SLOTS', value: (row) => row.taskSlotsPerNode },
+  { title: 'AGE', value: (row) => ago(row.creationTime, Date.now()) },
+  { title: 'RESIZE ERROR', value: (row) => row.resizeErrors?.[0]?.message, shrinks: true, tone: () => 'bad' },
+];
+
+interface CreateOptions {
+  readonly size: string;
+  readonly nodes?: number;
+  readonly lowPriority?: number;
+  readonly everyMachine?: true;
+  readonly slots?: number;
+  readonly slotsFromCores?: true;
+  readonly fill?: 'spread' | 'pack';
+  readonly label?: readonly string[];
+  readonly metadata?: readonly Setting[];
+}
+
+interface ResizeOptions {
+  readonly nodes?: number;
+  readonly lowPriority?: number;
+  readonly leaving?: NodeDeallocationOption;
+  readonly timeout?: string;
+}
+
+export function addPoolCommands(program: Command, context: CliContext): void {
+  const pool = program.command('pool').description('pools: sets of like nodes on the machines of the mesh');
+  addCreate(pool, context);
+
+  withExamples(
+    pool
+      .command('list')
+      .description('every pool and how many nodes it has of those it wants')
+      .action(
+        action(context, async (run) => {
+          await run.output.rows(run.client.pools.list({ signal: run.signal }), COLUMNS);
+        }),
+      ),
+    [['shoal pool list', 'all pools']],
+  );
+
+  withExamples(
+    pool
+      .command('show')
+      .description('one pool in full')
+      .argument('<pool>', 'id', nonEmpty)
+      .action(action<[string]>(context, showPool)),
+    [['shoal pool show default', 'its size, nodes and resize errors']],
+  );
+
+  addResize(pool, context);
+
+  withExamples(
+    pool
+      .command('delete')
+      .description('delete a pool; its running tasks are requeued and its jobs wait')
+      .argument('<pool>', 'id', nonEmpty)
+      .action(
+        action<[string]>(context, async (run, poolId) => {
+          await run.client.pools.delete(poolId, { signal: run.signal });
+          await run.output.done(`Pool ${poolId} is being deleted.`, { pool: poolId, state: 'deleting' });
+        }),
+      ),
+    [['shoal pool delete render', 'its machines serve other pools']],
+  );
+
+  withExamples(
+    pool
+      .command('nodes')
+      .description('the nodes of a pool')
+      .argument('<pool>', 'id', nonEmpty)
+      .action(
+        action<[string]>(context, async (run, poolId) => {
+          await run.output.rows(run.client.pools.nodes(poolId, { signal: run.signal }), NODE_COLUMNS);
+        }),
+      ),
+    [['shoal pool nodes default', 'what each of them does']],
+  );
+}
+
+function addCreate(pool: Command, context: CliContext): void {
+  const create = pool
+    .command('create')
+    .description('make a pool')
+    .argument('<pool>', 'its id', id)
+    .option(
+      '--size <size>',
+      "`machine`, `shoal.<cores>c<GiB>g`, or one of Azure's names",
+      nonEmpty,
+      'machine',
+    )
+    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, NODES_MAX))
+    .option(
+      '--low-priority <n>',
+      'low-priority nodes wanted, which give way to dedicated ones',
+      integer(0, NODES_MAX),
+    )
+    .option('--every-machine', 'a node on every machine, also on those that join later')
+    .addOption(slotsOption())
+    .option('--slots-from-cores', 'as many slots as the node has cores')
+    .addOption(new Option('--fill <how>', 'how tasks are placed').choices(['spread', 'pack']))
+    .option('--label <label>', 'only on machines with this label (repeatable)', collect)
+    .option('--metadata <name=value>', 'kept with the pool (repeatable)', settings)
+    .action(
+      action<[string, CreateOptions]>(context, async (run, poolId, options) => {
+        await run.client.pools.add(poolSpec(poolId, options), { signal: run.signal });
+        await run.output.done(`Pool ${poolId} is made.`, { pool: poolId, state: 'active' });
+      }),
+    );
+  withExamples(create, [
+    ['shoal pool create render --nodes 4 --size shoal.8c16g', 'four nodes of 8 cores and 16 GiB'],
+    ['shoal pool create night --every-machine --slots-from-cores', 'all machines, a slot a core'],
+  ]);
+}
+
+function slotsOption(): Option {
+  return new Option('--slots <n>', 'tasks that one node runs at the same time')
+    .argParser(integer(1, TASK_SLOTS_PER_NODE_MAX))
+    .conflicts('slotsFromCores');
+}
+
+function addResize(pool: Command, context: CliContext): void {
+  const resize = pool
+    .command('resize')
+    .description('change how many nodes a pool wants')
+    .argument('<pool>', 'id', nonEmpty)
+    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, NODES_MAX))
+    .option('--low-priority <n>', 'low-priority nodes wanted', integer(0, NODES_MAX))
+    .addOption(
+      new Option('--leaving <how>', 'what becomes of the tasks of nodes that leave').choices(DEALLOCATION),
+    )
+    .option('--timeout <time>', 'how long to try before the pool says what it lacks', duration)
+    .action(
+      action<[string, ResizeOptions]>(context, async (run, poolId, options) => {
+        if (options.nodes === undefined && options.lowPriority === undefined) {
+          throw new ShoalError('InvalidArgument', 'Give --nodes, --low-priority or both.', {
+            Argument: '--nodes',
+          });
+        }
+        const change = {
+          ...(options.nodes === undefined ? {} : { targetDedicatedNodes: options.nodes }),
+          ...(options.lowPriority === undefined ? {} : { targetLowPriorityNodes: options.lowPriority }),
+          ...(options.leaving === undefined ? {} : { nodeDeallocationOption: options.leaving }),
+          ...(options.timeout === undefined ? {} : { resizeTimeout: options.timeout }),
+        };
+        await run.client.pools.resize(poolId, change, { signal: run.signal });
+        await run.output.done(`Pool ${poolId} is being resized.`, {
+          pool: poolId,
+          allocationState: 'resizing',
+        });
+      }),
+    );
+  withExamples(resize, [
+    ['shoal pool resize render --nodes 8', 'four more'],
+    ['shoal pool resize render --nodes 0 --leaving taskcompletion', 'let running tasks end first'],
+  ]);
+}
+
+/** Without any wish for nodes a pool would stand empty and its jobs wait for ever: then one dedicated node is meant. */
+function poolSpec(poolId: string, options: CreateOptions): PoolSpec {
+  const wished =
+    options.nodes !== undefined || options.lowPriority !== undefined || options.everyMachine === true;
+  return {
+    id: poolId,
+    vmSize: options.size,
+    ...(wished ? {} : { targetDedicatedNodes: 1 }),
+    ...(options.nodes === undefined ? {} : { targetDedicatedNodes: options.nodes }),
+    ...(options.lowPriority === undefined ? {} : { targetLowPriorityNodes: options.lowPriority }),
+    ...(options.everyMachine === undefined ? {} : { everyMachine: true }),
+    ...(options.slots === undefined ? {} : { taskSlotsPerNode: options.slots }),
+    ...(options.slotsFromCores === undefined ? {} : { slotsFromCores: true }),
+    ...(options.fill === undefined ? {} : { taskSchedulingPolicy: { nodeFillType: options.fill } }),
+    ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
+    ...(options.metadata === undefined ? {} : { metadata: [...options.metadata] }),
+  };
+}
+
+async function showPool(run: Run, poolId: string): Promise<void> {
+  const found = await run.client.pools.get(poolId, { signal: run.signal });
+  await run.output.record(found, [
+    ['id', found.id],
+    ['display name', found.displayName],
+    ['state', found.state],
+    ['allocation', found.allocationState],
+    ['size', found.vmSize],
+    ['dedicated nodes', ofTarget(found.currentDedicatedNodes, found.targetDedicatedNodes)],
+    ['low-priority nodes', ofTarget(found.currentLowPriorityNodes, found.targetLowPriorityNodes)],
+    ['slots a node', found.taskSlotsPerNode],
+    ['made', found.creationTime],
+    ['metadata', found.metadata?.map(({ name, value }) => `${name}=${value}`).join(', ')],
+    ['resize errors', found.resizeErrors?.map(({ code, message }) => `${code}: ${message}`).join('; ')],
+  ]);
+}
+
+function poolState(row: PoolResource): string | undefined {
+  return row.state === 'deleting' ? row.state : (row.allocationState ?? row.state);
+}
+
+/** `3/4`: what there is of what is wanted. */
+function ofTarget(current: number | undefined, target: number | undefined): string | undefined {
+  return target === undefined ? undefined : `${current ?? 0}/${target}`;
+}

@@ -1,0 +1,134 @@
+/**
+ * Azure Batch's entities as the API answers them (version 2022-10-01.16.0): the properties that this project's own
+ * programs read. Times are ISO 8601 text. Every property but the id can be missing where `select` left it out.
+ */
+
+import type { Static } from 'typebox';
+import type { PoolInfo } from '../model/job.ts';
+import type { AllocationState, JobState, NodeState, PoolState, TaskState } from '../model/states.ts';
+
+export interface NameValue {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface PoolResource {
+  readonly id: string;
+  readonly displayName?: string;
+  readonly state?: PoolState;
+  readonly allocationState?: AllocationState;
+  readonly vmSize?: string;
+  readonly creationTime?: string;
+  readonly currentDedicatedNodes?: number;
+  readonly currentLowPriorityNodes?: number;
+  readonly targetDedicatedNodes?: number;
+  readonly targetLowPriorityNodes?: number;
+  readonly taskSlotsPerNode?: number;
+  readonly resizeErrors?: readonly { readonly code: string; readonly message: string }[];
+  readonly metadata?: readonly NameValue[];
+}
+
+export interface NodeResource {
+  readonly id: string;
+  readonly state?: NodeState;
+  readonly schedulingState?: 'enabled' | 'disabled';
+  readonly stateTransitionTime?: string;
+  readonly allocationTime?: string;
+  readonly ipAddress?: string;
+  readonly affinityId?: string;
+  readonly vmSize?: string;
+  readonly isDedicated?: boolean;
+  readonly runningTasksCount?: number;
+  readonly runningTaskSlotsCount?: number;
+  readonly totalTasksRun?: number;
+  readonly totalTasksSucceeded?: number;
+  /** Ours. */
+  readonly shoal?: {
+    readonly machine: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly slots: number;
+    readonly labels: readonly string[];
+    readonly waitingTasks: number;
+  };
+}
+
+export interface JobResource {
+  readonly id: string;
+  readonly displayName?: string;
+  readonly state?: JobState;
+  readonly previousState?: JobState;
+  readonly creationTime?: string;
+  readonly priority?: number;
+  readonly maxParallelTasks?: number;
+  readonly onAllTasksComplete?: string;
+  readonly poolInfo?: Static<typeof PoolInfo>;
+  readonly executionInfo?: {
+    readonly startTime?: string;
+    readonly endTime?: string;
+    readonly poolId?: string;
+    readonly terminateReason?: string;
+  };
+  readonly metadata?: readonly NameValue[];
+}
+
+export interface TaskResource {
+  readonly id: string;
+  readonly state?: TaskState;
+  readonly previousState?: TaskState;
+  readonly creationTime?: string;
+  readonly commandLine?: string;
+  readonly requiredSlots?: number;
+  readonly executionInfo?: {
+    readonly startTime?: string;
+    readonly endTime?: string;
+    readonly exitCode?: number;
+    readonly result?: 'success' | 'failure';
+    readonly retryCount?: number;
+    readonly requeueCount?: number;
+    readonly failureInfo?: {
+      readonly category: string;
+      readonly code?: string;
+      readonly message?: string;
+      readonly details?: readonly NameValue[];
+    };
+  };
+  readonly nodeInfo?: { readonly nodeId?: string; readonly poolId?: string };
+  /** Ours: the present or last execution. */
+  readonly shoal?: { readonly epoch: number; readonly machine?: string };
+}
+
+export interface TaskCountsResource {
+  readonly active: number;
+  readonly running: number;
+  readonly completed: number;
+  readonly succeeded: number;
+  readonly failed: number;
+}
+
+export interface FileResource {
+  readonly name: string;
+  readonly isDirectory: boolean;
+  readonly properties?: {
+    /** A 64-bit integer, so text. */
+    readonly contentLength?: string;
+    readonly lastModified?: string;
+    readonly fileMode?: string;
+  };
+}
+
+export interface ListAnswer<T> {
+  readonly value: readonly T[];
+  readonly 'odata.nextLink'?: string;
+}
+
+/** What `addtaskcollection` says of each task. */
+export interface TaskAddAnswer {
+  readonly taskId: string;
+  readonly status: 'success' | 'clienterror' | 'servererror';
+  readonly error?: {
+    readonly code?: string;
+    readonly message?: { readonly value?: string };
+    readonly values?: readonly { readonly key: string; readonly value: string }[];
+  };
+}
