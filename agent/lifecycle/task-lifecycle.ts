@@ -1,0 +1,145 @@
+/**
+ * One execution on its node, step by step. A task without inputs and outputs passes through without one asynchronous
+ * file operation: its directory is made by the runner, its small logs come back inside the runner's word of its end.
+ */
+import { existsSync } from 'node:fs';
+import { chown, mkdir, rm } from 'node:fs/promises';
+import type { Clock } from '../../src/lib/clock.ts';
+import { parseDuration } from '../../src/lib/durations.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
+import { RETENTION_DEFAULT_MS, TASK_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { TaskOutcome } from '../../src/model/task.ts';
+import type { FileService } from '../files/interface.ts';
+import type { Exit, Launch } from '../runner/interface.ts';
+import { parseCommandLine } from './command-line.ts';
+import { directoriesOf, type TaskDirectories } from './directories.ts';
+import { bringInputs, type Owner } from './inputs.ts';
+import type { Assigned, Lifecycle, Prepared } from './interface.ts';
+import { endingOf, failure, inputFailure, preProcessingError } from './outcomes.ts';
+import { keepLogs, storeOutputs } from './outputs.ts';
+import type { Retention } from './retention.ts';
+
+export interface TaskLifecycleOptions {
+  readonly nodesDirectory: string;
+  readonly files: FileService;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** User of a node's tasks; undefined where the agent is not root. */
+  readonly ownerOf: (node: string) => Owner | undefined;
+  readonly retention: Retention;
+}
+
+export class TaskLifecycle implements Lifecycle {
+  readonly #options: TaskLifecycleOptions;
+
+  constructor(options: TaskLifecycleOptions) {
+    this.#options = options;
+  }
+
+  async prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared> {
+    const { clock, nodesDirectory } = this.#options;
+    const directories = directoriesOf(nodesDirectory, assigned);
+    let argv: string[];
+    try {
+      argv = parseCommandLine(assigned.spec.commandLine);
+    } catch (error) {
+      return { ok: false, outcome: preProcessingError(clock.wallMs(), 'CommandLaunchFailed', asShoalError(error).message) };
+    }
+    this.#options.retention.hold(directories.task);
+    // What an earlier execution of the task left here is not this one's.
+    if (existsSync(directories.task)) await rm(directories.task, { recursive: true, force: true });
+    const resources = assigned.spec.resourceFiles ?? [];
+    if (resources.length > 0) {
+      const failed = await this.#bringInputs(assigned, directories, signal);
+      if (failed !== undefined) return { ok: false, outcome: failed };
+    }
+    return { ok: true, launch: launchOf(assigned, argv, directories) };
+  }
+
+  async #bringInputs(assigned: Assigned, directories: TaskDirectories, signal: AbortSignal): Promise<TaskOutcome | undefined> {
+    const { files, clock, ownerOf } = this.#options;
+    const owner = ownerOf(assigned.node);
+    try {
+      await mkdir(directories.working, { recursive: true, mode: 0o711 });
+      if (owner !== undefined) {
+        await chown(directories.task, owner.uid, owner.gid);
+        await chown(directories.working, owner.uid, owner.gid);
+      }
+      await bringInputs(files, assigned.spec.resourceFiles ?? [], directories.working, owner, signal);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      const coded = asShoalError(error);
+      return inputFailure(clock.wallMs(), coded, coded.values.source ?? '');
+    }
+  }
+
+  async finish(assigned: Assigned, exit: Exit): Promise<TaskOutcome> {
+    const { files, clock, nodesDirectory, retention } = this.#options;
+    const directories = directoriesOf(nodesDirectory, assigned);
+    const ending = endingOf(exit);
+    const retainedUntilMs = clock.wallMs() + retentionMs(assigned);
+    retention.add(directories.task, retainedUntilMs);
+    if (ending.kind === 'lost' || ending.kind === 'killed') return { ...ending, files: [] };
+    const logs = exit.stdoutBytes + exit.stderrBytes === 0 ? [] : await keepLogs(files, exit, directories, retainedUntilMs);
+    if ((assigned.spec.outputFiles ?? []).length === 0 || exit.startedAtMs === undefined) return { ...ending, files: logs };
+    try {
+      const succeeded = ending.kind === 'exited' && ending.exitCode === 0;
+      return { ...ending, files: [...logs, ...(await storeOutputs(files, assigned, succeeded, directories))] };
+    } catch (error) {
+      const { message, code, values } = asShoalError(error);
+      // A task that failed by itself is told by its own failure.
+      if (ending.failure !== undefined) return { ...ending, files: logs };
+      const named = code === 'ContainerNotFound' ? 'FileUploadContainerNotFound' : code === 'FileNotFound' ? 'FileUploadMissingFile' : 'FileUploadMiscError';
+      return { ...ending, kind: 'fileUploadError', failure: failure('usererror', named, message, values), files: logs };
+    }
+  }
+
+  async discard(assigned: Assigned): Promise<void> {
+    const { nodesDirectory, retention, clock } = this.#options;
+    // Not at once: the processes may be dying, and another execution of the task may be about to begin in the same place.
+    retention.add(directoriesOf(nodesDirectory, assigned).task, clock.wallMs() + retentionMs(assigned));
+  }
+}
+
+function retentionMs(assigned: Assigned): number {
+  const text = assigned.spec.constraints?.retentionTime;
+  const wanted = text === undefined ? undefined : parseDuration(text);
+  return Math.min(wanted ?? RETENTION_DEFAULT_MS, 10 * 365 * 86_400_000);
+}
+
+function launchOf(assigned: Assigned, argv: readonly string[], directories: TaskDirectories): Launch {
+  const { pool, node, job, task, epoch, spec } = assigned;
+  const wallClock = spec.constraints?.maxWallClockTime === undefined ? undefined : parseDuration(spec.constraints.maxWallClockTime);
+  return {
+    key: { pool, job: job.number, task, epoch },
+    node,
+    lease: job.onNodeCutOff === 'keep' ? keptLease(pool) : pool,
+    slots: spec.requiredSlots ?? 1,
+    priority: job.priority,
+    argv,
+    environment: environmentOf(assigned, directories),
+    taskDirectory: directories.task,
+    workingDirectory: directories.working,
+    wallClockMsMax: wallClock === undefined || !Number.isFinite(wallClock) ? undefined : wallClock,
+    outputBytesMax: TASK_OUTPUT_BYTES_MAX,
+  };
+}
+
+/** The lease of tasks whose job says that a node goes on with them while it is cut off. */
+export function keptLease(pool: string): string {
+  return `${pool}#keep`;
+}
+
+/** The job's settings, then the task's, then what the system says of itself: nobody can pretend to be another task. */
+function environmentOf({ job, spec }: Assigned, { task, working }: TaskDirectories): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const { name, value } of [...job.environment, ...(spec.environmentSettings ?? [])]) if (!name.startsWith('AZ_BATCH_')) environment[name] = value ?? '';
+  environment.AZ_BATCH_JOB_ID = job.id;
+  environment.AZ_BATCH_TASK_ID = spec.id;
+  environment.AZ_BATCH_TASK_DIR = task;
+  environment.AZ_BATCH_TASK_WORKING_DIR = working;
+  return environment;
+}
+

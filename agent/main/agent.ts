@@ -1,0 +1,334 @@
+/**
+ * The agent: everything one machine does, put together. The only place beside the coordinator's driver that builds
+ * concrete objects. Start and stop go in the order of dependence, and a stop after a failed start is clean.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
+import { Coordinator } from '../../coordinator/driver/coordinator.ts';
+import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
+import { type ApiServer, createApi } from '../../src/api/server.ts';
+import { type Clock, systemClock } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import type { Log } from '../../src/lib/log.ts';
+import { Prng } from '../../src/lib/prng.ts';
+import { VERSION } from '../../src/lib/version.ts';
+import { peerIdOf } from '../../src/mesh/identity.ts';
+import type { Mesh, Transport } from '../../src/mesh/interface.ts';
+import { withLoopback } from '../../src/mesh/loopback.ts';
+import { createMesh } from '../../src/mesh/mesh.ts';
+import type { CommandResult, MachineOffer } from '../../src/model/commands.ts';
+import { type GroupId, type MachineId, machineId, MESH_GROUP, poolGroup } from '../../src/model/ids.ts';
+import type { Allotment } from '../../src/model/machine.ts';
+import type { Store } from '../../src/store/interface.ts';
+import { openLevelStore } from '../../src/store/level-store.ts';
+import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
+import type { FileService } from '../files/interface.ts';
+import { createFileService } from '../files/service.ts';
+import { Retention } from '../lifecycle/retention.ts';
+import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
+import { createRunnerClient } from '../runner/client.ts';
+import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
+import { Sessions } from '../session/sessions.ts';
+import { probeCapacity } from './capacity.ts';
+import { type Config, loadConfig, saveConfig } from './config.ts';
+import { AgentControl } from './control.ts';
+import { EventHub } from './event-hub.ts';
+import { offerOf } from './machine-offer.ts';
+import { nodeSetupOf, taskOwner } from './node-setup.ts';
+import { createDirectories, type Paths } from './paths.ts';
+
+export interface AgentOptions {
+  readonly paths: Paths;
+  /** The bundled runner's path. */
+  readonly runnerScript: string;
+  readonly log: Log;
+  /** The store failed: what is durable is not known, and the process must end. */
+  readonly onFatal: (error: ShoalError) => void;
+}
+
+export interface AgentAddresses {
+  readonly mesh: readonly string[];
+  readonly socket: string;
+  /** `http://127.0.0.1:port`, where the API listens on TCP. */
+  readonly url: string | undefined;
+}
+
+/** A joiner has this long to take the answer, under an identity that is void already. */
+const JOIN_ANSWER_MS = 5_000;
+/** How often the machine says anew what it offers, if it changed. */
+const OFFER_CHECK_MS = 10_000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #config: Config;
+  readonly #clock: Clock = systemClock;
+  readonly #self: MachineId;
+  readonly #incarnation: string;
+  readonly #store: Store;
+  readonly #mesh: Mesh;
+  readonly #transport: Transport;
+  readonly #coordinator: Coordinator;
+  readonly #runner: RunnerClient;
+  readonly #files: FileService;
+  readonly #retention: Retention;
+  readonly #sessions: Sessions;
+  readonly #events: EventHub;
+  readonly #api: ApiServer;
+  readonly #startedAtMs = Date.now();
+  readonly #joining = new Set<string>();
+  #founded = false;
+  #offered = '';
+  #offerTimer: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+
+  /** Loads what the directory holds and starts. Throws NotInitialized, AgentRunning, InvalidArgument or CorruptStore. */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const { paths } = options;
+    const config = await loadConfig(paths.config);
+    await createDirectories(paths);
+    const identity = await readFile(paths.identity);
+    const store = await openLevelStore(paths.store);
+    const agent = new Agent(options, config, identity, store);
+    try {
+      await agent.#start();
+      return agent;
+    } catch (error) {
+      await agent.stop('detach');
+      throw error;
+    }
+  }
+
+  private constructor(options: AgentOptions, config: Config, identity: Uint8Array, store: Store) {
+    const { paths, log, runnerScript } = options;
+    const clock = this.#clock;
+    this.#options = options;
+    this.#config = config;
+    this.#store = store;
+    this.#incarnation = store.incarnation;
+    this.#self = machineId(peerIdOf(identity), store.incarnation);
+    const self = this.#self;
+    const { meshId, listen, announce, mdns, name } = config;
+    this.#mesh = createMesh({ privateKey: identity, listen, announce, mdns, meshId, software: VERSION, clock, log });
+    this.#transport = withLoopback(this.#mesh, clock);
+    this.#runner = createRunnerClient({ directory: paths.runner, runnerScript, log, clock });
+    this.#events = new EventHub({ machine: name, transport: this.#transport, clock, isMember: (peer) => this.#isMember(peer) });
+    this.#coordinator = new Coordinator({
+      self,
+      transport: this.#transport,
+      store,
+      clock,
+      random: new Prng(randomBytes(4).readUInt32LE()),
+      log,
+      newRequestId: randomUUID,
+      onMeshChanged: (mesh) => this.#meshChanged(mesh),
+      onEvent: (group, timeMs, event) => this.#events.emit({ ...event, timeMs, data: { group, ...event.data } }),
+      onFatal: options.onFatal,
+    });
+    this.#retention = new Retention({ store, clock, log });
+    this.#files = createFileService({
+      self,
+      directory: paths.chunks,
+      stagingDirectory: paths.staging,
+      nodesDirectory: paths.nodes,
+      transport: this.#transport,
+      bulk: this.#mesh,
+      coordinator: this.#coordinator,
+      clock,
+      log,
+    });
+    this.#sessions = new Sessions({
+      self,
+      transport: this.#transport,
+      store,
+      clock,
+      log,
+      runner: this.#runner,
+      lifecycle: new TaskLifecycle({ nodesDirectory: paths.nodes, files: this.#files, clock, log, ownerOf: taskOwner, retention: this.#retention }),
+      callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
+      mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
+      nodeSetup: (allotment) => this.#nodeSetup(allotment),
+      life: randomUUID(),
+    });
+    const control = new AgentControl({
+      self,
+      name,
+      version: VERSION,
+      meshId,
+      startedAtMs: this.#startedAtMs,
+      mesh: this.#mesh,
+      coordinator: this.#coordinator,
+      runner: this.#runner,
+      files: this.#files,
+      events: this.#events,
+      wallMs: () => clock.wallMs(),
+      held: () => this.#sessions.held,
+      chooseVoters: () => this.#coordinator.chooseVoters(),
+    });
+    this.#api = createApi({ control, log, clock });
+  }
+
+  async #start(): Promise<void> {
+    const { paths, log } = this.#options;
+    this.#mesh.setAllowed(new Set(this.#config.members.map(({ peer }) => peer)));
+    for (const { peer, addresses } of this.#config.members) this.#mesh.learn(peer, addresses);
+    await this.#mesh.start();
+    this.#transport.onRequest(JOIN_REQUEST, (from, payload) => this.#onJoin(from, payload));
+    this.#events.start();
+    // The runner first: it starts while this process is small, and a session may need it at once.
+    await this.#sessions.start();
+    if (this.#config.founding !== undefined) await this.#coordinator.host.bootstrap(MESH_GROUP, { voters: [this.#self], learners: [] });
+    await this.#coordinator.start();
+    await this.#files.start();
+    this.#retention.start();
+    await this.#listen();
+    this.#offerTimer = setInterval(() => void this.#offer(), OFFER_CHECK_MS);
+    void this.#offer();
+    log.info({ machine: this.#self, addresses: this.#mesh.addresses(), directory: paths.root }, 'the agent is up');
+  }
+
+  async #listen(): Promise<void> {
+    const { apiSocket } = this.#options.paths;
+    await rm(apiSocket, { force: true });
+    await this.#api.listenUnix(apiSocket);
+    if (this.#config.apiPort !== null) await this.#api.listenTcp('127.0.0.1', this.#config.apiPort);
+  }
+
+  get addresses(): AgentAddresses {
+    return { mesh: this.#mesh.addresses(), socket: this.#options.paths.apiSocket, url: this.#api.url() };
+  }
+
+  /** `detach` leaves the runner and its tasks alive for the next life of this agent; `shutdown` ends them. */
+  stop(how: 'detach' | 'shutdown'): Promise<void> {
+    this.#stopping ??= this.#stop(how);
+    return this.#stopping;
+  }
+
+  async #stop(how: 'detach' | 'shutdown'): Promise<void> {
+    clearInterval(this.#offerTimer);
+    const steps: [string, () => unknown][] = [
+      ['api', () => this.#api.close()],
+      ['sessions', () => this.#sessions.stop()],
+      ['runner', () => (how === 'shutdown' ? this.#runner.shutdown() : this.#runner.detach())],
+      ['retention', () => this.#retention.stop()],
+      ['files', () => this.#files.stop()],
+      ['events', () => this.#events.stop()],
+      ['coordinator', () => this.#coordinator.stop()],
+      ['mesh', () => this.#mesh.stop()],
+      ['store', () => this.#store.close()],
+    ];
+    for (const [what, step] of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.#options.log.warn({ what, error: asShoalError(error).message }, 'a part did not stop cleanly');
+      }
+    }
+  }
+
+  // --- The mesh's word ------------------------------------------------------------------------------------------------
+
+  #isMember(peer: string): boolean {
+    return peer === this.#transport.self || this.#coordinator.mesh?.machineByPeer(peer) !== undefined;
+  }
+
+  /** Called on every change of the mesh group's state as this machine has it. */
+  #meshChanged(mesh: MeshMachine): void {
+    // Before the first word of the group the addresses of the token are all there is.
+    if (mesh.settings() === undefined) return;
+    this.#allow(mesh);
+    for (const { peer, addresses, id } of mesh.machines()) if (id !== this.#self) this.#mesh.learn(peer, addresses);
+    this.#sessions.setAllotments([...mesh.allotmentsOn(this.#self)]);
+    void this.#offer();
+  }
+
+  /** A used token's identity leaves the list at once; here it stays until its answer has been delivered. */
+  #allow(mesh: MeshMachine): void {
+    this.#mesh.setAllowed(new Set([...mesh.allowedPeers(), ...this.#joining]));
+  }
+
+  #nodeSetup(allotment: Allotment): NodeSetup {
+    return nodeSetupOf(allotment, {
+      nodesDirectory: this.#options.paths.nodes,
+      accountName: this.#coordinator.mesh?.settings()?.accountName ?? 'shoal',
+      accountUrl: this.#api.url() ?? `unix:${this.#options.paths.apiSocket}`,
+    });
+  }
+
+  // --- This machine's word --------------------------------------------------------------------------------------------
+
+  #offering = false;
+
+  /** Founds the mesh, or tells it what this machine offers, where that differs from what it knows. */
+  async #offer(): Promise<void> {
+    if (this.#offering || this.#stopping !== undefined) return;
+    this.#offering = true;
+    try {
+      const offer = await this.#currentOffer();
+      if (await this.#found(offer)) return;
+      const text = JSON.stringify({ ...offer, capacity: { ...offer.capacity, diskBytes: Math.round(offer.capacity.diskBytes / 2 ** 33) } });
+      if (text === this.#offered) return;
+      const result = await this.#coordinator.router.propose(MESH_GROUP, { kind: 'machine.update', machine: offer });
+      if (result.ok) this.#offered = text;
+      else this.#options.log.warn({ code: result.code, message: result.message }, 'the mesh did not take the offer of this machine');
+    } catch (error) {
+      this.#options.log.debug({ error: asShoalError(error).message }, 'the mesh could not be told what this machine offers; it is tried again');
+    } finally {
+      this.#offering = false;
+    }
+  }
+
+  async #currentOffer(): Promise<MachineOffer> {
+    const peer = this.#transport.self;
+    const capacity = await probeCapacity(this.#config, this.#options.paths.root, this.#runner.tier);
+    // The name of record may have got a suffix when the machine joined.
+    const name = this.#coordinator.mesh?.machineByPeer(peer)?.name ?? this.#config.name;
+    const addresses = this.#config.announce.length > 0 ? this.#config.announce : this.#mesh.addresses();
+    return offerOf({ peer, incarnation: this.#incarnation, name, capacity, addresses, version: VERSION });
+  }
+
+  /** The first start of the first machine. Returns true while there is nothing else to say. */
+  async #found(machine: MachineOffer): Promise<boolean> {
+    const { founding, meshId } = this.#config;
+    if (founding === undefined || this.#founded) return false;
+    if (this.#coordinator.mesh?.settings() === undefined) {
+      const settings = { meshId, accountName: founding.accountName, accountKey: founding.accountKey };
+      const replica = this.#coordinator.host.replica(MESH_GROUP);
+      if (replica === undefined || !replica.leadership.leading) {
+        setTimeout(() => void this.#offer(), 100);
+        return true;
+      }
+      const proposed = replica.propose(null, { kind: 'mesh.init', settings, machine });
+      this.#coordinator.host.wake(replica);
+      const { outcome } = await proposed;
+      if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    }
+    this.#founded = true;
+    const { founding: _, ...config } = this.#config;
+    await saveConfig(this.#options.paths.config, config);
+    return false;
+  }
+
+  /** A joiner, dialled in under its token's temporary identity, registers the machine it will come back as. */
+  async #onJoin(from: string, payload: Uint8Array): Promise<Uint8Array> {
+    const { machine } = JoinBody.decode(payload);
+    this.#joining.add(from);
+    this.#clock.after(JOIN_ANSWER_MS, () => {
+      this.#joining.delete(from);
+      if (this.#coordinator.mesh !== undefined && this.#stopping === undefined) this.#allow(this.#coordinator.mesh);
+    });
+    const outcome: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, { kind: 'machine.join', tokenPeer: from, machine: machine as MachineOffer });
+    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    const machines = await this.#coordinator.router.query(MESH_GROUP, 'machine.list', {});
+    return JoinAnswer.encode({
+      machine: outcome.value.machine,
+      settings: outcome.value.settings,
+      members: machines.filter(({ addresses, id }) => addresses.length > 0 && id !== outcome.value.machine).map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
+      name: machines.find(({ id }) => id === outcome.value.machine)?.name ?? machine.name,
+    });
+  }
+
+  /** Groups this machine takes part in; for tests and `doctor`. */
+  groups(): readonly GroupId[] {
+    return [...this.#coordinator.host.replicas.keys()];
+  }
+}

@@ -1,0 +1,104 @@
+/** What `shoal init`, `shoal join` and `shoal agent` do. Loaded only when one of them is called. */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import type { AgentCommands, AgentFlags, EnterFlags } from '../../src/cli/agent-commands.ts';
+import { ShoalError } from '../../src/lib/errors.ts';
+import type { Log } from '../../src/lib/log.ts';
+import { Agent } from './agent.ts';
+import { type Config, loadConfig, saveConfig } from './config.ts';
+import { type EnterOptions, initMesh, joinMesh } from './enter.ts';
+import { pathsOf } from './paths.ts';
+
+/** Exit code of a process that may no longer say what is durable (sysexits' EX_IOERR). */
+const EXIT_STORE_FAILED = 74;
+
+export const agentCommands: AgentCommands = {
+  async init(flags) {
+    const config = await initMesh(enterOptions(flags));
+    process.stdout.write(`Made the mesh ${config.meshId.slice(0, 8)} with this machine, ${config.name}.\nStart it with \`shoal agent\`, then let others in with \`shoal token create\`.\n`);
+    return 0;
+  },
+
+  async join(flags) {
+    const config = await joinMesh(enterOptions(flags), flags.token);
+    process.stdout.write(`Joined the mesh ${config.meshId.slice(0, 8)} as ${config.name}.\nStart with \`shoal agent\`.\n`);
+    return 0;
+  },
+
+  async agent(flags) {
+    const paths = pathsOf(flags.data);
+    await override(paths.config, flags);
+    const config = await loadConfig(paths.config);
+    const log = logTo(process.stderr, config);
+    const agent = await Agent.start({
+      paths,
+      runnerScript: join(dirname(fileURLToPath(import.meta.url)), runnerScriptName(import.meta.url)),
+      log,
+      onFatal: (error) => {
+        log.error({ code: error.code, error: error.message }, 'the store failed: this process ends, because it no longer knows what is durable');
+        process.exit(EXIT_STORE_FAILED);
+      },
+    });
+    return untilSignalled(agent);
+  },
+};
+
+/** The bundler puts shared parts one directory below the programs. */
+function runnerScriptName(url: string): string {
+  return url.includes('/parts/') ? '../runner.js' : 'runner.js';
+}
+
+/** SIGINT ends the tasks too, as whoever types Ctrl-C means it; SIGTERM leaves them to the next life of the agent, as a restart or an upgrade wants. */
+function untilSignalled(agent: Agent): Promise<number> {
+  return new Promise((resolve) => {
+    const end = (how: 'detach' | 'shutdown', exitCode: number) => (): void => {
+      agent.stop(how).then(
+        () => resolve(exitCode),
+        () => resolve(1),
+      );
+    };
+    process.once('SIGINT', end('shutdown', 0));
+    process.once('SIGTERM', end('detach', 0));
+  });
+}
+
+function logTo(stream: NodeJS.WriteStream, config: Config): Log {
+  return pino({ level: config.logLevel, base: { machine: config.name }, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+}
+
+function enterOptions(flags: EnterFlags): EnterOptions {
+  return {
+    paths: pathsOf(flags.data),
+    name: flags.name,
+    listen: flags.listen,
+    announce: flags.announce,
+    mdns: flags.mdns,
+    apiPort: apiPortOf(flags.api) ?? null,
+    labels: flags.labels,
+    log: pino({ level: 'warn' }, process.stderr),
+  };
+}
+
+/** Flags of `shoal agent` replace what the configuration says, and stay. */
+async function override(file: string, flags: AgentFlags): Promise<void> {
+  const config = await loadConfig(file);
+  const apiPort = apiPortOf(flags.api);
+  const next: Config = {
+    ...config,
+    ...(flags.listen.length > 0 ? { listen: [...flags.listen] } : {}),
+    ...(flags.announce.length > 0 ? { announce: [...flags.announce] } : {}),
+    ...(flags.labels.length > 0 ? { capacity: { ...config.capacity, labels: [...flags.labels] } } : {}),
+    ...(apiPort === undefined ? {} : { apiPort }),
+    mdns: config.mdns && flags.mdns,
+  };
+  if (JSON.stringify(next) !== JSON.stringify(config)) await saveConfig(file, next);
+}
+
+function apiPortOf(api: string | undefined): number | undefined {
+  if (api === undefined) return undefined;
+  const match = /^(?:127\.0\.0\.1:|localhost:)?(\d{1,5})$/.exec(api);
+  const port = Number(match?.[1] ?? Number.NaN);
+  if (!(port <= 65_535)) throw new ShoalError('InvalidArgument', `--api takes 127.0.0.1:PORT, not ${api}.`, { flag: '--api', value: api });
+  return port;
+}

@@ -1,0 +1,82 @@
+/**
+ * Executions and their outcomes in the machine's own rows, from dispatch until the coordinator has recorded the end: a
+ * restarted agent goes on where the old one was killed. The rows are not synced: they must survive the process, and a
+ * machine that lost power has lost the processes too, so its lease ends and the work runs elsewhere.
+ */
+import { executionKey } from '../../src/model/execution.ts';
+import type { TaskOutcome } from '../../src/model/task.ts';
+import type { RowWrite, Store } from '../../src/store/interface.ts';
+import { decode, encode } from '../../src/wire/codec.ts';
+import type { Assigned } from '../lifecycle/interface.ts';
+
+export interface StoredExecution {
+  readonly assigned: Assigned;
+  readonly outcome: TaskOutcome | undefined;
+}
+
+export class Outbox {
+  readonly #store: Store;
+  readonly #pool: string;
+  #pending: RowWrite[] = [];
+  #waiting: (() => void)[] = [];
+  #writing = false;
+
+  constructor(store: Store, pool: string) {
+    this.#store = store;
+    this.#pool = pool;
+  }
+
+  async load(): Promise<readonly StoredExecution[]> {
+    const outcomes = new Map<string, TaskOutcome>();
+    for await (const [key, value] of this.#store.scanLocal({ prefix: `o/${this.#pool}/` })) outcomes.set(key.slice(2), decode(value) as TaskOutcome);
+    const found: StoredExecution[] = [];
+    for await (const [key, value] of this.#store.scanLocal({ prefix: `e/${this.#pool}/` })) {
+      found.push({ assigned: decode(value) as Assigned, outcome: outcomes.get(key.slice(2)) });
+    }
+    return found;
+  }
+
+  /** Resolves when the row is written. */
+  keepAssigned(assigned: Assigned): Promise<void> {
+    return this.#write({ kind: 'put', key: `e/${this.#rowOf(assigned)}`, value: encode(assigned) });
+  }
+
+  keepOutcome(assigned: Assigned, outcome: TaskOutcome): Promise<void> {
+    return this.#write({ kind: 'put', key: `o/${this.#rowOf(assigned)}`, value: encode(outcome) });
+  }
+
+  forget(assigned: Assigned): void {
+    const row = this.#rowOf(assigned);
+    void this.#write({ kind: 'delete', key: `e/${row}` });
+    void this.#write({ kind: 'delete', key: `o/${row}` });
+  }
+
+  #rowOf({ job, task, epoch }: Assigned): string {
+    return `${this.#pool}/${executionKey({ job: job.number, task, epoch })}`;
+  }
+
+  /** All writes of one turn go into one batch; those that come while it is written share the next. */
+  #write(row: RowWrite): Promise<void> {
+    this.#pending.push(row);
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (!this.#writing) void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    await Promise.resolve();
+    while (this.#pending.length > 0) {
+      const rows = this.#pending;
+      const waiting = this.#waiting;
+      this.#pending = [];
+      this.#waiting = [];
+      // A failed write costs at most a second run after a crash of this very process; the store's own error handling
+      // decides whether the agent can go on at all.
+      await this.#store.write({ groups: [], local: rows }, false).catch(() => undefined);
+      for (const resolve of waiting) resolve();
+    }
+    this.#writing = false;
+  }
+}

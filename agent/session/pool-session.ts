@@ -1,0 +1,348 @@
+/**
+ * This machine's side of one pool: takes assignments, runs them through the lifecycle and the runner, says what became
+ * of them until that is acknowledged, and keeps the lease. What the coordinator says is believed only from one whose
+ * term is not older than any seen; what it lists is compared with what is here, and the difference is mended.
+ */
+import { type Clock, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
+import { HEARTBEAT_INTERVAL_MS, REPORT_ITEMS_MAX, REPORT_RETRY_MS, STARTED_REPORT_DELAY_MS, STOP_GRACE_MS } from '../../src/lib/limits.ts';
+import type { Log } from '../../src/lib/log.ts';
+import type { Transport } from '../../src/mesh/interface.ts';
+import type { ReportItem } from '../../src/model/commands.ts';
+import type { ExecutionId } from '../../src/model/execution.ts';
+import type { MachineId } from '../../src/model/ids.ts';
+import type { TaskOutcome, TaskSpec } from '../../src/model/task.ts';
+import type { Store } from '../../src/store/interface.ts';
+import { decode } from '../../src/wire/codec.ts';
+import {
+  Acknowledgement,
+  type Dispatch,
+  HEARTBEAT_REQUEST,
+  Heartbeat,
+  REPORT_REQUEST,
+  type Reconcile,
+  ReportAnswer,
+  ReportBody,
+  type Stop,
+  TAKEN_CHANNEL,
+  Taken,
+  upTopic,
+} from '../../src/wire/protocol.ts';
+import type { Lifecycle } from '../lifecycle/interface.ts';
+import type { ExecutionKey, Exit, RunnerClient, RunnerState } from '../runner/interface.ts';
+import { type Execution, ExecutionTable } from './execution-table.ts';
+import { Outbox } from './outbox.ts';
+import { SessionLease } from './session-lease.ts';
+
+export interface PoolSessionOptions {
+  /** Lower-case id. */
+  readonly pool: string;
+  readonly self: MachineId;
+  readonly transport: Transport;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runner: RunnerClient;
+  readonly lifecycle: Lifecycle;
+  /** A request to whoever leads the pool's group. */
+  readonly callLeader: (method: string, body: Uint8Array) => Promise<Uint8Array>;
+  /** Names this agent's life. */
+  readonly life: string;
+}
+
+export class PoolSession {
+  readonly #options: PoolSessionOptions;
+  readonly #table = new ExecutionTable();
+  readonly #lease = new SessionLease();
+  readonly #outbox: Outbox;
+  #nodes: ReadonlySet<string> = new Set();
+  readonly #toReport = new Set<Execution>();
+  #reporting = false;
+  #reportTimer: Timer | undefined;
+  /** Log index of the last acknowledged report: lists made before it may still hold what it ended. */
+  #reportedIndex = 0;
+  /** Until the first acknowledgement of this life nothing is known of what an earlier life ended. */
+  #knowsFloor = false;
+  #closed = false;
+
+  constructor(options: PoolSessionOptions) {
+    this.#options = options;
+    this.#outbox = new Outbox(options.store, options.pool);
+  }
+
+  get running(): number {
+    return this.#table.size;
+  }
+
+  /** Goes on with what an earlier life of this agent left: in the rows, in the runner, or ended meanwhile. */
+  async resume(runner: RunnerState): Promise<void> {
+    const known = new Set([...runner.waiting, ...runner.running.map(({ key }) => key)].filter((key) => key.pool === this.#options.pool).map(nameOf));
+    const exits = new Map(runner.exits.filter(({ key }) => key.pool === this.#options.pool).map((exit) => [nameOf(exit.key), exit]));
+    for (const { assigned, outcome } of await this.#outbox.load()) {
+      const execution = this.#table.admit(assigned, true);
+      if (execution === undefined) continue;
+      const exit = exits.get(execution.key);
+      if (outcome !== undefined) this.#settle(execution, outcome);
+      else if (exit !== undefined) void this.#finish(execution, exit);
+      else if (known.has(execution.key)) execution.phase = 'launched';
+      else void this.#begin(execution);
+    }
+    for (const { key, startedAtMs } of runner.running) {
+      const execution = key.pool === this.#options.pool ? this.#table.get(key) : undefined;
+      if (execution !== undefined) this.#noteStart(execution, startedAtMs);
+    }
+  }
+
+  /** The nodes of the pool that this machine hosts now. What ran on one that is gone is dropped: its slots are not this pool's any more. */
+  setNodes(nodes: ReadonlySet<string>): void {
+    this.#nodes = nodes;
+    for (const execution of [...this.#table.values()]) if (!nodes.has(execution.assigned.node)) this.#drop(execution);
+    this.heartbeat();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#reportTimer?.cancel();
+    for (const execution of this.#table.values()) execution.abort.abort();
+  }
+
+  // --- Heartbeats and lease -----------------------------------------------------------------------------------------
+
+  /** Says what the nodes run; by gossip, and by stream where gossip brings no answer. */
+  heartbeat(): void {
+    if (this.#nodes.size === 0 || this.#closed) return;
+    const { pool, self, life, clock, transport, callLeader } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const sequence = this.#lease.send(nowMs);
+    const nodes = [...this.#nodes].map((node) => ({ node, ...this.#table.summary(node) }));
+    const body = Heartbeat.encode({ pool, machine: self, life, sequence, nodes });
+    transport.publish(upTopic(pool), body);
+    if (this.#lease.silentMs(nowMs) < 2 * HEARTBEAT_INTERVAL_MS) return;
+    callLeader(HEARTBEAT_REQUEST, body).then(
+      (answer) => this.onAcknowledgement(answer),
+      () => undefined, // The next heartbeat tries again; the lease tells when to stop.
+    );
+  }
+
+  onAcknowledgement(bytes: Uint8Array): void {
+    const { self, life, clock, runner, pool } = this.#options;
+    const { term, leader, index, heard } = Acknowledgement.decode(bytes);
+    const own = heard.find((one) => one.machine === self && one.life === life);
+    if (own === undefined) return;
+    const nowMs = clock.monotonicMs();
+    if (!this.#lease.acknowledge(own.sequence, term, leader, nowMs)) return;
+    if (!this.#knowsFloor) {
+      this.#knowsFloor = true;
+      this.#table.setFloor(index);
+    }
+    runner.setLease(pool, this.#lease.remainingMs(nowMs));
+  }
+
+  // --- Assignments --------------------------------------------------------------------------------------------------
+
+  /** `asked`: it came by stream after this machine named it as missing. Says that the batch was taken. */
+  onDispatch(from: string, dispatch: ReturnType<typeof Dispatch.decode>): void {
+    if (this.#closed || !this.#lease.noteTerm(dispatch.term)) return;
+    const jobs = new Map(dispatch.jobs.map((job) => [job.number, job]));
+    for (const { node, job, task, epoch, spec } of dispatch.items) {
+      const described = jobs.get(job);
+      if (described === undefined || !this.#nodes.has(node)) continue;
+      const asked = this.#askedFor.delete(`${job}/${task}/${epoch}`);
+      const execution = this.#table.admit({ pool: this.#options.pool, node, job: described, task, epoch, spec: decode(spec) as TaskSpec }, asked);
+      if (execution === undefined) continue;
+      void this.#outbox.keepAssigned(execution.assigned);
+      void this.#begin(execution);
+    }
+    this.#options.transport.send(from, TAKEN_CHANNEL, Taken.encode({ pool: this.#options.pool, batch: dispatch.batch }));
+  }
+
+  /** Executions that this machine told the coordinator it never got. */
+  readonly #askedFor = new Set<string>();
+
+  async #begin(execution: Execution): Promise<void> {
+    const { lifecycle, runner } = this.#options;
+    try {
+      const prepared = await lifecycle.prepare(execution.assigned, execution.abort.signal);
+      if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+      if (execution.stopping) return this.#settle(execution, stoppedOutcome(this.#options.clock.wallMs()));
+      if (!prepared.ok) return this.#settle(execution, prepared.outcome);
+      execution.phase = 'launched';
+      runner.launch([prepared.launch]);
+    } catch (error) {
+      if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+      if (execution.stopping) this.#settle(execution, stoppedOutcome(this.#options.clock.wallMs()));
+      else this.#settle(execution, lostOutcome(this.#options.clock.wallMs(), asShoalError(error).message));
+    }
+  }
+
+  onStop({ node, executions }: ReturnType<typeof Stop.decode>): void {
+    for (const id of executions) {
+      const execution = this.#table.get(id);
+      if (execution !== undefined && execution.assigned.node === node) this.#stop(execution);
+    }
+  }
+
+  #stop(execution: Execution): void {
+    if (execution.stopping) return;
+    execution.stopping = true;
+    if (execution.phase === 'preparing') execution.abort.abort();
+    else if (execution.phase === 'launched') this.#options.runner.kill(this.#keyOf(execution), STOP_GRACE_MS);
+  }
+
+  // --- Comparing ----------------------------------------------------------------------------------------------------
+
+  /** Drops what the coordinator does not list, and names what it lists and this machine never got. */
+  onReconcile({ node, term, index, executions }: ReturnType<typeof Reconcile.decode>): ExecutionId[] {
+    // A list made before our last report was recorded may still hold what that report ended.
+    if (this.#closed || !this.#lease.noteTerm(term) || index < this.#reportedIndex || !this.#nodes.has(node)) return [];
+    const listed = new Set(executions.map(({ job, task, epoch }) => `${job}/${task}/${epoch}`));
+    for (const execution of [...this.#table.values()]) {
+      if (execution.assigned.node !== node || execution.assigned.epoch > index || listed.has(execution.key)) continue;
+      this.#drop(execution);
+    }
+    const missing = executions.filter((id) => this.#table.get(id) === undefined && !this.#table.hasEnded(id));
+    this.#askedFor.clear();
+    for (const { job, task, epoch } of missing) this.#askedFor.add(`${job}/${task}/${epoch}`);
+    return missing;
+  }
+
+  /** The coordinator knows nothing of it (any more): kill, forget, and let what it wrote go. */
+  #drop(execution: Execution): void {
+    execution.abort.abort();
+    this.#toReport.delete(execution);
+    this.#table.end(execution);
+    this.#outbox.forget(execution.assigned);
+    if (execution.phase === 'launched') this.#options.runner.kill(this.#keyOf(execution), 0);
+    void this.#options.lifecycle.discard(execution.assigned);
+  }
+
+  // --- What the runner says -------------------------------------------------------------------------------------------
+
+  onStarted(key: ExecutionKey, startedAtMs: number): void {
+    const execution = this.#table.get(key);
+    if (execution !== undefined) this.#noteStart(execution, startedAtMs);
+  }
+
+  /** A start is told only if the execution is still running a little later: short ones are one message, not two. */
+  #noteStart(execution: Execution, startedAtMs: number): void {
+    execution.startedAtMs = startedAtMs;
+    this.#options.clock.after(STARTED_REPORT_DELAY_MS, () => {
+      if (this.#closed || execution.phase !== 'launched' || execution.startReported || this.#table.get(idOf(execution)) !== execution) return;
+      this.#toReport.add(execution);
+      void this.#report();
+    });
+  }
+
+  onExit(exit: Exit): void {
+    const execution = this.#table.get(exit.key);
+    if (execution === undefined || execution.phase === 'finishing' || execution.phase === 'reporting') {
+      this.#options.runner.acknowledge([exit.key]);
+      return;
+    }
+    void this.#finish(execution, exit);
+  }
+
+  /** The runner died, and everything it ran with it. */
+  onRunnerLost(): void {
+    for (const execution of this.#table.values()) {
+      if (execution.phase === 'launched') this.#settle(execution, lostOutcome(this.#options.clock.wallMs(), 'The task runner of the machine died.'));
+    }
+  }
+
+  async #finish(execution: Execution, exit: Exit): Promise<void> {
+    execution.phase = 'finishing';
+    execution.startedAtMs ??= exit.startedAtMs;
+    const outcome = await this.#options.lifecycle.finish(execution.assigned, exit);
+    if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+    this.#settle(execution, outcome);
+  }
+
+  // --- Reports --------------------------------------------------------------------------------------------------------
+
+  #settle(execution: Execution, outcome: TaskOutcome): void {
+    execution.phase = 'reporting';
+    execution.outcome = outcome;
+    const key = this.#keyOf(execution);
+    // The runner may forget the exit once the outbox has it.
+    void this.#outbox.keepOutcome(execution.assigned, outcome).then(() => this.#options.runner.acknowledge([key]));
+    this.#toReport.add(execution);
+    void this.#report();
+  }
+
+  /** One report at a time for each pool; whatever ends meanwhile goes into the next. */
+  async #report(): Promise<void> {
+    if (this.#reporting || this.#closed) return;
+    this.#reporting = true;
+    // One turn of the loop later, so that everything that ended in this one shares the message.
+    await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
+    while (this.#toReport.size > 0 && !this.#closed) {
+      const node = firstOf(this.#toReport)?.assigned.node ?? '';
+      const batch = [...this.#toReport].filter((execution) => execution.assigned.node === node).slice(0, REPORT_ITEMS_MAX);
+      if (!(await this.#send(node, batch))) break;
+    }
+    this.#reporting = false;
+  }
+
+  async #send(node: string, batch: readonly Execution[]): Promise<boolean> {
+    const sent = batch.map((execution) => ({ execution, item: reportOf(execution) }));
+    try {
+      const body = ReportBody.encode({ pool: this.#options.pool, node, items: sent.map(({ item }) => item) as never });
+      const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
+      this.#reportedIndex = Math.max(this.#reportedIndex, index);
+      sent.forEach(({ execution, item }, position) => this.#acknowledged(execution, item, verdicts[position] ?? 'stale'));
+      return true;
+    } catch (error) {
+      this.#options.log.debug({ pool: this.#options.pool, error: asShoalError(error).message }, 'a report was not taken; it is sent again');
+      this.#reportTimer?.cancel();
+      this.#reportTimer = this.#options.clock.after(REPORT_RETRY_MS, () => void this.#report());
+      return false;
+    }
+  }
+
+  #acknowledged(execution: Execution, item: ReportItem, verdict: 'recorded' | 'stale'): void {
+    if (verdict === 'stale') return this.#drop(execution);
+    execution.startReported = true;
+    if (item.outcome === undefined) {
+      // The start is known; if the end came meanwhile it is still to be told.
+      if (execution.outcome === undefined) this.#toReport.delete(execution);
+      return;
+    }
+    this.#toReport.delete(execution);
+    this.#table.end(execution);
+    this.#outbox.forget(execution.assigned);
+  }
+
+  #keyOf(execution: Execution): ExecutionKey {
+    return { pool: this.#options.pool, ...idOf(execution) };
+  }
+}
+
+function idOf({ assigned }: Execution): ExecutionId {
+  return { job: assigned.job.number, task: assigned.task, epoch: assigned.epoch };
+}
+
+function nameOf({ job, task, epoch }: ExecutionId): string {
+  return `${job}/${task}/${epoch}`;
+}
+
+function firstOf<T>(items: Iterable<T>): T | undefined {
+  for (const item of items) return item;
+  return undefined;
+}
+
+function reportOf(execution: Execution): ReportItem {
+  const { startedAtMs, outcome } = execution;
+  return {
+    ...idOf(execution),
+    ...(startedAtMs === undefined ? {} : { startedAtMs }),
+    ...(outcome === undefined ? {} : { outcome }),
+  };
+}
+
+function stoppedOutcome(nowMs: number): TaskOutcome {
+  return { kind: 'killed', endedAtMs: nowMs, files: [] };
+}
+
+function lostOutcome(nowMs: number, message: string): TaskOutcome {
+  return { kind: 'lost', endedAtMs: nowMs, files: [], failure: { category: 'servererror', code: 'NodeLost', message, details: [] } };
+}

@@ -1,0 +1,36 @@
+/** Bundles the programs into dist/: the CLI with the agent as a part that is loaded when asked for, the runner alone and lean, and the scripts. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const outdir = join(root, 'dist');
+if (existsSync(outdir)) rmSync(outdir, { recursive: true });
+mkdirSync(outdir);
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  outdir: 'dist',
+  // Native add-ons find their binaries beside their own package.
+  external: ['level', 'classic-level', 'msgpackr-extract'],
+  // Some dependencies are CommonJS and ask for Node's modules by `require`.
+  banner: { js: "import { createRequire as shoalCreateRequire } from 'node:module'; const require = shoalCreateRequire(import.meta.url);" },
+  sourcemap: 'linked',
+  logLevel: 'warning',
+  legalComments: 'none',
+};
+
+const programs = { shoal: 'agent/main/shoal.ts', demo: 'scripts/demo/main.ts', bench: 'scripts/bench/main.ts', chaos: 'scripts/chaos/main.ts', netns: 'scripts/netns/main.ts' };
+const present = Object.fromEntries(Object.entries(programs).filter(([, file]) => existsSync(join(root, file))));
+
+await Promise.all([
+  build({ ...common, entryPoints: present, splitting: true, chunkNames: 'parts/[name]-[hash]' }),
+  build({ ...common, entryPoints: { runner: 'agent/runner/main.ts' } }),
+]);
+await chmod(join(outdir, 'shoal.js'), 0o755);
