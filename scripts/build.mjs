@@ -20,14 +20,24 @@ const common = {
   // Native add-ons find their binaries beside their own package.
   external: ['level', 'classic-level', 'msgpackr-extract'],
   // Some dependencies are CommonJS and ask for Node's modules by `require`.
-  banner: { js: "import { createRequire as shoalCreateRequire } from 'node:module'; const require = shoalCreateRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as shoalCreateRequire } from 'node:module'; const require = shoalCreateRequire(import.meta.url);",
+  },
   sourcemap: 'linked',
   logLevel: 'warning',
   legalComments: 'none',
 };
 
-const programs = { shoal: 'agent/main/shoal.ts', demo: 'scripts/demo/main.ts', bench: 'scripts/bench/main.ts', chaos: 'scripts/chaos/main.ts', netns: 'scripts/netns/main.ts' };
-const present = Object.fromEntries(Object.entries(programs).filter(([, file]) => existsSync(join(root, file))));
+const programs = {
+  shoal: 'agent/main/shoal.ts',
+  demo: 'scripts/demo/main.ts',
+  bench: 'scripts/bench/main.ts',
+  chaos: 'scripts/chaos/main.ts',
+  netns: 'scripts/netns/main.ts',
+};
+const present = Object.fromEntries(
+  Object.entries(programs).filter(([, file]) => existsSync(join(root, file))),
+);
 
 await Promise.all([
   build({ ...common, entryPoints: present, splitting: true, chunkNames: 'parts/[name]-[hash]' }),

@@ -18,7 +18,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
 const installed = join(root, 'node_modules', '.package-lock.json');
 
 function isInstalled() {
-  return existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
+  return (
+    existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+  );
 }
 
 function run(command, words) {
@@ -28,7 +30,9 @@ function run(command, words) {
 }
 
 if (!isInstalled()) {
-  process.stderr.write(`installing the dependencies of ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).name}…\n`);
+  process.stderr.write(
+    `installing the dependencies of ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).name}…\n`,
+  );
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 run(process.execPath, [join(root, 'scripts', 'build.mjs')]);

@@ -13,7 +13,11 @@ const bin = (name) => join(root, 'node_modules', '.bin', name);
 const checks = [
   ['types', bin('tsc'), ['-p', '.']],
   ['lint and format', bin('biome'), ['ci', '--error-on-warnings', '.']],
-  ['import law', bin('depcruise'), ['--config', '.dependency-cruiser.json', 'src', 'agent', 'coordinator', 'scripts', 'test']],
+  [
+    'import law',
+    bin('depcruise'),
+    ['--config', '.dependency-cruiser.json', 'src', 'agent', 'coordinator', 'scripts', 'test'],
+  ],
   ['unused code', bin('knip'), []],
   ['tests', bin('vitest'), ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`]],
 ];
@@ -32,13 +36,18 @@ const counts = readCounts();
 rmSync(scratch, { recursive: true });
 if (failed.length > 0) process.stdout.write(`\nfailed: ${failed.join(', ')}\n`);
 const broken = counts.failed + failed.filter((name) => name !== 'tests').length;
-process.stdout.write(`\n${counts.passed + checks.length - 1 - failed.filter((name) => name !== 'tests').length} passed, ${broken} failed\n`);
+process.stdout.write(
+  `\n${counts.passed + checks.length - 1 - failed.filter((name) => name !== 'tests').length} passed, ${broken} failed\n`,
+);
 process.exit(failed.length > 0 ? 1 : 0);
 
 function readCounts() {
   try {
     const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(results, 'utf8'));
-    return { passed: numPassedTests, failed: Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0) };
+    return {
+      passed: numPassedTests,
+      failed: Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0),
+    };
   } catch {
     return { passed: 0, failed: 1 };
   }

@@ -5,7 +5,9 @@ import type { Assigned } from './interface.ts';
 /** Relative to the node's root, as Azure's `taskRootDirectory`. */
 export function taskRootDirectory(jobId: string, taskId: string): string {
   const [schedule, scheduled] = jobId.split(':');
-  return scheduled === undefined ? `workitems/${jobId}/job-1/${taskId}` : `workitems/${schedule}/${scheduled}/${taskId}`;
+  return scheduled === undefined
+    ? `workitems/${jobId}/job-1/${taskId}`
+    : `workitems/${schedule}/${scheduled}/${taskId}`;
 }
 
 export interface TaskDirectories {

@@ -2,11 +2,16 @@
  * A task's resource files, brought to its working directory before it is launched: from the mesh's own storage, or from
  * any HTTP server that the task's author could reach as well. What is fetched is hashed chunk by chunk on the way.
  */
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+
 import type { FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { INPUT_DOWNLOAD_TIMEOUT_MS, INPUT_FETCHES_MAX, RESOURCE_FILE_BYTES_MAX } from '../../src/lib/limits.ts';
+import {
+  INPUT_DOWNLOAD_TIMEOUT_MS,
+  INPUT_FETCHES_MAX,
+  RESOURCE_FILE_BYTES_MAX,
+} from '../../src/lib/limits.ts';
 import { type BlobRecord, parseMeshUrl } from '../../src/model/blob.ts';
 import type { ResourceFile } from '../../src/model/task.ts';
 import type { FileService } from '../files/interface.ts';
@@ -21,7 +26,13 @@ export interface Owner {
 }
 
 /** Throws the coded error of the first file that could not be had; `values.source` names it. */
-export async function bringInputs(files: FileService, resources: readonly ResourceFile[], directory: string, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
+export async function bringInputs(
+  files: FileService,
+  resources: readonly ResourceFile[],
+  directory: string,
+  owner: Owner | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const target = await SafeDirectory.open(directory);
   try {
     const wanted: Wanted[] = [];
@@ -35,7 +46,9 @@ export async function bringInputs(files: FileService, resources: readonly Resour
 interface Wanted {
   readonly path: string;
   readonly mode: number;
-  readonly source: { readonly kind: 'blob'; readonly record: BlobRecord } | { readonly kind: 'url'; readonly url: string };
+  readonly source:
+    | { readonly kind: 'blob'; readonly record: BlobRecord }
+    | { readonly kind: 'url'; readonly url: string };
 }
 
 async function resolve(files: FileService, resource: ResourceFile, signal: AbortSignal): Promise<Wanted[]> {
@@ -43,12 +56,22 @@ async function resolve(files: FileService, resource: ResourceFile, signal: Abort
   const container = resource.autoStorageContainerName ?? meshContainer(resource.storageContainerUrl);
   if (container !== undefined) {
     const records = await files.list(container, resource.blobPrefix ?? '', signal);
-    return records.map((record) => ({ path: joinPath(resource.filePath, record.name), mode, source: { kind: 'blob', record } }));
+    return records.map((record) => ({
+      path: joinPath(resource.filePath, record.name),
+      mode,
+      source: { kind: 'blob', record },
+    }));
   }
   const url = resource.httpUrl;
-  if (url === undefined) throw new ShoalError('InvalidPropertyValue', 'Only containers of the mesh (mesh://<container>) can be resource files as a whole.', { source: resource.storageContainerUrl ?? '' });
+  if (url === undefined)
+    throw new ShoalError(
+      'InvalidPropertyValue',
+      'Only containers of the mesh (mesh://<container>) can be resource files as a whole.',
+      { source: resource.storageContainerUrl ?? '' },
+    );
   const own = parseMeshUrl(url);
-  if (own?.blob === undefined) return [{ path: resource.filePath ?? lastPart(url), mode, source: { kind: 'url', url } }];
+  if (own?.blob === undefined)
+    return [{ path: resource.filePath ?? lastPart(url), mode, source: { kind: 'url', url } }];
   const name = own.blob;
   const record = (await files.list(own.container, name, signal)).find((blob) => blob.name === name);
   if (record === undefined) throw new ShoalError('BlobNotFound', `There is no blob ${url}.`, { source: url });
@@ -67,11 +90,24 @@ function lastPart(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-async function bring(files: FileService, wanted: Wanted, target: SafeDirectory, owner: Owner | undefined, signal: AbortSignal): Promise<void> {
+async function bring(
+  files: FileService,
+  wanted: Wanted,
+  target: SafeDirectory,
+  owner: Owner | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   const { source } = wanted;
   const name = source.kind === 'url' ? source.url : `mesh://${source.record.container}/${source.record.name}`;
   try {
-    const body = source.kind === 'url' ? await fetchPublicUrl(source.url, { signal, timeoutMs: INPUT_DOWNLOAD_TIMEOUT_MS, bytesMax: RESOURCE_FILE_BYTES_MAX }) : await openBlob(files, source.record, signal);
+    const body =
+      source.kind === 'url'
+        ? await fetchPublicUrl(source.url, {
+            signal,
+            timeoutMs: INPUT_DOWNLOAD_TIMEOUT_MS,
+            bytesMax: RESOURCE_FILE_BYTES_MAX,
+          })
+        : await openBlob(files, source.record, signal);
     const file = await target.createFile(wanted.path, wanted.mode);
     try {
       await fill(file, body, signal);
@@ -102,7 +138,11 @@ async function fill(file: FileHandle, body: Readable, signal: AbortSignal): Prom
 }
 
 /** At most `limit` at once; stops at the first failure. */
-async function inParallel<T>(items: readonly T[], limit: number, run: (item: T) => Promise<void>): Promise<void> {
+async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  run: (item: T) => Promise<void>,
+): Promise<void> {
   const rest = items[Symbol.iterator]();
   const worker = async (): Promise<void> => {
     for (const item of { [Symbol.iterator]: () => rest }) await run(item);

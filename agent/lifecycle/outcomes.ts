@@ -7,27 +7,95 @@ import type { Exit } from '../runner/interface.ts';
 type Ending = Omit<TaskOutcome, 'files'>;
 
 export function endingOf(exit: Exit): Ending {
-  const times = { endedAtMs: exit.endedAtMs, ...(exit.startedAtMs === undefined ? {} : { startedAtMs: exit.startedAtMs }) };
+  const times = {
+    endedAtMs: exit.endedAtMs,
+    ...(exit.startedAtMs === undefined ? {} : { startedAtMs: exit.startedAtMs }),
+  };
   const code = exit.exitCode === undefined ? {} : { exitCode: exit.exitCode };
   switch (exit.reason) {
     case 'exited':
       return exit.exitCode === 0
         ? { kind: 'exited', ...code, ...times }
-        : { kind: 'exited', ...code, ...times, failure: failure('usererror', 'FailureExitCode', 'The task exited with an exit code representing a failure', { Message: 'The task process exited with an unexpected exit code', AdditionalErrorCode: 'FailureExitCode' }) };
+        : {
+            kind: 'exited',
+            ...code,
+            ...times,
+            failure: failure(
+              'usererror',
+              'FailureExitCode',
+              'The task exited with an exit code representing a failure',
+              {
+                Message: 'The task process exited with an unexpected exit code',
+                AdditionalErrorCode: 'FailureExitCode',
+              },
+            ),
+          };
     case 'wallClock':
-      return { kind: 'wallClock', ...code, ...times, failure: failure('usererror', 'TaskEnded', 'The task was ended because it ran longer than its maxWallClockTime.') };
+      return {
+        kind: 'wallClock',
+        ...code,
+        ...times,
+        failure: failure(
+          'usererror',
+          'TaskEnded',
+          'The task was ended because it ran longer than its maxWallClockTime.',
+        ),
+      };
     case 'killed':
       return { kind: 'killed', ...code, ...times };
     case 'leaseExpired':
-      return { kind: 'lost', ...code, ...times, failure: failure('servererror', 'NodeLost', 'The node lost touch with its coordinator and ended the task.') };
+      return {
+        kind: 'lost',
+        ...code,
+        ...times,
+        failure: failure(
+          'servererror',
+          'NodeLost',
+          'The node lost touch with its coordinator and ended the task.',
+        ),
+      };
     case 'outputTooLarge':
-      return { kind: 'exited', ...nonZero(exit), ...times, failure: failure('usererror', 'OutputTooLarge', exit.message ?? 'The task wrote more to stdout.txt or stderr.txt than the node keeps.') };
+      return {
+        kind: 'exited',
+        ...nonZero(exit),
+        ...times,
+        failure: failure(
+          'usererror',
+          'OutputTooLarge',
+          exit.message ?? 'The task wrote more to stdout.txt or stderr.txt than the node keeps.',
+        ),
+      };
     case 'memoryExceeded':
-      return { kind: 'exited', ...nonZero(exit), ...times, failure: failure('usererror', 'MemoryExceeded', exit.message ?? 'The task used more memory than its node has.') };
+      return {
+        kind: 'exited',
+        ...nonZero(exit),
+        ...times,
+        failure: failure(
+          'usererror',
+          'MemoryExceeded',
+          exit.message ?? 'The task used more memory than its node has.',
+        ),
+      };
     case 'programNotFound':
-      return { kind: 'preProcessingError', ...times, failure: failure('usererror', 'CommandProgramNotFound', exit.message ?? 'The specified command program cannot be found.') };
+      return {
+        kind: 'preProcessingError',
+        ...times,
+        failure: failure(
+          'usererror',
+          'CommandProgramNotFound',
+          exit.message ?? 'The specified command program cannot be found.',
+        ),
+      };
     case 'launchFailed':
-      return { kind: 'preProcessingError', ...times, failure: failure('usererror', 'CommandLaunchFailed', exit.message ?? 'The command could not be started.') };
+      return {
+        kind: 'preProcessingError',
+        ...times,
+        failure: failure(
+          'usererror',
+          'CommandLaunchFailed',
+          exit.message ?? 'The command could not be started.',
+        ),
+      };
     default:
       return assertNever(exit.reason);
   }
@@ -38,8 +106,18 @@ function nonZero(exit: Exit): { exitCode: number } {
   return { exitCode: exit.exitCode === undefined || exit.exitCode === 0 ? 137 : exit.exitCode };
 }
 
-export function preProcessingError(nowMs: number, code: string, message: string, values: Readonly<Record<string, string>> = {}): TaskOutcome {
-  return { kind: 'preProcessingError', endedAtMs: nowMs, failure: failure('usererror', code, message, values), files: [] };
+export function preProcessingError(
+  nowMs: number,
+  code: string,
+  message: string,
+  values: Readonly<Record<string, string>> = {},
+): TaskOutcome {
+  return {
+    kind: 'preProcessingError',
+    endedAtMs: nowMs,
+    failure: failure('usererror', code, message, values),
+    files: [],
+  };
 }
 
 /** A failed input, in Azure's words. */
@@ -47,7 +125,9 @@ export function inputFailure(nowMs: number, error: ShoalError, what: string): Ta
   switch (error.code) {
     case 'BlobNotFound':
     case 'ContainerNotFound':
-      return preProcessingError(nowMs, 'BlobNotFound', 'The specified Azure Blob(s) is not found', { BlobSource: what });
+      return preProcessingError(nowMs, 'BlobNotFound', 'The specified Azure Blob(s) is not found', {
+        BlobSource: what,
+      });
     case 'Forbidden':
     case 'AuthenticationFailed':
       return preProcessingError(nowMs, 'BlobAccessDenied', error.message, { BlobSource: what });
@@ -62,6 +142,16 @@ export function inputFailure(nowMs: number, error: ShoalError, what: string): Ta
   }
 }
 
-export function failure(category: FailureInfo['category'], code: string, message: string, values: Readonly<Record<string, string>> = {}): FailureInfo {
-  return { category, code, message, details: Object.entries(values).map(([name, value]) => ({ name, value })) };
+export function failure(
+  category: FailureInfo['category'],
+  code: string,
+  message: string,
+  values: Readonly<Record<string, string>> = {},
+): FailureInfo {
+  return {
+    category,
+    code,
+    message,
+    details: Object.entries(values).map(([name, value]) => ({ name, value })),
+  };
 }

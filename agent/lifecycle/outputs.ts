@@ -6,17 +6,25 @@ import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { OUTPUT_FILES_MAX, OUTPUT_UPLOADS_MAX } from '../../src/lib/limits.ts';
 import { parseMeshUrl } from '../../src/model/blob.ts';
 import type { KeptFile, OutputFile } from '../../src/model/task.ts';
-import type { FileService, StoredContent } from '../files/interface.ts';
 import { Glob, walkGlob } from '../files/glob.ts';
+import type { FileService, StoredContent } from '../files/interface.ts';
 import { SafeDirectory } from '../files/safe-path.ts';
 import type { Exit } from '../runner/interface.ts';
 import type { TaskDirectories } from './directories.ts';
 import type { Assigned } from './interface.ts';
 
 /** The two logs of an execution; a file that cannot be read (any more) is left out, it is no reason for a task to fail. */
-export async function keepLogs(files: FileService, exit: Exit, directories: TaskDirectories, untilMs: number): Promise<KeptFile[]> {
+export async function keepLogs(
+  files: FileService,
+  exit: Exit,
+  directories: TaskDirectories,
+  untilMs: number,
+): Promise<KeptFile[]> {
   const kept: KeptFile[] = [];
-  for (const [path, sizeBytes, inline] of [['stdout.txt', exit.stdoutBytes, exit.stdoutInline], ['stderr.txt', exit.stderrBytes, exit.stderrInline]] as const) {
+  for (const [path, sizeBytes, inline] of [
+    ['stdout.txt', exit.stdoutBytes, exit.stdoutInline],
+    ['stderr.txt', exit.stderrBytes, exit.stderrInline],
+  ] as const) {
     if (sizeBytes === 0) continue;
     if (inline !== undefined) kept.push({ path, sizeBytes, inline });
     else {
@@ -46,7 +54,12 @@ interface Found {
 }
 
 /** Stores and names the files of all patterns whose condition holds. Throws the coded error of the first that fails; values name its pattern. */
-export async function storeOutputs(files: FileService, assigned: Assigned, succeeded: boolean, directories: TaskDirectories): Promise<KeptFile[]> {
+export async function storeOutputs(
+  files: FileService,
+  assigned: Assigned,
+  succeeded: boolean,
+  directories: TaskDirectories,
+): Promise<KeptFile[]> {
   const found: Found[] = [];
   const root = await SafeDirectory.open(directories.task);
   try {
@@ -55,7 +68,11 @@ export async function storeOutputs(files: FileService, assigned: Assigned, succe
       try {
         for await (const one of matches(output, root, directories)) {
           found.push(one);
-          if (found.length > OUTPUT_FILES_MAX) throw new ShoalError('TooLarge', `The task's output patterns match more than ${OUTPUT_FILES_MAX} files.`);
+          if (found.length > OUTPUT_FILES_MAX)
+            throw new ShoalError(
+              'TooLarge',
+              `The task's output patterns match more than ${OUTPUT_FILES_MAX} files.`,
+            );
         }
       } catch (error) {
         throw namingPattern(error, output);
@@ -75,8 +92,17 @@ export async function storeOutputs(files: FileService, assigned: Assigned, succe
     }
   };
   await Promise.all(Array.from({ length: OUTPUT_UPLOADS_MAX }, worker));
-  const origin = { pool: assigned.pool, job: assigned.job.number, task: assigned.task, epoch: assigned.epoch };
-  for (const [container, blobs] of byContainer) await files.publish(container, blobs.map((blob) => ({ ...blob, origin })));
+  const origin = {
+    pool: assigned.pool,
+    job: assigned.job.number,
+    task: assigned.task,
+    epoch: assigned.epoch,
+  };
+  for (const [container, blobs] of byContainer)
+    await files.publish(
+      container,
+      blobs.map((blob) => ({ ...blob, origin })),
+    );
   return kept.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
@@ -92,10 +118,18 @@ function isDue(output: OutputFile, succeeded: boolean): boolean {
 }
 
 /** Patterns are relative to the working directory; `../std*.txt` reaches the logs beside it, and nothing reaches further. */
-async function* matches(output: OutputFile, root: SafeDirectory, directories: TaskDirectories): AsyncGenerator<Found> {
+async function* matches(
+  output: OutputFile,
+  root: SafeDirectory,
+  directories: TaskDirectories,
+): AsyncGenerator<Found> {
   const { containerUrl, path: destination } = output.destination.container;
   const container = parseMeshUrl(containerUrl)?.container;
-  if (container === undefined) throw new ShoalError('UnsupportedProperty', `${containerUrl} is not a container of the mesh (mesh://<container>).`);
+  if (container === undefined)
+    throw new ShoalError(
+      'UnsupportedProperty',
+      `${containerUrl} is not a container of the mesh (mesh://<container>).`,
+    );
   const pattern = belowTask(output.filePattern, directories);
   const prefix = literalPrefix(pattern);
   if (prefix === pattern) {
@@ -105,14 +139,20 @@ async function* matches(output: OutputFile, root: SafeDirectory, directories: Ta
   }
   for await (const path of walkGlob(root, new Glob(pattern))) {
     const name = path.slice(prefix.length);
-    yield { path, container, blob: destination === undefined || destination === '' ? name : `${destination.replace(/\/+$/, '')}/${name}` };
+    yield {
+      path,
+      container,
+      blob:
+        destination === undefined || destination === '' ? name : `${destination.replace(/\/+$/, '')}/${name}`,
+    };
   }
 }
 
 function belowTask(pattern: string, { task, working }: TaskDirectories): string {
   if (pattern.startsWith(`${working}/`)) return `wd/${pattern.slice(working.length + 1)}`;
   if (pattern.startsWith(`${task}/`)) return pattern.slice(task.length + 1);
-  if (pattern.startsWith('/')) throw new ShoalError('InvalidPropertyValue', `The pattern ${pattern} leaves the task's directory.`);
+  if (pattern.startsWith('/'))
+    throw new ShoalError('InvalidPropertyValue', `The pattern ${pattern} leaves the task's directory.`);
   const plain = pattern.replace(/^(?:\.\/)+/, '');
   if (plain.startsWith('../') && !plain.slice(3).split('/').includes('..')) return plain.slice(3);
   return `wd/${plain}`;
@@ -130,5 +170,10 @@ function baseName(path: string): string {
 
 function namingPattern(error: unknown, output: OutputFile): ShoalError {
   const coded = asShoalError(error);
-  return new ShoalError(coded.code, coded.message, { ...coded.values, FilePath: output.filePattern }, { cause: error });
+  return new ShoalError(
+    coded.code,
+    coded.message,
+    { ...coded.values, FilePath: output.filePattern },
+    { cause: error },
+  );
 }

@@ -14,14 +14,26 @@ import { ShoalError } from '../../src/lib/errors.ts';
 const REDIRECTS_MAX = 5;
 
 const refused = new BlockList();
-for (const [network, bits] of [['0.0.0.0', 8], ['127.0.0.0', 8], ['169.254.0.0', 16]] as const) refused.addSubnet(network, bits, 'ipv4');
-for (const [network, bits] of [['::', 128], ['::1', 128], ['fe80::', 10]] as const) refused.addSubnet(network, bits, 'ipv6');
+for (const [network, bits] of [
+  ['0.0.0.0', 8],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+] as const)
+  refused.addSubnet(network, bits, 'ipv4');
+for (const [network, bits] of [
+  ['::', 128],
+  ['::1', 128],
+  ['fe80::', 10],
+] as const)
+  refused.addSubnet(network, bits, 'ipv6');
 
 /** True for loopback, unspecified and link-local addresses, IPv4 inside IPv6 included. */
 export function isRefusedAddress(address: string): boolean {
   const mapped = /^(?:::ffff:|64:ff9b::)(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return refused.check(mapped, 'ipv4');
-  return isIPv6(address) ? refused.check(address, 'ipv6') || /^::(ffff:)?7f|^::ffff:a9fe|^64:ff9b::(7f|a9fe)/i.test(address) : refused.check(address, 'ipv4');
+  return isIPv6(address)
+    ? refused.check(address, 'ipv6') || /^::(ffff:)?7f|^::ffff:a9fe|^64:ff9b::(7f|a9fe)/i.test(address)
+    : refused.check(address, 'ipv4');
 }
 
 export interface DownloadOptions {
@@ -45,10 +57,12 @@ export async function fetchPublicUrl(text: string, options: DownloadOptions): Pr
       url = parse(new URL(location, url).href);
       continue;
     }
-    if (status === 200) return bounded(answer, Number(answer.headers['content-length'] ?? Number.NaN), options.bytesMax);
+    if (status === 200)
+      return bounded(answer, Number(answer.headers['content-length'] ?? Number.NaN), options.bytesMax);
     answer.destroy();
     if (status === 404) throw new ShoalError('BlobNotFound', `${url.href} does not exist (404).`);
-    if (status === 401 || status === 403) throw new ShoalError('Forbidden', `${url.href} refused access (${status}).`);
+    if (status === 401 || status === 403)
+      throw new ShoalError('Forbidden', `${url.href} refused access (${status}).`);
     throw new ShoalError('InternalError', `${url.href} answered ${status}.`);
   }
   throw new ShoalError('InternalError', `${text} redirects more than ${REDIRECTS_MAX} times.`);
@@ -61,7 +75,8 @@ function parse(text: string): URL {
   } catch {
     throw new ShoalError('InvalidPropertyValue', `${text} is not a URL.`);
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new ShoalError('InvalidPropertyValue', `${text}: only http and https can be fetched.`);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new ShoalError('InvalidPropertyValue', `${text}: only http and https can be fetched.`);
   return url;
 }
 
@@ -72,10 +87,20 @@ function get(url: URL, options: DownloadOptions): Promise<import('node:http').In
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
       url,
-      { signal: options.signal, timeout: options.timeoutMs, lookup: guardedLookup(url, allow), headers: { 'accept-encoding': 'identity' }, agent: false },
+      {
+        signal: options.signal,
+        timeout: options.timeoutMs,
+        lookup: guardedLookup(url, allow),
+        headers: { 'accept-encoding': 'identity' },
+        agent: false,
+      },
       resolve,
     );
-    request.on('timeout', () => request.destroy(new ShoalError('OperationTimedOut', `${url.href} sent nothing for ${options.timeoutMs / 1000} s.`)));
+    request.on('timeout', () =>
+      request.destroy(
+        new ShoalError('OperationTimedOut', `${url.href} sent nothing for ${options.timeoutMs / 1000} s.`),
+      ),
+    );
     request.on('error', reject);
     request.end();
   });
@@ -88,7 +113,8 @@ function guardedLookup(url: URL, allow: (address: string) => boolean): LookupFun
       if (error !== null) return callback(error, '', 0);
       const bad = addresses.find(({ address }) => isRefusedAddress(address) && !allow(address));
       const first = addresses[0];
-      if (bad !== undefined || first === undefined) return callback(refusal(url, bad?.address ?? hostname), '', 0);
+      if (bad !== undefined || first === undefined)
+        return callback(refusal(url, bad?.address ?? hostname), '', 0);
       if (lookupOptions.all === true) callback(null, addresses);
       else callback(null, first.address, first.family);
     });
@@ -96,7 +122,10 @@ function guardedLookup(url: URL, allow: (address: string) => boolean): LookupFun
 }
 
 function refusal(url: URL, address: string): ShoalError {
-  return new ShoalError('Forbidden', `${url.href} leads to ${address}, an address of the machine itself; tasks' files are not fetched from there.`);
+  return new ShoalError(
+    'Forbidden',
+    `${url.href} leads to ${address}, an address of the machine itself; tasks' files are not fetched from there.`,
+  );
 }
 
 function bounded(body: Readable, announced: number, bytesMax: number): Readable {
@@ -112,7 +141,8 @@ function bounded(body: Readable, announced: number, bytesMax: number): Readable 
       else done(null, chunk);
     },
     flush(done) {
-      if (Number.isFinite(announced) && seen !== announced) done(new ShoalError('InternalError', `The server announced ${announced} bytes and sent ${seen}.`));
+      if (Number.isFinite(announced) && seen !== announced)
+        done(new ShoalError('InternalError', `The server announced ${announced} bytes and sent ${seen}.`));
       else done();
     },
   });

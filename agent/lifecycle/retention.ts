@@ -48,7 +48,11 @@ export class Retention {
   add(directory: string, untilMs: number): void {
     this.#held.delete(directory);
     this.#sequence += 1;
-    this.#pending.push({ kind: 'put', key: `d/${timeKey(untilMs)}/${this.#sequence.toString(36)}`, value: encode(directory) });
+    this.#pending.push({
+      kind: 'put',
+      key: `d/${timeKey(untilMs)}/${this.#sequence.toString(36)}`,
+      value: encode(directory),
+    });
     if (this.#pending.length > 1) return;
     this.#options.clock.soon(() => {
       const local = this.#pending;
@@ -72,7 +76,10 @@ export class Retention {
         await store.write({ groups: [], local: [{ kind: 'delete', key }] }, false);
       }
     } catch (error) {
-      log.warn({ error: asShoalError(error).message }, 'directories past their retention could not be removed');
+      log.warn(
+        { error: asShoalError(error).message },
+        'directories past their retention could not be removed',
+      );
     } finally {
       this.#sweeping = false;
     }
@@ -80,5 +87,7 @@ export class Retention {
 }
 
 function timeKey(timeMs: number): string {
-  return Math.min(Math.max(0, Math.floor(timeMs)), Number.MAX_SAFE_INTEGER).toString(16).padStart(14, '0');
+  return Math.min(Math.max(0, Math.floor(timeMs)), Number.MAX_SAFE_INTEGER)
+    .toString(16)
+    .padStart(14, '0');
 }

@@ -44,7 +44,10 @@ export class TaskLifecycle implements Lifecycle {
     try {
       argv = parseCommandLine(assigned.spec.commandLine);
     } catch (error) {
-      return { ok: false, outcome: preProcessingError(clock.wallMs(), 'CommandLaunchFailed', asShoalError(error).message) };
+      return {
+        ok: false,
+        outcome: preProcessingError(clock.wallMs(), 'CommandLaunchFailed', asShoalError(error).message),
+      };
     }
     this.#options.retention.hold(directories.task);
     // What an earlier execution of the task left here is not this one's.
@@ -57,7 +60,11 @@ export class TaskLifecycle implements Lifecycle {
     return { ok: true, launch: launchOf(assigned, argv, directories) };
   }
 
-  async #bringInputs(assigned: Assigned, directories: TaskDirectories, signal: AbortSignal): Promise<TaskOutcome | undefined> {
+  async #bringInputs(
+    assigned: Assigned,
+    directories: TaskDirectories,
+    signal: AbortSignal,
+  ): Promise<TaskOutcome | undefined> {
     const { files, clock, ownerOf } = this.#options;
     const owner = ownerOf(assigned.node);
     try {
@@ -82,17 +89,34 @@ export class TaskLifecycle implements Lifecycle {
     const retainedUntilMs = clock.wallMs() + retentionMs(assigned);
     retention.add(directories.task, retainedUntilMs);
     if (ending.kind === 'lost' || ending.kind === 'killed') return { ...ending, files: [] };
-    const logs = exit.stdoutBytes + exit.stderrBytes === 0 ? [] : await keepLogs(files, exit, directories, retainedUntilMs);
-    if ((assigned.spec.outputFiles ?? []).length === 0 || exit.startedAtMs === undefined) return { ...ending, files: logs };
+    const logs =
+      exit.stdoutBytes + exit.stderrBytes === 0
+        ? []
+        : await keepLogs(files, exit, directories, retainedUntilMs);
+    if ((assigned.spec.outputFiles ?? []).length === 0 || exit.startedAtMs === undefined)
+      return { ...ending, files: logs };
     try {
       const succeeded = ending.kind === 'exited' && ending.exitCode === 0;
-      return { ...ending, files: [...logs, ...(await storeOutputs(files, assigned, succeeded, directories))] };
+      return {
+        ...ending,
+        files: [...logs, ...(await storeOutputs(files, assigned, succeeded, directories))],
+      };
     } catch (error) {
       const { message, code, values } = asShoalError(error);
       // A task that failed by itself is told by its own failure.
       if (ending.failure !== undefined) return { ...ending, files: logs };
-      const named = code === 'ContainerNotFound' ? 'FileUploadContainerNotFound' : code === 'FileNotFound' ? 'FileUploadMissingFile' : 'FileUploadMiscError';
-      return { ...ending, kind: 'fileUploadError', failure: failure('usererror', named, message, values), files: logs };
+      const named =
+        code === 'ContainerNotFound'
+          ? 'FileUploadContainerNotFound'
+          : code === 'FileNotFound'
+            ? 'FileUploadMissingFile'
+            : 'FileUploadMiscError';
+      return {
+        ...ending,
+        kind: 'fileUploadError',
+        failure: failure('usererror', named, message, values),
+        files: logs,
+      };
     }
   }
 
@@ -111,7 +135,10 @@ function retentionMs(assigned: Assigned): number {
 
 function launchOf(assigned: Assigned, argv: readonly string[], directories: TaskDirectories): Launch {
   const { pool, node, job, task, epoch, spec } = assigned;
-  const wallClock = spec.constraints?.maxWallClockTime === undefined ? undefined : parseDuration(spec.constraints.maxWallClockTime);
+  const wallClock =
+    spec.constraints?.maxWallClockTime === undefined
+      ? undefined
+      : parseDuration(spec.constraints.maxWallClockTime);
   return {
     key: { pool, job: job.number, task, epoch },
     node,
@@ -135,11 +162,11 @@ export function keptLease(pool: string): string {
 /** The job's settings, then the task's, then what the system says of itself: nobody can pretend to be another task. */
 function environmentOf({ job, spec }: Assigned, { task, working }: TaskDirectories): Record<string, string> {
   const environment: Record<string, string> = {};
-  for (const { name, value } of [...job.environment, ...(spec.environmentSettings ?? [])]) if (!name.startsWith('AZ_BATCH_')) environment[name] = value ?? '';
+  for (const { name, value } of [...job.environment, ...(spec.environmentSettings ?? [])])
+    if (!name.startsWith('AZ_BATCH_')) environment[name] = value ?? '';
   environment.AZ_BATCH_JOB_ID = job.id;
   environment.AZ_BATCH_TASK_ID = spec.id;
   environment.AZ_BATCH_TASK_DIR = task;
   environment.AZ_BATCH_TASK_WORKING_DIR = working;
   return environment;
 }
-

@@ -4,8 +4,8 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
-import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
+import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
@@ -17,7 +17,7 @@ import type { Mesh, Transport } from '../../src/mesh/interface.ts';
 import { withLoopback } from '../../src/mesh/loopback.ts';
 import { createMesh } from '../../src/mesh/mesh.ts';
 import type { CommandResult, MachineOffer } from '../../src/model/commands.ts';
-import { type GroupId, type MachineId, machineId, MESH_GROUP, poolGroup } from '../../src/model/ids.ts';
+import { type GroupId, type MachineId, MESH_GROUP, machineId, poolGroup } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
@@ -53,6 +53,8 @@ export interface AgentAddresses {
   readonly url: string | undefined;
 }
 
+/** A group of one elects itself within an election timeout; its first machine looks this often. */
+const FOUNDING_LOOK_MS = 20;
 /** A joiner has this long to take the answer, under an identity that is void already. */
 const JOIN_ANSWER_MS = 5_000;
 /** How often the machine says anew what it offers, if it changed. */
@@ -76,7 +78,6 @@ export class Agent {
   readonly #api: ApiServer;
   readonly #startedAtMs = Date.now();
   readonly #joining = new Set<string>();
-  #founded = false;
   #offered = '';
   #offerTimer: NodeJS.Timeout | undefined;
   #stopping: Promise<void> | undefined;
@@ -108,10 +109,24 @@ export class Agent {
     this.#self = machineId(peerIdOf(identity), store.incarnation);
     const self = this.#self;
     const { meshId, listen, announce, mdns, name } = config;
-    this.#mesh = createMesh({ privateKey: identity, listen, announce, mdns, meshId, software: VERSION, clock, log });
+    this.#mesh = createMesh({
+      privateKey: identity,
+      listen,
+      announce,
+      mdns,
+      meshId,
+      software: VERSION,
+      clock,
+      log,
+    });
     this.#transport = withLoopback(this.#mesh, clock);
     this.#runner = createRunnerClient({ directory: paths.runner, runnerScript, log, clock });
-    this.#events = new EventHub({ machine: name, transport: this.#transport, clock, isMember: (peer) => this.#isMember(peer) });
+    this.#events = new EventHub({
+      machine: name,
+      transport: this.#transport,
+      clock,
+      isMember: (peer) => this.#isMember(peer),
+    });
     this.#coordinator = new Coordinator({
       self,
       transport: this.#transport,
@@ -121,7 +136,8 @@ export class Agent {
       log,
       newRequestId: randomUUID,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
-      onEvent: (group, timeMs, event) => this.#events.emit({ ...event, timeMs, data: { group, ...event.data } }),
+      onEvent: (group, timeMs, event) =>
+        this.#events.emit({ ...event, timeMs, data: { group, ...event.data } }),
       onFatal: options.onFatal,
     });
     this.#retention = new Retention({ store, clock, log });
@@ -143,7 +159,14 @@ export class Agent {
       clock,
       log,
       runner: this.#runner,
-      lifecycle: new TaskLifecycle({ nodesDirectory: paths.nodes, files: this.#files, clock, log, ownerOf: taskOwner, retention: this.#retention }),
+      lifecycle: new TaskLifecycle({
+        nodesDirectory: paths.nodes,
+        files: this.#files,
+        clock,
+        log,
+        ownerOf: taskOwner,
+        retention: this.#retention,
+      }),
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
       nodeSetup: (allotment) => this.#nodeSetup(allotment),
@@ -176,14 +199,19 @@ export class Agent {
     this.#events.start();
     // The runner first: it starts while this process is small, and a session may need it at once.
     await this.#sessions.start();
-    if (this.#config.founding !== undefined) await this.#coordinator.host.bootstrap(MESH_GROUP, { voters: [this.#self], learners: [] });
+    if (this.#config.founding !== undefined)
+      await this.#coordinator.host.bootstrap(MESH_GROUP, { voters: [this.#self], learners: [] });
     await this.#coordinator.start();
+    if (this.#config.founding !== undefined) await this.#found(this.#config.founding);
     await this.#files.start();
     this.#retention.start();
     await this.#listen();
     this.#offerTimer = setInterval(() => void this.#offer(), OFFER_CHECK_MS);
     void this.#offer();
-    log.info({ machine: this.#self, addresses: this.#mesh.addresses(), directory: paths.root }, 'the agent is up');
+    log.info(
+      { machine: this.#self, addresses: this.#mesh.addresses(), directory: paths.root },
+      'the agent is up',
+    );
   }
 
   async #listen(): Promise<void> {
@@ -236,7 +264,8 @@ export class Agent {
     // Before the first word of the group the addresses of the token are all there is.
     if (mesh.settings() === undefined) return;
     this.#allow(mesh);
-    for (const { peer, addresses, id } of mesh.machines()) if (id !== this.#self) this.#mesh.learn(peer, addresses);
+    for (const { peer, addresses, id } of mesh.machines())
+      if (id !== this.#self) this.#mesh.learn(peer, addresses);
     this.#sessions.setAllotments([...mesh.allotmentsOn(this.#self)]);
     void this.#offer();
   }
@@ -258,20 +287,32 @@ export class Agent {
 
   #offering = false;
 
-  /** Founds the mesh, or tells it what this machine offers, where that differs from what it knows. */
+  /** Tells the mesh what this machine offers, where that differs from what it knows. */
   async #offer(): Promise<void> {
     if (this.#offering || this.#stopping !== undefined) return;
     this.#offering = true;
     try {
       const offer = await this.#currentOffer();
-      if (await this.#found(offer)) return;
-      const text = JSON.stringify({ ...offer, capacity: { ...offer.capacity, diskBytes: Math.round(offer.capacity.diskBytes / 2 ** 33) } });
+      const text = JSON.stringify({
+        ...offer,
+        capacity: { ...offer.capacity, diskBytes: Math.round(offer.capacity.diskBytes / 2 ** 33) },
+      });
       if (text === this.#offered) return;
-      const result = await this.#coordinator.router.propose(MESH_GROUP, { kind: 'machine.update', machine: offer });
+      const result = await this.#coordinator.router.propose(MESH_GROUP, {
+        kind: 'machine.update',
+        machine: offer,
+      });
       if (result.ok) this.#offered = text;
-      else this.#options.log.warn({ code: result.code, message: result.message }, 'the mesh did not take the offer of this machine');
+      else
+        this.#options.log.warn(
+          { code: result.code, message: result.message },
+          'the mesh did not take the offer of this machine',
+        );
     } catch (error) {
-      this.#options.log.debug({ error: asShoalError(error).message }, 'the mesh could not be told what this machine offers; it is tried again');
+      this.#options.log.debug(
+        { error: asShoalError(error).message },
+        'the mesh could not be told what this machine offers; it is tried again',
+      );
     } finally {
       this.#offering = false;
     }
@@ -286,26 +327,30 @@ export class Agent {
     return offerOf({ peer, incarnation: this.#incarnation, name, capacity, addresses, version: VERSION });
   }
 
-  /** The first start of the first machine. Returns true while there is nothing else to say. */
-  async #found(machine: MachineOffer): Promise<boolean> {
-    const { founding, meshId } = this.#config;
-    if (founding === undefined || this.#founded) return false;
-    if (this.#coordinator.mesh?.settings() === undefined) {
-      const settings = { meshId, accountName: founding.accountName, accountKey: founding.accountKey };
-      const replica = this.#coordinator.host.replica(MESH_GROUP);
-      if (replica === undefined || !replica.leadership.leading) {
-        setTimeout(() => void this.#offer(), 100);
-        return true;
+  /** The first start of the first machine: nobody can be served before the mesh has its settings. */
+  async #found(founding: NonNullable<Config['founding']>): Promise<void> {
+    const replica = await this.#coordinator.host.open(MESH_GROUP);
+    while (this.#coordinator.mesh?.settings() === undefined) {
+      if (!replica.leadership.leading) {
+        await new Promise<void>((resolve) => this.#clock.after(FOUNDING_LOOK_MS, resolve));
+        continue;
       }
-      const proposed = replica.propose(null, { kind: 'mesh.init', settings, machine });
+      const settings = {
+        meshId: this.#config.meshId,
+        accountName: founding.accountName,
+        accountKey: founding.accountKey,
+      };
+      const proposed = replica.propose(null, {
+        kind: 'mesh.init',
+        settings,
+        machine: await this.#currentOffer(),
+      });
       this.#coordinator.host.wake(replica);
       const { outcome } = await proposed;
       if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
     }
-    this.#founded = true;
     const { founding: _, ...config } = this.#config;
     await saveConfig(this.#options.paths.config, config);
-    return false;
   }
 
   /** A joiner, dialled in under its token's temporary identity, registers the machine it will come back as. */
@@ -314,15 +359,22 @@ export class Agent {
     this.#joining.add(from);
     this.#clock.after(JOIN_ANSWER_MS, () => {
       this.#joining.delete(from);
-      if (this.#coordinator.mesh !== undefined && this.#stopping === undefined) this.#allow(this.#coordinator.mesh);
+      if (this.#coordinator.mesh !== undefined && this.#stopping === undefined)
+        this.#allow(this.#coordinator.mesh);
     });
-    const outcome: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, { kind: 'machine.join', tokenPeer: from, machine: machine as MachineOffer });
+    const outcome: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, {
+      kind: 'machine.join',
+      tokenPeer: from,
+      machine: machine as MachineOffer,
+    });
     if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
     const machines = await this.#coordinator.router.query(MESH_GROUP, 'machine.list', {});
     return JoinAnswer.encode({
       machine: outcome.value.machine,
       settings: outcome.value.settings,
-      members: machines.filter(({ addresses, id }) => addresses.length > 0 && id !== outcome.value.machine).map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
+      members: machines
+        .filter(({ addresses, id }) => addresses.length > 0 && id !== outcome.value.machine)
+        .map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
       name: machines.find(({ id }) => id === outcome.value.machine)?.name ?? machine.name,
     });
   }

@@ -1,12 +1,16 @@
 /** What this machine offers, as far as the system tells. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { availableParallelism, release, totalmem, type as systemName } from 'node:os';
+import { availableParallelism, release, type as systemName, totalmem } from 'node:os';
 import type { Capacity } from '../../src/model/machine.ts';
 import type { IsolationTier } from '../runner/interface.ts';
 import type { Config } from './config.ts';
 
-export async function probeCapacity(config: Config, dataDirectory: string, isolation: IsolationTier): Promise<Capacity> {
+export async function probeCapacity(
+  config: Config,
+  dataDirectory: string,
+  isolation: IsolationTier,
+): Promise<Capacity> {
   const disk = await statfs(dataDirectory);
   const { cores, memoryBytes, gpus, labels } = config.capacity;
   return {

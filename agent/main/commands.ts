@@ -1,5 +1,7 @@
 /** What `shoal init`, `shoal join` and `shoal agent` do. Loaded only when one of them is called. */
+import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import type { AgentCommands, AgentFlags, EnterFlags } from '../../src/cli/agent-commands.ts';
@@ -8,21 +10,28 @@ import type { Log } from '../../src/lib/log.ts';
 import { Agent } from './agent.ts';
 import { type Config, loadConfig, saveConfig } from './config.ts';
 import { type EnterOptions, initMesh, joinMesh } from './enter.ts';
-import { pathsOf } from './paths.ts';
+import { type Paths, pathsOf } from './paths.ts';
 
 /** Exit code of a process that may no longer say what is durable (sysexits' EX_IOERR). */
 const EXIT_STORE_FAILED = 74;
+/** After a full disk the agent comes back once this much is free, and looks this often. */
+const RESTART_FREE_BYTES = 64 * 1024 * 1024;
+const RESTART_LOOK_MS = 2_000;
 
 export const agentCommands: AgentCommands = {
   async init(flags) {
     const config = await initMesh(enterOptions(flags));
-    process.stdout.write(`Made the mesh ${config.meshId.slice(0, 8)} with this machine, ${config.name}.\nStart it with \`shoal agent\`, then let others in with \`shoal token create\`.\n`);
+    process.stdout.write(
+      `Made the mesh ${config.meshId.slice(0, 8)} with this machine, ${config.name}.\nStart it with \`shoal agent\`, then let others in with \`shoal token create\`.\n`,
+    );
     return 0;
   },
 
   async join(flags) {
     const config = await joinMesh(enterOptions(flags), flags.token);
-    process.stdout.write(`Joined the mesh ${config.meshId.slice(0, 8)} as ${config.name}.\nStart with \`shoal agent\`.\n`);
+    process.stdout.write(
+      `Joined the mesh ${config.meshId.slice(0, 8)} as ${config.name}.\nStart with \`shoal agent\`.\n`,
+    );
     return 0;
   },
 
@@ -31,18 +40,46 @@ export const agentCommands: AgentCommands = {
     await override(paths.config, flags);
     const config = await loadConfig(paths.config);
     const log = logTo(process.stderr, config);
-    const agent = await Agent.start({
-      paths,
-      runnerScript: join(dirname(fileURLToPath(import.meta.url)), runnerScriptName(import.meta.url)),
-      log,
-      onFatal: (error) => {
-        log.error({ code: error.code, error: error.message }, 'the store failed: this process ends, because it no longer knows what is durable');
-        process.exit(EXIT_STORE_FAILED);
-      },
-    });
-    return untilSignalled(agent);
+    for (;;) {
+      const exitCode = await live(paths, log);
+      if (exitCode !== undefined) return exitCode;
+      await untilThereIsRoom(paths.store, log);
+    }
   },
 };
+
+/** One life of the agent. Undefined where it ended because the disk is full: the next begins once there is room. */
+async function live(paths: Paths, log: Log): Promise<number | undefined> {
+  let sayFull: () => void = () => undefined;
+  const full = new Promise<undefined>((resolve) => {
+    sayFull = () => resolve(undefined);
+  });
+  const agent = await Agent.start({
+    paths,
+    runnerScript: join(dirname(fileURLToPath(import.meta.url)), runnerScriptName(import.meta.url)),
+    log,
+    onFatal: (error) => {
+      log.error(
+        { code: error.code, error: error.message },
+        'the store failed: this agent stops, because it no longer knows what is durable',
+      );
+      if (error.code === 'DiskFull') sayFull();
+      else process.exit(EXIT_STORE_FAILED);
+    },
+  });
+  const exitCode = await Promise.race([untilSignalled(agent), full]);
+  if (exitCode === undefined) await agent.stop('detach');
+  return exitCode;
+}
+
+async function untilThereIsRoom(directory: string, log: Log): Promise<void> {
+  for (;;) {
+    const { bavail, bsize } = await statfs(directory);
+    if (bavail * bsize >= RESTART_FREE_BYTES) return;
+    log.warn({ freeBytes: bavail * bsize, neededBytes: RESTART_FREE_BYTES }, 'waiting for room on the disk');
+    await sleep(RESTART_LOOK_MS);
+  }
+}
 
 /** The bundler puts shared parts one directory below the programs. */
 function runnerScriptName(url: string): string {
@@ -64,7 +101,10 @@ function untilSignalled(agent: Agent): Promise<number> {
 }
 
 function logTo(stream: NodeJS.WriteStream, config: Config): Log {
-  return pino({ level: config.logLevel, base: { machine: config.name }, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  return pino(
+    { level: config.logLevel, base: { machine: config.name }, timestamp: pino.stdTimeFunctions.isoTime },
+    stream,
+  );
 }
 
 function enterOptions(flags: EnterFlags): EnterOptions {
@@ -99,6 +139,10 @@ function apiPortOf(api: string | undefined): number | undefined {
   if (api === undefined) return undefined;
   const match = /^(?:127\.0\.0\.1:|localhost:)?(\d{1,5})$/.exec(api);
   const port = Number(match?.[1] ?? Number.NaN);
-  if (!(port <= 65_535)) throw new ShoalError('InvalidArgument', `--api takes 127.0.0.1:PORT, not ${api}.`, { flag: '--api', value: api });
+  if (!(port <= 65_535))
+    throw new ShoalError('InvalidArgument', `--api takes 127.0.0.1:PORT, not ${api}.`, {
+      flag: '--api',
+      value: api,
+    });
   return port;
 }

@@ -30,11 +30,22 @@ export const Config = Type.Object(
     ),
     /** Addresses of members, from the token; the mesh's own list takes over once it is there. */
     members: Type.Array(
-      Type.Object({ peer: Type.String({ maxLength: 128 }), addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }) }, { additionalProperties: false }),
+      Type.Object(
+        {
+          peer: Type.String({ maxLength: 128 }),
+          addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }),
+        },
+        { additionalProperties: false },
+      ),
       { maxItems: 1024 },
     ),
     /** Only on the machine that made the mesh, until its first start. */
-    founding: Type.Optional(Type.Object({ accountName: Type.String({ maxLength: 64 }), accountKey: Type.String({ maxLength: 128 }) }, { additionalProperties: false })),
+    founding: Type.Optional(
+      Type.Object(
+        { accountName: Type.String({ maxLength: 64 }), accountKey: Type.String({ maxLength: 128 }) },
+        { additionalProperties: false },
+      ),
+    ),
     logLevel: Type.Enum(['debug', 'info', 'warn', 'error']),
   },
   { additionalProperties: false },
@@ -55,12 +66,21 @@ export async function loadConfig(file: string): Promise<Config> {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new ShoalError('InvalidArgument', `The configuration ${file} is not JSON: ${(cause as Error).message}`, { file }, { cause });
+    throw new ShoalError(
+      'InvalidArgument',
+      `The configuration ${file} is not JSON: ${(cause as Error).message}`,
+      { file },
+      { cause },
+    );
   }
   if (checker.Check(value)) return value;
   const first = checker.Errors(value)[0];
   const key = first?.instancePath.slice(1).replaceAll('/', '.') || 'the top level';
-  throw new ShoalError('InvalidArgument', `The configuration ${file} is wrong at ${key}: ${first?.message ?? 'unknown'}.`, { file, key });
+  throw new ShoalError(
+    'InvalidArgument',
+    `The configuration ${file} is wrong at ${key}: ${first?.message ?? 'unknown'}.`,
+    { file, key },
+  );
 }
 
 /** Written beside and renamed: a crash leaves the old one or the new one. */

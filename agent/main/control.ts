@@ -5,7 +5,7 @@ import { ShoalError } from '../../src/lib/errors.ts';
 import { TOKEN_MEMBERS_MAX } from '../../src/lib/limits.ts';
 import { generateIdentity } from '../../src/mesh/identity.ts';
 import type { Mesh } from '../../src/mesh/interface.ts';
-import type { CommandResult, Command } from '../../src/model/commands.ts';
+import type { Command, CommandResult } from '../../src/model/commands.ts';
 import type { CallOptions, Control, FileControl, LocalStatus, MeshEvent } from '../../src/model/control.ts';
 import { type GroupId, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import type { Queries, QueryName } from '../../src/model/queries.ts';
@@ -40,16 +40,28 @@ export class AgentControl implements Control {
     return this.#options.files;
   }
 
-  propose<C extends Command>(group: GroupId, command: C, options?: CallOptions & { readonly requestId?: string }): Promise<CommandResult<C['kind']>> {
+  propose<C extends Command>(
+    group: GroupId,
+    command: C,
+    options?: CallOptions & { readonly requestId?: string },
+  ): Promise<CommandResult<C['kind']>> {
     return this.#options.coordinator.router.propose(group, command, options);
   }
 
-  async query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0], options?: CallOptions): Promise<Queries[Q][1]> {
+  async query<Q extends QueryName>(
+    group: GroupId,
+    name: Q,
+    argument: Queries[Q][0],
+    options?: CallOptions,
+  ): Promise<Queries[Q][1]> {
     const answer = await this.#options.coordinator.router.query(group, name, argument, options);
     // Whether a machine is there is known by links, not by the log: the mesh coordinator's view is close to ours.
     if (name !== 'machine.list') return answer;
     const machines = answer as Queries['machine.list'][1];
-    return machines.map((machine) => ({ ...machine, alive: this.#options.coordinator.presence.isAlive(machine.id) })) as Queries[Q][1];
+    return machines.map((machine) => ({
+      ...machine,
+      alive: this.#options.coordinator.presence.isAlive(machine.id),
+    })) as Queries[Q][1];
   }
 
   async proposeVoters(): Promise<readonly MachineId[]> {
@@ -66,7 +78,11 @@ export class AgentControl implements Control {
         const { role, leader, term, commit, configuration } = replica.raft.status();
         return {
           group: replica.group,
-          role: configuration.voters.includes(self) ? (role === 'preCandidate' ? 'candidate' : role) : 'learner',
+          role: configuration.voters.includes(self)
+            ? role === 'preCandidate'
+              ? 'candidate'
+              : role
+            : 'learner',
           leader: leader ?? undefined,
           term,
           commit,
@@ -79,19 +95,37 @@ export class AgentControl implements Control {
   }
 
   /** The token carries the temporary identity's key; the mesh group knows only its PeerId. */
-  async createToken({ validMs, uses }: { readonly validMs: number; readonly uses: number }): Promise<{ id: string; token: string; expiresAtMs: number }> {
+  async createToken({
+    validMs,
+    uses,
+  }: {
+    readonly validMs: number;
+    readonly uses: number;
+  }): Promise<{ id: string; token: string; expiresAtMs: number }> {
     const { coordinator, self, meshId, wallMs } = this.#options;
     const { peerId, privateKeyBytes } = generateIdentity();
     const id = randomBytes(6).toString('hex');
     const expiresAtMs = wallMs() + validMs;
-    const outcome = await this.propose(MESH_GROUP, { kind: 'token.create', id, peer: peerId, expiresAtMs, uses, createdBy: self });
+    const outcome = await this.propose(MESH_GROUP, {
+      kind: 'token.create',
+      id,
+      peer: peerId,
+      expiresAtMs,
+      uses,
+      createdBy: self,
+    });
     if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
     const members = [...(coordinator.mesh?.machines() ?? [])]
       .filter(({ addresses }) => addresses.length > 0)
       .sort((a, b) => Number(b.id === self) - Number(a.id === self))
       .slice(0, TOKEN_MEMBERS_MAX)
       .map(({ peer, addresses }) => ({ peer, addresses: [...addresses] }));
-    if (members.length === 0) throw new ShoalError('OperationInvalidForCurrentState', 'No member can be dialled, so a token would lead nowhere.', {});
+    if (members.length === 0)
+      throw new ShoalError(
+        'OperationInvalidForCurrentState',
+        'No member can be dialled, so a token would lead nowhere.',
+        {},
+      );
     return { id, token: formatToken({ meshId, id, key: privateKeyBytes, members }), expiresAtMs };
   }
 

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { JOIN_TIMEOUT_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
+import { VERSION } from '../../src/lib/version.ts';
 import { generateIdentity, peerIdOf } from '../../src/mesh/identity.ts';
 import { createMesh } from '../../src/mesh/mesh.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
@@ -15,7 +16,6 @@ import { type Config, saveConfig } from './config.ts';
 import { offerOf } from './machine-offer.ts';
 import { createDirectories, type Paths } from './paths.ts';
 import { parseToken, type Token } from './token.ts';
-import { VERSION } from '../../src/lib/version.ts';
 
 /** Where an agent listens when it is told nothing: every address, the registered-looking port of Shoal. */
 export const DEFAULT_LISTEN = '/ip4/0.0.0.0/tcp/7411';
@@ -61,7 +61,14 @@ async function register(options: EnterOptions, token: Token): Promise<Config> {
   const identity = await readFile(paths.identity);
   const store = await openLevelStore(paths.store);
   const config = configOf(options, token.meshId);
-  const mesh = createMesh({ privateKey: token.key, listen: [], mdns: false, meshId: token.meshId, clock: systemClock, log });
+  const mesh = createMesh({
+    privateKey: token.key,
+    listen: [],
+    mdns: false,
+    meshId: token.meshId,
+    clock: systemClock,
+    log,
+  });
   try {
     mesh.setAllowed(new Set(token.members.map(({ peer }) => peer)));
     await mesh.start();
@@ -85,7 +92,11 @@ async function register(options: EnterOptions, token: Token): Promise<Config> {
 }
 
 /** Asks one member after another; an answer that refuses is final, silence is not. */
-async function askMembers(mesh: ReturnType<typeof createMesh>, token: Token, body: Uint8Array): Promise<Uint8Array> {
+async function askMembers(
+  mesh: ReturnType<typeof createMesh>,
+  token: Token,
+  body: Uint8Array,
+): Promise<Uint8Array> {
   const deadline = AbortSignal.timeout(JOIN_TIMEOUT_MS);
   let last: ShoalError = new ShoalError('PeerUnreachable', 'No member named in the token can be reached.');
   for (const { peer, addresses } of token.members) {
@@ -97,8 +108,15 @@ async function askMembers(mesh: ReturnType<typeof createMesh>, token: Token, bod
       if (!last.retryable && last.code !== 'NotAMember' && last.code !== 'InternalError') throw last;
     }
   }
-  if (last.code === 'NotAMember') throw new ShoalError('InvalidToken', 'The mesh does not know this token: it was used, revoked, or has expired.');
-  throw new ShoalError('PeerUnreachable', `${last.message} Is the machine that made the token up, and can this one reach ${token.members.flatMap(({ addresses }) => addresses).join(', ')}?`);
+  if (last.code === 'NotAMember')
+    throw new ShoalError(
+      'InvalidToken',
+      'The mesh does not know this token: it was used, revoked, or has expired.',
+    );
+  throw new ShoalError(
+    'PeerUnreachable',
+    `${last.message} Is the machine that made the token up, and can this one reach ${token.members.flatMap(({ addresses }) => addresses).join(', ')}?`,
+  );
 }
 
 async function prepare({ paths }: EnterOptions): Promise<void> {
@@ -106,7 +124,10 @@ async function prepare({ paths }: EnterOptions): Promise<void> {
     () => true,
     () => false,
   );
-  if (present) throw new ShoalError('AlreadyInitialized', `${paths.root} already belongs to a mesh.`, { directory: paths.root });
+  if (present)
+    throw new ShoalError('AlreadyInitialized', `${paths.root} already belongs to a mesh.`, {
+      directory: paths.root,
+    });
   await createDirectories(paths);
   await writeFile(paths.identity, generateIdentity().privateKeyBytes, { mode: 0o600, flush: true });
 }
@@ -114,7 +135,13 @@ async function prepare({ paths }: EnterOptions): Promise<void> {
 function configOf(options: EnterOptions, meshId: string): Config {
   return {
     meshId,
-    name: options.name ?? (hostname().replace(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 63) || 'machine'),
+    name:
+      options.name ??
+      (hostname()
+        .replace(/[^A-Za-z0-9._-]/g, '-')
+        .replace(/^[^A-Za-z0-9]+/, '')
+        .slice(0, 63) ||
+        'machine'),
     listen: options.listen.length > 0 ? [...options.listen] : [DEFAULT_LISTEN],
     announce: [...options.announce],
     mdns: options.mdns,

@@ -2,7 +2,7 @@
  * What happens in the mesh, told to whoever listens on any machine. Best effort: events are for people, nothing is
  * decided by them. Those of one moment travel together; where too many come at once the surplus is counted and dropped.
  */
-import { type Clock, type Timer } from '../../src/lib/clock.ts';
+import type { Clock, Timer } from '../../src/lib/clock.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { MeshEvent } from '../../src/model/control.ts';
 import { EVENT_TOPIC, EventBatch } from '../../src/wire/protocol.ts';
@@ -57,7 +57,11 @@ export class EventHub {
       this.#dropped += 1;
       return;
     }
-    this.#gathered.push({ ...event, message: event.message.slice(0, TEXT_LENGTH_MAX), machine: this.#options.machine });
+    this.#gathered.push({
+      ...event,
+      message: event.message.slice(0, TEXT_LENGTH_MAX),
+      machine: this.#options.machine,
+    });
     this.#timer ??= this.#options.clock.after(GATHER_MS, () => this.#publish());
   }
 
@@ -67,7 +71,12 @@ export class EventHub {
     this.#gathered = [];
     const last = events.at(-1);
     if (this.#dropped > 0 && last !== undefined) {
-      events.push({ ...last, kind: 'events.dropped', message: `${this.#dropped} more events at this moment`, data: { dropped: this.#dropped } });
+      events.push({
+        ...last,
+        kind: 'events.dropped',
+        message: `${this.#dropped} more events at this moment`,
+        data: { dropped: this.#dropped },
+      });
       this.#dropped = 0;
     }
     try {

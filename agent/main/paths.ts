@@ -48,7 +48,8 @@ export async function createDirectories(paths: Paths): Promise<void> {
   await chmod(paths.root, 0o711);
   await mkdir(join(paths.root, 'private'), { recursive: true, mode: 0o700 });
   await chmod(join(paths.root, 'private'), 0o700);
-  for (const directory of [paths.chunks, paths.staging, paths.runner, paths.logs]) await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const directory of [paths.chunks, paths.staging, paths.runner, paths.logs])
+    await mkdir(directory, { recursive: true, mode: 0o700 });
   await mkdir(paths.nodes, { recursive: true });
   await chmod(paths.nodes, 0o711);
 }

@@ -1,6 +1,7 @@
 /** A join token as text: `shoal1.` and base64url of the mesh, who can be asked, and the temporary identity's key. */
-import { ShoalError } from '../../src/lib/errors.ts';
+
 import Type, { type Static } from 'typebox';
+import { ShoalError } from '../../src/lib/errors.ts';
 import { decoder, encode } from '../../src/wire/codec.ts';
 
 const PREFIX = 'shoal1.';
@@ -10,9 +11,14 @@ const Token = Type.Object({
   meshId: Type.String({ maxLength: 64 }),
   id: Type.String({ maxLength: 64 }),
   /** Private key of the temporary identity, libp2p protobuf bytes. */
-  key: Type.Unsafe<Uint8Array>(Type.Refine(Type.Unknown(), (value: unknown) => value instanceof Uint8Array && value.length <= 256)),
+  key: Type.Unsafe<Uint8Array>(
+    Type.Refine(Type.Unknown(), (value: unknown) => value instanceof Uint8Array && value.length <= 256),
+  ),
   members: Type.Array(
-    Type.Object({ peer: Type.String({ maxLength: 128 }), addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }) }),
+    Type.Object({
+      peer: Type.String({ maxLength: 128 }),
+      addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }),
+    }),
     { minItems: 1, maxItems: 16 },
   ),
 });
@@ -27,8 +33,15 @@ export function formatToken(token: Token): string {
 /** Throws InvalidToken for anything that is not a whole token. */
 export function parseToken(text: string): Token {
   const trimmed = text.trim();
-  if (!trimmed.startsWith(PREFIX) || trimmed.length > TOKEN_LENGTH_MAX || !/^[A-Za-z0-9_-]+$/.test(trimmed.slice(PREFIX.length))) {
-    throw new ShoalError('InvalidToken', `This is not a join token: it should begin with ${PREFIX} and be one word.`);
+  if (
+    !trimmed.startsWith(PREFIX) ||
+    trimmed.length > TOKEN_LENGTH_MAX ||
+    !/^[A-Za-z0-9_-]+$/.test(trimmed.slice(PREFIX.length))
+  ) {
+    throw new ShoalError(
+      'InvalidToken',
+      `This is not a join token: it should begin with ${PREFIX} and be one word.`,
+    );
   }
   try {
     return decodeToken(Buffer.from(trimmed.slice(PREFIX.length), 'base64url'));

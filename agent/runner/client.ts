@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import { invariant } from '../../src/lib/assert.ts';
-import type { Clock } from '../../src/lib/clock.ts';
-import { every, type Timer } from '../../src/lib/clock.ts';
+import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   KILL_GRACE_MS,
+  RUNNER_HELLO_TIMEOUT_MS,
   RUNNER_LAUNCHES_PER_FRAME_MAX,
   RUNNER_PING_MS,
   RUNNER_PINGS_UNANSWERED_MAX,
@@ -62,6 +62,8 @@ class SocketRunnerClient implements RunnerClient {
   #tier: IsolationTier | undefined;
   /** True from `detach` or `shutdown` on, and once another agent took over. */
   #isClosed = false;
+  /** The replacement of a lost runner, while and after it happens. Never rejects. */
+  #recovery: Promise<void> | undefined;
   #pingTimer: Timer | undefined;
   #pingsUnanswered = 0;
   /** Frames of this turn, and all frames while there is no connection. */
@@ -94,9 +96,14 @@ class SocketRunnerClient implements RunnerClient {
   async attach(listener: RunnerListener): Promise<RunnerState> {
     invariant(this.#listener === undefined, 'a runner client attaches once');
     this.#listener = listener;
-    const connection = (await this.#connectToLiveRunner()) ?? (await this.#startAndConnect());
-    this.#adopt(connection);
-    return connection.state;
+    try {
+      const connection = (await this.#connectToLiveRunner()) ?? (await this.#startAndConnect());
+      this.#adopt(connection);
+      return connection.state;
+    } catch (error) {
+      this.#listener = undefined;
+      throw error;
+    }
   }
 
   configureNode(setup: NodeSetup): void {
@@ -133,14 +140,17 @@ class SocketRunnerClient implements RunnerClient {
 
   async detach(): Promise<void> {
     const connection = this.#close();
+    await this.#recovery;
     if (connection === undefined) return;
     this.#flushTo(connection);
     connection.end();
-    await this.#closed(connection, RUNNER_START_TIMEOUT_MS);
+    await this.#closed(connection, RUNNER_HELLO_TIMEOUT_MS);
   }
 
   async shutdown(): Promise<void> {
     const connection = this.#close();
+    // Or it would start another runner behind our back.
+    await this.#recovery;
     if (connection !== undefined) {
       this.#outgoing.push(encodeFrame({ type: 'shutdown' }));
       this.#flushTo(connection);
@@ -178,6 +188,7 @@ class SocketRunnerClient implements RunnerClient {
     try {
       const connection = await connectRunner(this.#place.socket.path, this.#clock);
       const pid = findRunnerPid(this.#place);
+      if (pid === undefined) connection?.destroy();
       if (connection === undefined || pid === undefined) return undefined;
       this.#pid = pid;
       return connection;
@@ -195,6 +206,8 @@ class SocketRunnerClient implements RunnerClient {
     const left = await killLeftovers(this.#place.identity, this.#clock);
     if (left > 0) this.#log.error({ processes: left }, 'processes of the last runner hang in the kernel');
     this.#isolation ??= probeIsolation();
+    if (this.#isClosed)
+      throw new ShoalError('OperationInvalidForCurrentState', 'The runner client was closed.');
     const child = startRunner(this.#place, this.#isolation);
     let ended: string | undefined;
     child.once('error', (error) => {
@@ -230,7 +243,9 @@ class SocketRunnerClient implements RunnerClient {
       if (this.#connection !== connection) return;
       connection.listen({
         onEvent: (event) => this.#receive(event),
-        onClose: () => void this.#lose(connection),
+        onClose: () => {
+          this.#recovery = this.#recover(connection);
+        },
       });
       this.#scheduleFlush();
     });
@@ -262,7 +277,7 @@ class SocketRunnerClient implements RunnerClient {
     this.#send({ type: 'ping' });
   }
 
-  async #lose(connection: RunnerConnection): Promise<void> {
+  async #recover(connection: RunnerConnection): Promise<void> {
     if (this.#isClosed || this.#connection !== connection) return;
     this.#connection = undefined;
     this.#pingTimer?.cancel();
@@ -280,10 +295,14 @@ class SocketRunnerClient implements RunnerClient {
     for (let pauseMs = 50; !this.#isClosed; pauseMs = Math.min(2 * pauseMs, RUNNER_RESTART_PAUSE_MS_MAX)) {
       try {
         const connection = await this.#startAndConnect();
-        if (this.#isClosed) return connection.destroy();
+        if (this.#isClosed) {
+          connection.destroy();
+          return;
+        }
         // Ahead of what was asked since.
         this.#outgoing.unshift(...this.#settings());
-        return this.#adopt(connection);
+        this.#adopt(connection);
+        return;
       } catch (error) {
         this.#log.error({ error: asShoalError(error).message }, 'the runner cannot be started again');
         await this.#pause(pauseMs);
@@ -306,13 +325,12 @@ class SocketRunnerClient implements RunnerClient {
     } catch (error) {
       const [first] = launches;
       if (first === undefined || asShoalError(error).code !== 'TooLarge') throw error;
-      if (launches.length > 1) for (const launch of launches) this.#launchPart([launch]);
-      else
-        setImmediate(() =>
-          this.#listener?.onExit(
-            neverStarted(first, failed('The command line and environment are too long.')),
-          ),
-        );
+      if (launches.length > 1) {
+        for (const launch of launches) this.#launchPart([launch]);
+        return;
+      }
+      const exit = neverStarted(first, failed('The command line and environment are too long.'));
+      setImmediate(() => this.#listener?.onExit(exit));
     }
   }
 

@@ -23,7 +23,7 @@ export function probeIsolation(): Isolation {
     if (succeeds([...namespace, ...limits, '/bin/sh', '-c', 'test $$ = 1 && test -e /proc/1/stat'])) {
       return {
         hasNamespace: true,
-        prefix: [...namespace, ...limits, '/bin/sh', '-c', WAIT_FOR_RUNNER, 'shoal-init'],
+        prefix: [...namespace, ...limits, '/bin/sh', '-c', WAIT_FOR_RUNNER, INIT_NAME],
       };
     }
   }
@@ -32,6 +32,15 @@ export function probeIsolation(): Isolation {
 
 /** Two commands, so that no shell makes itself into the last one by `exec` and leaves process 1 without a reaper. */
 const WAIT_FOR_RUNNER = '"$@"; exit $?';
+const INIT_NAME = 'shoal-init';
+
+/**
+ * True in a PID namespace that was made by `probeIsolation`'s command line. The runner kills strangers in its namespace,
+ * so it does not take anybody's word for having one.
+ */
+export function isInNamespace(): boolean {
+  return readFileSync('/proc/1/cmdline', 'latin1').split('\0').includes(INIT_NAME);
+}
 
 function namespaceCommands(): readonly (readonly string[])[] {
   // Mounts made later on the machine must reach the tasks, theirs must not reach the machine: propagation `slave`.

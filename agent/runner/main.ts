@@ -9,6 +9,7 @@ import { KILL_GRACE_MS, RUNNER_IDLE_EXIT_MS, RUNNER_OOM_SCORE_ADJUSTMENT } from 
 import { Attachment } from './attachment.ts';
 import { CgroupBoxes } from './cgroups.ts';
 import type { IsolationTier } from './interface.ts';
+import { isInNamespace } from './isolation.ts';
 import { Journal } from './journal.ts';
 import { machineMonotonicMs } from './monotonic.ts';
 import { readPageBytes } from './process-table.ts';
@@ -20,7 +21,7 @@ if (directory === undefined || socketPath === undefined || identity === undefine
   process.stderr.write('usage: runner DIRECTORY SOCKET IDENTITY namespace|plain\n');
   process.exit(64);
 }
-serve(directory, socketPath, identity, namespaceWord === 'namespace');
+serve(directory, socketPath, identity, namespaceWord === 'namespace' && isInNamespace());
 
 function serve(directory: string, socketPath: string, identity: string, hasNamespace: boolean): void {
   offerToOutOfMemoryKiller();

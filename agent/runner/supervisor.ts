@@ -9,6 +9,7 @@ import {
 import type { CgroupBoxes } from './cgroups.ts';
 import type { Execution, Verdict } from './execution.ts';
 import type { NodeSetup } from './interface.ts';
+import { findOverweight } from './memory-bound.ts';
 import { machineMonotonicMs } from './monotonic.ts';
 import type { ProcessEntry, ProcessTable } from './process-table.ts';
 import { signalGroup, signalProcess } from './processes.ts';
@@ -175,36 +176,19 @@ export class Supervisor {
     return this.#components.setups.get(execution.launch.node)?.memoryBytesMax;
   }
 
-  /**
-   * A node's bound holds for its tasks together; the largest task goes first. Resident memory is summed over
-   * processes, so pages that they share count more than once: a bound, not an account.
-   */
   #enforceMemory(entries: readonly ProcessEntry[], nowMs: number): void {
-    const { running, pageBytes } = this.#components;
+    const { running, setups, pageBytes } = this.#components;
     const bytesOf = new Map<string, number>();
     for (const { owner, residentPages } of entries) {
       if (owner !== undefined) bytesOf.set(owner, (bytesOf.get(owner) ?? 0) + residentPages * pageBytes);
     }
-    const byNode = new Map<string, Execution[]>();
-    for (const execution of running.values()) {
-      if (execution.isCondemned || this.#memoryBytesMaxOf(execution) === undefined) continue;
-      const neighbours = byNode.get(execution.launch.node);
-      if (neighbours === undefined) byNode.set(execution.launch.node, [execution]);
-      else neighbours.push(execution);
-    }
-    let isNear = false;
-    for (const [node, executions] of byNode) {
-      const bytesMax = this.#components.setups.get(node)?.memoryBytesMax ?? Number.POSITIVE_INFINITY;
-      executions.sort((a, b) => (bytesOf.get(b.name) ?? 0) - (bytesOf.get(a.name) ?? 0));
-      let total = executions.reduce((sum, execution) => sum + (bytesOf.get(execution.name) ?? 0), 0);
-      isNear ||= total > bytesMax / 2;
-      for (const execution of executions) {
-        if (total <= bytesMax) break;
-        const bytes = bytesOf.get(execution.name) ?? 0;
-        const message = `The tasks of the node used ${total} bytes of memory, its bound is ${bytesMax}; this one used ${bytes}, the most.`;
-        this.condemn([execution], { reason: 'memoryExceeded', message });
-        total -= bytes;
-      }
+    const uses = [...running.values()]
+      .filter((execution) => !execution.isCondemned)
+      .map(({ name, launch: { node } }) => ({ name, node, bytes: bytesOf.get(name) ?? 0 }));
+    const { overweight, isNear } = findOverweight(uses, (node) => setups.get(node)?.memoryBytesMax);
+    for (const { name, message } of overweight) {
+      const execution = running.get(name);
+      if (execution !== undefined) this.condemn([execution], { reason: 'memoryExceeded', message });
     }
     this.#memoryAtMs = nowMs + (isNear ? RUNNER_MEMORY_POLL_MS / 4 : RUNNER_MEMORY_POLL_MS);
   }
@@ -235,17 +219,25 @@ export class Supervisor {
     const { running, hasNamespace } = this.#components;
     let eldestTicks = Number.POSITIVE_INFINITY;
     for (const { pid, owner, startTicks } of entries) {
-      const isRoot = owner !== undefined && running.get(owner)?.pid === pid;
-      if (isRoot && startTicks < eldestTicks) eldestTicks = startTicks;
+      const execution = owner === undefined ? undefined : running.get(owner);
+      const isLiveRoot = execution?.pid === pid && !execution.isCondemned;
+      if (isLiveRoot && startTicks < eldestTicks) eldestTicks = startTicks;
     }
     return entries.filter(({ pid, owner, startTicks }) => {
       if (pid === 1 || pid === process.pid) return false;
-      // It cleared its environment and left its parents before anybody looked. All in here is ours, and it is older
-      // than everything that runs: so it is of an execution that is over.
-      if (owner === undefined) return hasNamespace && startTicks < eldestTicks;
+      if (owner === undefined) return hasNamespace && this.#isForsaken(startTicks, eldestTicks);
       const execution = running.get(owner);
       return execution === undefined || execution.isCondemned;
     });
+  }
+
+  /**
+   * Judges a process of the namespace that cleared its environment and left its parents before anybody looked. It is
+   * of some execution of ours: of one that is over, if it is older than all that run; and while an ended
+   * lease is being enforced, nobody gets the benefit of the doubt.
+   */
+  #isForsaken(startTicks: number, eldestTicks: number): boolean {
+    return startTicks < eldestTicks || this.#expired.size > 0;
   }
 
   /** The promise that nothing survives its lease outweighs the other tasks of this runner. */

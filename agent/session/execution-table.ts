@@ -1,5 +1,11 @@
 /** What this machine was given to run in one pool and has not yet been told to forget. Pure bookkeeping. */
-import { addDigest, type ExecutionId, executionDigest, executionKey, removeDigest } from '../../src/model/execution.ts';
+import {
+  addDigest,
+  type ExecutionId,
+  executionDigest,
+  executionKey,
+  removeDigest,
+} from '../../src/model/execution.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
 import type { Assigned } from '../lifecycle/interface.ts';
 
@@ -74,7 +80,10 @@ export class ExecutionTable {
     };
     this.#live.set(key, execution);
     const summary = this.#nodes.get(assigned.node) ?? { digest: 0, count: 0 };
-    this.#nodes.set(assigned.node, { digest: addDigest(summary.digest, executionDigest(id)), count: summary.count + 1 });
+    this.#nodes.set(assigned.node, {
+      digest: addDigest(summary.digest, executionDigest(id)),
+      count: summary.count + 1,
+    });
     return execution;
   }
 

@@ -28,7 +28,8 @@ export class Outbox {
 
   async load(): Promise<readonly StoredExecution[]> {
     const outcomes = new Map<string, TaskOutcome>();
-    for await (const [key, value] of this.#store.scanLocal({ prefix: `o/${this.#pool}/` })) outcomes.set(key.slice(2), decode(value) as TaskOutcome);
+    for await (const [key, value] of this.#store.scanLocal({ prefix: `o/${this.#pool}/` }))
+      outcomes.set(key.slice(2), decode(value) as TaskOutcome);
     const found: StoredExecution[] = [];
     for await (const [key, value] of this.#store.scanLocal({ prefix: `e/${this.#pool}/` })) {
       found.push({ assigned: decode(value) as Assigned, outcome: outcomes.get(key.slice(2)) });

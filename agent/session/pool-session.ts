@@ -3,9 +3,15 @@
  * of them until that is acknowledged, and keeps the lease. What the coordinator says is believed only from one whose
  * term is not older than any seen; what it lists is compared with what is here, and the difference is mended.
  */
-import { type Clock, type Timer } from '../../src/lib/clock.ts';
+import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
-import { HEARTBEAT_INTERVAL_MS, REPORT_ITEMS_MAX, REPORT_RETRY_MS, STARTED_REPORT_DELAY_MS, STOP_GRACE_MS } from '../../src/lib/limits.ts';
+import {
+  HEARTBEAT_INTERVAL_MS,
+  REPORT_ITEMS_MAX,
+  REPORT_RETRY_MS,
+  STARTED_REPORT_DELAY_MS,
+  STOP_GRACE_MS,
+} from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { ReportItem } from '../../src/model/commands.ts';
@@ -76,8 +82,16 @@ export class PoolSession {
 
   /** Goes on with what an earlier life of this agent left: in the rows, in the runner, or ended meanwhile. */
   async resume(runner: RunnerState): Promise<void> {
-    const known = new Set([...runner.waiting, ...runner.running.map(({ key }) => key)].filter((key) => key.pool === this.#options.pool).map(nameOf));
-    const exits = new Map(runner.exits.filter(({ key }) => key.pool === this.#options.pool).map((exit) => [nameOf(exit.key), exit]));
+    const known = new Set(
+      [...runner.waiting, ...runner.running.map(({ key }) => key)]
+        .filter((key) => key.pool === this.#options.pool)
+        .map(nameOf),
+    );
+    const exits = new Map(
+      runner.exits
+        .filter(({ key }) => key.pool === this.#options.pool)
+        .map((exit) => [nameOf(exit.key), exit]),
+    );
     for (const { assigned, outcome } of await this.#outbox.load()) {
       const execution = this.#table.admit(assigned, true);
       if (execution === undefined) continue;
@@ -96,7 +110,8 @@ export class PoolSession {
   /** The nodes of the pool that this machine hosts now. What ran on one that is gone is dropped: its slots are not this pool's any more. */
   setNodes(nodes: ReadonlySet<string>): void {
     this.#nodes = nodes;
-    for (const execution of [...this.#table.values()]) if (!nodes.has(execution.assigned.node)) this.#drop(execution);
+    for (const execution of [...this.#table.values()])
+      if (!nodes.has(execution.assigned.node)) this.#drop(execution);
     this.heartbeat();
   }
 
@@ -148,12 +163,19 @@ export class PoolSession {
       const described = jobs.get(job);
       if (described === undefined || !this.#nodes.has(node)) continue;
       const asked = this.#askedFor.delete(`${job}/${task}/${epoch}`);
-      const execution = this.#table.admit({ pool: this.#options.pool, node, job: described, task, epoch, spec: decode(spec) as TaskSpec }, asked);
+      const execution = this.#table.admit(
+        { pool: this.#options.pool, node, job: described, task, epoch, spec: decode(spec) as TaskSpec },
+        asked,
+      );
       if (execution === undefined) continue;
       void this.#outbox.keepAssigned(execution.assigned);
       void this.#begin(execution);
     }
-    this.#options.transport.send(from, TAKEN_CHANNEL, Taken.encode({ pool: this.#options.pool, batch: dispatch.batch }));
+    this.#options.transport.send(
+      from,
+      TAKEN_CHANNEL,
+      Taken.encode({ pool: this.#options.pool, batch: dispatch.batch }),
+    );
   }
 
   /** Executions that this machine told the coordinator it never got. */
@@ -194,10 +216,12 @@ export class PoolSession {
   /** Drops what the coordinator does not list, and names what it lists and this machine never got. */
   onReconcile({ node, term, index, executions }: ReturnType<typeof Reconcile.decode>): ExecutionId[] {
     // A list made before our last report was recorded may still hold what that report ended.
-    if (this.#closed || !this.#lease.noteTerm(term) || index < this.#reportedIndex || !this.#nodes.has(node)) return [];
+    if (this.#closed || !this.#lease.noteTerm(term) || index < this.#reportedIndex || !this.#nodes.has(node))
+      return [];
     const listed = new Set(executions.map(({ job, task, epoch }) => `${job}/${task}/${epoch}`));
     for (const execution of [...this.#table.values()]) {
-      if (execution.assigned.node !== node || execution.assigned.epoch > index || listed.has(execution.key)) continue;
+      if (execution.assigned.node !== node || execution.assigned.epoch > index || listed.has(execution.key))
+        continue;
       this.#drop(execution);
     }
     const missing = executions.filter((id) => this.#table.get(id) === undefined && !this.#table.hasEnded(id));
@@ -227,7 +251,13 @@ export class PoolSession {
   #noteStart(execution: Execution, startedAtMs: number): void {
     execution.startedAtMs = startedAtMs;
     this.#options.clock.after(STARTED_REPORT_DELAY_MS, () => {
-      if (this.#closed || execution.phase !== 'launched' || execution.startReported || this.#table.get(idOf(execution)) !== execution) return;
+      if (
+        this.#closed ||
+        execution.phase !== 'launched' ||
+        execution.startReported ||
+        this.#table.get(idOf(execution)) !== execution
+      )
+        return;
       this.#toReport.add(execution);
       void this.#report();
     });
@@ -245,7 +275,11 @@ export class PoolSession {
   /** The runner died, and everything it ran with it. */
   onRunnerLost(): void {
     for (const execution of this.#table.values()) {
-      if (execution.phase === 'launched') this.#settle(execution, lostOutcome(this.#options.clock.wallMs(), 'The task runner of the machine died.'));
+      if (execution.phase === 'launched')
+        this.#settle(
+          execution,
+          lostOutcome(this.#options.clock.wallMs(), 'The task runner of the machine died.'),
+        );
     }
   }
 
@@ -264,7 +298,9 @@ export class PoolSession {
     execution.outcome = outcome;
     const key = this.#keyOf(execution);
     // The runner may forget the exit once the outbox has it.
-    void this.#outbox.keepOutcome(execution.assigned, outcome).then(() => this.#options.runner.acknowledge([key]));
+    void this.#outbox
+      .keepOutcome(execution.assigned, outcome)
+      .then(() => this.#options.runner.acknowledge([key]));
     this.#toReport.add(execution);
     void this.#report();
   }
@@ -277,7 +313,9 @@ export class PoolSession {
     await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
     while (this.#toReport.size > 0 && !this.#closed) {
       const node = firstOf(this.#toReport)?.assigned.node ?? '';
-      const batch = [...this.#toReport].filter((execution) => execution.assigned.node === node).slice(0, REPORT_ITEMS_MAX);
+      const batch = [...this.#toReport]
+        .filter((execution) => execution.assigned.node === node)
+        .slice(0, REPORT_ITEMS_MAX);
       if (!(await this.#send(node, batch))) break;
     }
     this.#reporting = false;
@@ -286,13 +324,22 @@ export class PoolSession {
   async #send(node: string, batch: readonly Execution[]): Promise<boolean> {
     const sent = batch.map((execution) => ({ execution, item: reportOf(execution) }));
     try {
-      const body = ReportBody.encode({ pool: this.#options.pool, node, items: sent.map(({ item }) => item) as never });
+      const body = ReportBody.encode({
+        pool: this.#options.pool,
+        node,
+        items: sent.map(({ item }) => item) as never,
+      });
       const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
       this.#reportedIndex = Math.max(this.#reportedIndex, index);
-      sent.forEach(({ execution, item }, position) => this.#acknowledged(execution, item, verdicts[position] ?? 'stale'));
+      sent.forEach(({ execution, item }, position) =>
+        this.#acknowledged(execution, item, verdicts[position] ?? 'stale'),
+      );
       return true;
     } catch (error) {
-      this.#options.log.debug({ pool: this.#options.pool, error: asShoalError(error).message }, 'a report was not taken; it is sent again');
+      this.#options.log.debug(
+        { pool: this.#options.pool, error: asShoalError(error).message },
+        'a report was not taken; it is sent again',
+      );
       this.#reportTimer?.cancel();
       this.#reportTimer = this.#options.clock.after(REPORT_RETRY_MS, () => void this.#report());
       return false;
@@ -344,5 +391,10 @@ function stoppedOutcome(nowMs: number): TaskOutcome {
 }
 
 function lostOutcome(nowMs: number, message: string): TaskOutcome {
-  return { kind: 'lost', endedAtMs: nowMs, files: [], failure: { category: 'servererror', code: 'NodeLost', message, details: [] } };
+  return {
+    kind: 'lost',
+    endedAtMs: nowMs,
+    files: [],
+    failure: { category: 'servererror', code: 'NodeLost', message, details: [] },
+  };
 }

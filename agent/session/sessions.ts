@@ -8,9 +8,19 @@ import { idKey, type MachineId } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { encode } from '../../src/wire/codec.ts';
-import { DISPATCH_REQUEST, Dispatch, DownMessage, downTopic, RECONCILE_REQUEST, Reconcile, ReconcileAnswer, STOP_REQUEST, Stop } from '../../src/wire/protocol.ts';
+import {
+  DISPATCH_REQUEST,
+  Dispatch,
+  DownMessage,
+  downTopic,
+  RECONCILE_REQUEST,
+  Reconcile,
+  ReconcileAnswer,
+  STOP_REQUEST,
+  Stop,
+} from '../../src/wire/protocol.ts';
 import type { Lifecycle } from '../lifecycle/interface.ts';
-import type { Exit, NodeSetup, RunnerClient, Running, RunnerState } from '../runner/interface.ts';
+import type { Exit, NodeSetup, RunnerClient, RunnerState, Running } from '../runner/interface.ts';
 import { PoolSession } from './pool-session.ts';
 
 export interface SessionsOptions {
@@ -101,7 +111,8 @@ export class Sessions {
       this.#setups.delete(node);
       this.#options.runner.removeNode(node);
     }
-    for (const [pool, nodes] of nodesByPool) void this.#host(pool).ready.then(() => this.#pools.get(pool)?.session.setNodes(nodes));
+    for (const [pool, nodes] of nodesByPool)
+      void this.#host(pool).ready.then(() => this.#pools.get(pool)?.session.setNodes(nodes));
     for (const [pool, hosted] of [...this.#pools]) {
       if (nodesByPool.has(pool)) continue;
       hosted.session.setNodes(new Set());
@@ -123,7 +134,12 @@ export class Sessions {
     const present = this.#pools.get(pool);
     if (present !== undefined) return present;
     const { callLeader, transport, ...common } = this.#options;
-    const session = new PoolSession({ ...common, transport, pool, callLeader: (method, body) => callLeader(pool, method, body) });
+    const session = new PoolSession({
+      ...common,
+      transport,
+      pool,
+      callLeader: (method, body) => callLeader(pool, method, body),
+    });
     const hosted = {
       session,
       unsubscribe: transport.subscribe(downTopic(pool), (from, payload) => this.#onDown(pool, from, payload)),
@@ -135,7 +151,10 @@ export class Sessions {
 
   #coordinated(pool: string, from: string): PoolSession | undefined {
     if (!this.#options.mayCoordinate(pool, from)) {
-      this.#options.log.warn({ pool, from }, 'a peer that does not vote in the pool spoke as its coordinator');
+      this.#options.log.warn(
+        { pool, from },
+        'a peer that does not vote in the pool spoke as its coordinator',
+      );
       return undefined;
     }
     return this.#pools.get(pool)?.session;
@@ -146,9 +165,13 @@ export class Sessions {
       const { acknowledgement, dispatches } = DownMessage.decode(payload);
       const session = this.#coordinated(pool, from);
       if (acknowledgement !== null) session?.onAcknowledgement(acknowledgement);
-      for (const { machine, body } of dispatches) if (machine === this.#options.self) this.#onDispatch(from, body);
+      for (const { machine, body } of dispatches)
+        if (machine === this.#options.self) this.#onDispatch(from, body);
     } catch (error) {
-      this.#options.log.warn({ pool, from, error: asShoalError(error).message }, 'a gossip message was refused');
+      this.#options.log.warn(
+        { pool, from, error: asShoalError(error).message },
+        'a gossip message was refused',
+      );
     }
   }
 

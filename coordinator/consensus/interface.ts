@@ -165,7 +165,10 @@ export interface RaftNode {
   /** Appends one entry of kind `command` (leader only). */
   propose(data: Uint8Array): ProposeResult;
   proposeChange(change: ConfigurationChange): ProposeResult;
-  /** Asks for a linearizable read; the answer comes in `Ready.reads` under the same context (a number unique to this node's life). */
+  /**
+   * Asks for a linearizable read; the answer comes in `Ready.reads` under the same context (a number unique to this
+   * node's life). Refused with itself as leader: `proposalsMax` reads wait already.
+   */
   readIndex(
     context: number,
   ): { readonly ok: true } | { readonly ok: false; readonly leader: ReplicaId | null };

@@ -1,5 +1,5 @@
 import { invariant } from '../../src/lib/assert.ts';
-import { RAFT_SUSPECT_TICKS_MAX, RAFT_YIELD_TICKS } from '../../src/lib/limits.ts';
+import { RAFT_SUSPECT_TICKS_MAX, RAFT_TERM_STEP_MAX, RAFT_YIELD_TICKS } from '../../src/lib/limits.ts';
 import { changeConfiguration, encodeConfiguration, isMember, isSoleVoter, isVoter } from './configuration.ts';
 import { Ballot } from './election.ts';
 import type {
@@ -112,10 +112,14 @@ class Raft implements RaftNode {
     return this.#isVoter || isVoter(this.#log.committedConfiguration, this.#options.id);
   }
 
-  /** Nobody can outvote a sole voter, so it has nothing to wait for. */
+  /**
+   * Nobody can outvote a sole voter, so it has nothing to wait for. Once it campaigns it gives its disk the usual time:
+   * its vote counts when it is durable, and a new campaign in each tick of a slow write would void it again.
+   */
   #resetElectionTimer(): void {
     const { id, electionTicks, random } = this.#options;
-    const alone = this.#leader === null && isSoleVoter(this.#log.configuration, id);
+    const idle = this.#office.role === 'follower' && this.#leader === null;
+    const alone = idle && isSoleVoter(this.#log.configuration, id);
     this.#electionElapsedTicks = 0;
     this.#electionTimeoutTicks = alone ? 1 : random(electionTicks, 2 * electionTicks);
   }
@@ -169,6 +173,8 @@ class Raft implements RaftNode {
   #decide(): void {
     const office = this.#office;
     if (office.role !== 'preCandidate' && office.role !== 'candidate') return;
+    // Nobody can have been asked yet; an answer all the same must not make a leader of a term that a crash takes back.
+    if (office.role === 'candidate' && this.#durable.term < this.#term) return;
     const outcome = office.ballot.outcome(this.#log.configuration);
     if (outcome === 'lost') this.#becomeFollower(this.#term, null);
     if (outcome !== 'won') return;
@@ -188,6 +194,8 @@ class Raft implements RaftNode {
 
   step(message: Message): void {
     if (!isPlausible(message, this.#options.id)) return;
+    // Adopted, a term near the end of the numbers would leave no term for any further election.
+    if (message.term > this.#term + RAFT_TERM_STEP_MAX) return;
     switch (message.kind) {
       case 'voteRequest':
         this.#onVoteRequest(message);

@@ -12,7 +12,11 @@ export type { RowWrite };
 export interface RowReader {
   get(key: string): Promise<Uint8Array | undefined>;
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
-  scan(options: { readonly prefix: string; readonly after?: string; readonly limit?: number }): AsyncIterable<readonly [string, Uint8Array]>;
+  scan(options: {
+    readonly prefix: string;
+    readonly after?: string;
+    readonly limit?: number;
+  }): AsyncIterable<readonly [string, Uint8Array]>;
 }
 
 /** Something worth telling people; becomes a MeshEvent at the leader. */
@@ -24,9 +28,21 @@ export interface CoreEvent {
 
 /** What the leader's driver does about an applied entry. Replicas that do not lead drop them; a new leader derives all of them from the state. */
 export type PoolEffect =
-  | { readonly kind: 'dispatch'; readonly node: string; readonly job: number; readonly task: number; readonly epoch: number }
+  | {
+      readonly kind: 'dispatch';
+      readonly node: string;
+      readonly job: number;
+      readonly task: number;
+      readonly epoch: number;
+    }
   /** End this execution; its end comes back as a report (or with the node's loss) and only then takes effect. */
-  | { readonly kind: 'stop'; readonly node: string; readonly job: number; readonly task: number; readonly epoch: number }
+  | {
+      readonly kind: 'stop';
+      readonly node: string;
+      readonly job: number;
+      readonly task: number;
+      readonly epoch: number;
+    }
   /** A leaving node has nothing assigned any more. */
   | { readonly kind: 'nodeEmpty'; readonly node: string }
   /** The pool is deleting and holds no node and no job. */

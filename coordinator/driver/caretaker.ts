@@ -57,8 +57,8 @@ export class Caretaker {
       learners: status.configuration.learners,
       machines: votersOf(mesh, presence),
       caughtUp: (machine) => isCaughtUp(status, machine),
-      // A group of one dies with its machine: it grows as soon as there are machines to grow to.
-      ...(status.configuration.voters.length === 1 ? { stableMs: VOTER_STABLE_FIRST_MS } : {}),
+      // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
+      ...(status.configuration.voters.length < 3 ? { stableMs: VOTER_STABLE_FIRST_MS } : {}),
     });
     if (step !== undefined) this.#take(step);
   }
@@ -77,12 +77,18 @@ export class Caretaker {
     const { group, generation } = replica;
     const record = mesh.group(group);
     const voters = [...replica.meta.configuration.voters].sort();
-    const known = record !== undefined && record.generation === generation && sameList([...record.voters].sort(), voters);
+    const known =
+      record !== undefined && record.generation === generation && sameList([...record.voters].sort(), voters);
     if (known || this.#reporting || voters.length === 0 || status.leader === null) return;
     this.#reporting = true;
     router
       .propose(MESH_GROUP, { kind: 'group.voters', group, voters, generation })
-      .catch((error: unknown) => log.debug({ group, error: asShoalError(error).message }, 'the voters could not be told to the mesh; it is tried again'))
+      .catch((error: unknown) =>
+        log.debug(
+          { group, error: asShoalError(error).message },
+          'the voters could not be told to the mesh; it is tried again',
+        ),
+      )
       .finally(() => {
         this.#reporting = false;
       });
@@ -92,7 +98,8 @@ export class Caretaker {
 /** The mesh's machines as a planner of voters sees them. */
 export function votersOf(mesh: MeshMachine, presence: Presence): VoterMachine[] {
   const votes = new Map<MachineId, number>();
-  for (const { voters } of mesh.groups()) for (const voter of voters) votes.set(voter, (votes.get(voter) ?? 0) + 1);
+  for (const { voters } of mesh.groups())
+    for (const voter of voters) votes.set(voter, (votes.get(voter) ?? 0) + 1);
   return mesh.machines().map(({ id, scheduling }) => ({
     id,
     alive: presence.isAlive(id),
@@ -104,7 +111,11 @@ export function votersOf(mesh: MeshMachine, presence: Presence): VoterMachine[] 
 
 function isCaughtUp(status: RaftStatus, machine: MachineId): boolean {
   const progress = status.progress.get(machine);
-  return progress !== undefined && progress.state === 'replicate' && progress.match + RAFT_CAUGHT_UP_ENTRIES >= status.lastIndex;
+  return (
+    progress !== undefined &&
+    progress.state === 'replicate' &&
+    progress.match + RAFT_CAUGHT_UP_ENTRIES >= status.lastIndex
+  );
 }
 
 function sameMembers(a: RaftStatus['configuration'], b: RaftStatus['configuration']): boolean {

@@ -9,7 +9,16 @@ import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { type GroupId, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
 import type { Store } from '../../src/store/interface.ts';
-import { HEARTBEAT_REQUEST, Heartbeat, REPORT_REQUEST, ReportBody, TAKEN_CHANNEL, Taken, upTopic, Acknowledgement } from '../../src/wire/protocol.ts';
+import {
+  Acknowledgement,
+  HEARTBEAT_REQUEST,
+  Heartbeat,
+  REPORT_REQUEST,
+  ReportBody,
+  TAKEN_CHANNEL,
+  Taken,
+  upTopic,
+} from '../../src/wire/protocol.ts';
 import type { CoreEvent, StateMachine } from '../core/interface.ts';
 import { MeshMachine } from '../core/mesh/machine.ts';
 import { PoolMachine } from '../core/pool/machine.ts';
@@ -91,7 +100,8 @@ export class Coordinator {
     transport.onRequest(HEARTBEAT_REQUEST, async (from, payload) => {
       const heartbeat = Heartbeat.decode(payload);
       const answer = this.#poolLeader(heartbeat.pool).onHeartbeat(from, heartbeat);
-      if (answer === undefined) throw new ShoalError('NodeNotFound', 'This machine hosts no node of the pool.');
+      if (answer === undefined)
+        throw new ShoalError('NodeNotFound', 'This machine hosts no node of the pool.');
       return Acknowledgement.encode(answer);
     });
     transport.onMessage(TAKEN_CHANNEL, (from, payload) => {
@@ -137,10 +147,15 @@ export class Coordinator {
   /** See `GroupHost.recover`. Refused while the group has a leader; without `confirmed` it only says what may be lost. */
   async recover(group: GroupId, confirmed: boolean): Promise<{ lastIndex: number; mayBeLost: string }> {
     const replica = this.host.replica(group);
-    if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}: run this on one that votes in it.`);
+    if (replica === undefined)
+      throw new ShoalError(
+        'GroupNotFound',
+        `This machine holds no replica of ${group}: run this on one that votes in it.`,
+      );
     const { leader, configuration, lastIndex, commit } = replica.raft.status();
     const reachable = configuration.voters.filter((voter) => this.presence.isAlive(voter));
-    if (leader !== null || 2 * reachable.length > configuration.voters.length) throw new ShoalError('QuorumAlive');
+    if (leader !== null || 2 * reachable.length > configuration.voters.length)
+      throw new ShoalError('QuorumAlive');
     const gone = configuration.voters.filter((voter) => !reachable.includes(voter));
     const mayBeLost = `This copy ends at entry ${lastIndex} (${commit} known to be committed). What ${gone.join(', ')} accepted after that is lost.`;
     if (confirmed) {
@@ -170,7 +185,11 @@ export class Coordinator {
     const leader = this.#poolLeaders.get(group);
     if (leader !== undefined) return leader;
     const known = this.host.replica(group)?.leadership.leader;
-    throw new ShoalError('NotLeader', `This machine does not coordinate the pool ${pool}.`, typeof known === 'string' ? { leader: known } : {});
+    throw new ShoalError(
+      'NotLeader',
+      `This machine does not coordinate the pool ${pool}.`,
+      typeof known === 'string' ? { leader: known } : {},
+    );
   }
 
   // --- What the host says ---------------------------------------------------------------------------------------------
@@ -180,7 +199,8 @@ export class Coordinator {
     if (group === MESH_GROUP) this.#meshMoved();
     else for (const { applied } of entries) this.#specs.remember(group, applied.writes);
     if (replica.leadership.leading) {
-      for (const { timeMs, applied } of entries) for (const event of applied.events) this.#options.onEvent(group, timeMs, event);
+      for (const { timeMs, applied } of entries)
+        for (const event of applied.events) this.#options.onEvent(group, timeMs, event);
     }
     this.#poolLeaders.get(group)?.onApplied(entries);
   }
@@ -221,7 +241,11 @@ export class Coordinator {
     this.#endLead(group);
     if (!leading || this.#stopped) return;
     this.#options.log.info({ group, term }, 'this machine leads the group');
-    this.#options.onEvent(group, this.#options.clock.wallMs(), { kind: 'leader.elected', message: `now coordinates ${group}`, data: { group, term } });
+    this.#options.onEvent(group, this.#options.clock.wallMs(), {
+      kind: 'leader.elected',
+      message: `now coordinates ${group}`,
+      data: { group, term },
+    });
     this.#beginLead(replica);
   }
 
@@ -229,7 +253,12 @@ export class Coordinator {
     const { group } = replica;
     const { self, transport, clock, log } = this.#options;
     const common = { replica, host: this.host, transport, clock, log, self };
-    const caretaker = new Caretaker({ ...common, presence: this.presence, router: this.router, mesh: () => this.mesh });
+    const caretaker = new Caretaker({
+      ...common,
+      presence: this.presence,
+      router: this.router,
+      mesh: () => this.mesh,
+    });
     this.#caretakers.set(group, caretaker);
     caretaker.start();
     if (group === MESH_GROUP) {
@@ -261,7 +290,10 @@ export class Coordinator {
     const poolKey = group.slice('pool:'.length);
     const pool = this.mesh?.pool(poolKey);
     const nodes = [...(this.mesh?.allotments(poolKey) ?? [])].map(({ pool: _, ...node }) => node);
-    const mirror = pool === undefined ? { id: poolKey, exists: false, deleting: false, spec: undefined } : { id: pool.spec.id, exists: true, deleting: pool.state === 'deleting', spec: pool.spec };
+    const mirror =
+      pool === undefined
+        ? { id: poolKey, exists: false, deleting: false, spec: undefined }
+        : { id: pool.spec.id, exists: true, deleting: pool.state === 'deleting', spec: pool.spec };
     return { meshIndex: this.host.replica(MESH_GROUP)?.appliedIndex ?? 0, pool: mirror, nodes };
   }
 
@@ -292,7 +324,8 @@ export class Coordinator {
         log.error({ group, error: asShoalError(error).message }, 'a group could not be started');
       });
     }
-    for (const replica of this.host.replicas.values()) if (this.#isOrphan(mesh, replica)) this.#forget(replica.group);
+    for (const replica of this.host.replicas.values())
+      if (this.#isOrphan(mesh, replica)) this.#forget(replica.group);
   }
 
   /** The group is gone, or was told that this machine is no part of it any more. */
@@ -315,4 +348,3 @@ export class Coordinator {
     });
   }
 }
-

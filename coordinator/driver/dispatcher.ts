@@ -9,7 +9,14 @@ import { DISPATCH_BYTES_MAX, DISPATCH_TAKEN_WAIT_MS, GOSSIP_BYTES_MAX } from '..
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { type MachineId, peerOfMachine } from '../../src/model/ids.ts';
-import { DISPATCH_REQUEST, Dispatch, type DispatchItem, type DispatchJob, DownMessage, downTopic } from '../../src/wire/protocol.ts';
+import {
+  DISPATCH_REQUEST,
+  Dispatch,
+  type DispatchItem,
+  type DispatchJob,
+  DownMessage,
+  downTopic,
+} from '../../src/wire/protocol.ts';
 
 /** Room that the envelope of a publish takes. */
 const GOSSIP_PAYLOAD_MAX = GOSSIP_BYTES_MAX - 4 * 1024;
@@ -37,7 +44,11 @@ export class Dispatcher {
   }
 
   /** Sends what one turn assigned; `jobs` holds every job that an item names. */
-  dispatch(term: number, itemsByMachine: ReadonlyMap<MachineId, readonly DispatchItem[]>, jobs: ReadonlyMap<number, DispatchJob>): void {
+  dispatch(
+    term: number,
+    itemsByMachine: ReadonlyMap<MachineId, readonly DispatchItem[]>,
+    jobs: ReadonlyMap<number, DispatchJob>,
+  ): void {
     const batches: Batch[] = [];
     for (const [machine, items] of itemsByMachine) {
       for (const part of partsOf(items)) batches.push(this.#encode(term, machine, part, jobs));
@@ -57,7 +68,12 @@ export class Dispatcher {
     this.#notTaken.clear();
   }
 
-  #encode(term: number, machine: MachineId, items: readonly DispatchItem[], jobs: ReadonlyMap<number, DispatchJob>): Batch {
+  #encode(
+    term: number,
+    machine: MachineId,
+    items: readonly DispatchItem[],
+    jobs: ReadonlyMap<number, DispatchJob>,
+  ): Batch {
     const named = new Set(items.map((item) => item.job));
     const number = this.#nextBatch++;
     const body = Dispatch.encode({
@@ -93,9 +109,14 @@ export class Dispatcher {
   #streamWhatWasNotTaken(batches: readonly Batch[]): void {
     for (const batch of batches) {
       if (!this.#notTaken.delete(batch.number)) continue;
-      this.#options.transport.request(peerOfMachine(batch.machine), DISPATCH_REQUEST, batch.body).catch((error: unknown) => {
-        this.#options.log.debug({ machine: batch.machine, error: asShoalError(error).message }, 'a dispatch did not arrive; the next heartbeat will tell');
-      });
+      this.#options.transport
+        .request(peerOfMachine(batch.machine), DISPATCH_REQUEST, batch.body)
+        .catch((error: unknown) => {
+          this.#options.log.debug(
+            { machine: batch.machine, error: asShoalError(error).message },
+            'a dispatch did not arrive; the next heartbeat will tell',
+          );
+        });
     }
   }
 }

@@ -25,14 +25,19 @@ import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids
 import type { GroupWrite, Store } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
-import { type Configuration, createRaft, encodeConfiguration, type Message, type RaftState, type Ready, type SnapshotMeta } from '../consensus/index.ts';
+import {
+  type Configuration,
+  createRaft,
+  encodeConfiguration,
+  type Message,
+  type RaftState,
+  type Ready,
+  type SnapshotMeta,
+} from '../consensus/index.ts';
 import type { StateMachine } from '../core/interface.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
-
-/** How long the host waits before it tries a write again that found the disk full. */
-const DISK_FULL_RETRY_MS = 1_000;
 
 export interface GroupHostOptions {
   readonly self: MachineId;
@@ -49,7 +54,7 @@ export interface GroupHostOptions {
   readonly onLeadership: (replica: Replica) => void;
   /** A snapshot replaced the state machine of this replica. */
   readonly onInstalled: (replica: Replica) => void;
-  /** The store failed for good: nothing may be promised any more. The process must end. */
+  /** A write failed, so nobody knows what is durable: this host has stopped, and no promise may be made before the store was opened anew. */
   readonly onFatal: (error: ShoalError) => void;
 }
 
@@ -71,7 +76,6 @@ export class GroupHost {
   readonly #timers: Timer[] = [];
   #turning = false;
   #scheduled = false;
-  #diskFull = false;
   #stopped = false;
   #idle: (() => void)[] = [];
 
@@ -79,7 +83,11 @@ export class GroupHost {
     this.#options = options;
     this.#outbox = new RaftOutbox(options.transport);
     this.#snapshotsSent = new SnapshotSender(options);
-    this.#snapshotsReceived = new SnapshotReceiver(options, (group, generation) => this.#replicaFor(group, generation), (replica) => this.wake(replica));
+    this.#snapshotsReceived = new SnapshotReceiver(
+      options,
+      (group, generation) => this.#replicaFor(group, generation),
+      (replica) => this.wake(replica),
+    );
   }
 
   async start(): Promise<void> {
@@ -115,11 +123,6 @@ export class GroupHost {
     return this.#replicas.get(group);
   }
 
-  /** True while the disk is full: this machine neither leads nor votes until a write succeeds. */
-  get diskFull(): boolean {
-    return this.#diskFull;
-  }
-
   /**
    * Starts a new group with these first voters, on each of them alike; does nothing where this machine holds it already.
    * The founders' log begins after index 1, so that whoever starts empty, at 0, is behind it and is sent a snapshot,
@@ -141,7 +144,10 @@ export class GroupHost {
     const start: SnapshotMeta = { index: first, term: first, configuration };
     const hardState = { term: first, votedFor: null, commit: first };
     const rows = [{ kind: 'put', key: 'generation', value: encode(generation) }] as const;
-    await this.#options.store.write({ groups: [{ group, hardState, start, rows, applied: { index: first, stateHash: 0 } }] }, true);
+    await this.#options.store.write(
+      { groups: [{ group, hardState, start, rows, applied: { index: first, stateHash: 0 } }] },
+      true,
+    );
     return this.#load(group);
   }
 
@@ -160,13 +166,19 @@ export class GroupHost {
   async #load(group: GroupId): Promise<Replica> {
     const { store, self, random } = this.#options;
     const stored = await store.loadGroup(group);
-    if (stored === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    if (stored === undefined)
+      throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     const pointer = await store.getRow(group, 'rows');
     const rowsGroup = pointer === undefined ? firstRowsGroup(group) : (decode(pointer) as string);
     const generation = await this.#generationOf(group);
     const machine = this.#options.createMachine(group);
     await loadRows(machine, store, rowsGroup);
-    const state: RaftState = { hardState: stored.hardState, snapshot: stored.start, entries: stored.entries, applied: stored.applied.index };
+    const state: RaftState = {
+      hardState: stored.hardState,
+      snapshot: stored.start,
+      entries: stored.entries,
+      applied: stored.applied.index,
+    };
     const raft = createRaft(
       {
         id: self,
@@ -180,7 +192,15 @@ export class GroupHost {
       },
       state,
     );
-    const replica = new Replica({ group, generation, raft, machine, rowsGroup, applied: stored.applied, meta: metaAt(state, stored.applied.index) });
+    const replica = new Replica({
+      group,
+      generation,
+      raft,
+      machine,
+      rowsGroup,
+      applied: stored.applied,
+      meta: metaAt(state, stored.applied.index),
+    });
     if (this.#stopped) return replica;
     this.#replicas.set(group, replica);
     this.#options.onInstalled(replica);
@@ -213,13 +233,15 @@ export class GroupHost {
   async recover(group: GroupId): Promise<void> {
     const { store, self } = this.#options;
     const replica = this.#replicas.get(group);
-    if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    if (replica === undefined)
+      throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     this.#replicas.delete(group);
     this.#dirty.delete(replica);
     replica.close();
     await this.#quiet();
     const stored = await store.loadGroup(group);
-    if (stored === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    if (stored === undefined)
+      throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     const index = (stored.entries.at(-1)?.index ?? stored.start.index) + 1;
     const term = stored.hardState.term + 1;
     const data = encodeConfiguration({ voters: [self], learners: [] });
@@ -258,7 +280,6 @@ export class GroupHost {
   }
 
   #tick(): void {
-    if (this.#diskFull) return;
     for (const replica of this.#replicas.values()) {
       replica.raft.tick();
       if (replica.hasWork()) this.wake(replica);
@@ -269,7 +290,8 @@ export class GroupHost {
   #peerLost(peer: string): void {
     for (const replica of this.#replicas.values()) {
       const { voters, learners } = replica.meta.configuration;
-      for (const id of [...voters, ...learners]) if (peerOfMachine(id) === peer) replica.raft.reportUnreachable(id);
+      for (const id of [...voters, ...learners])
+        if (peerOfMachine(id) === peer) replica.raft.reportUnreachable(id);
       this.wake(replica);
     }
   }
@@ -305,7 +327,11 @@ export class GroupHost {
         opened.raft.step(message);
         this.wake(opened);
       },
-      (error: unknown) => this.#options.log.warn({ group, error: asShoalError(error).message }, 'a replica could not be opened'),
+      (error: unknown) =>
+        this.#options.log.warn(
+          { group, error: asShoalError(error).message },
+          'a replica could not be opened',
+        ),
     );
   }
 
@@ -357,8 +383,9 @@ export class GroupHost {
     }
     this.#outbox.flush();
     // The answers of what is committed need not wait for this machine's own disk: a majority has it.
-    for (const { replica, applied } of parts) if (applied.length > 0) this.#options.onApplied(replica, applied);
-    if (groups.length > 0) await this.#write(groups, mustSync);
+    for (const { replica, applied } of parts)
+      if (applied.length > 0) this.#options.onApplied(replica, applied);
+    if (groups.length > 0) await this.#options.store.write({ groups }, mustSync);
     for (const { replica, ready } of parts) {
       this.#send(replica, ready.messagesAfterPersist);
       replica.finish(ready);
@@ -367,7 +394,8 @@ export class GroupHost {
       if (replica.hasWork()) this.#dirty.add(replica);
     }
     this.#outbox.flush();
-    for (const { replica, to } of this.#snapshotsDue.splice(0)) this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
+    for (const { replica, to } of this.#snapshotsDue.splice(0))
+      this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
   }
 
   #send(replica: Replica, messages: readonly Message[]): void {
@@ -383,22 +411,6 @@ export class GroupHost {
     this.wake(replica);
   }
 
-  /** A full disk is waited out, without ticks: others take the lead. Any other failure is fatal, because nobody knows what is durable. */
-  async #write(groups: readonly GroupWrite[], sync: boolean): Promise<void> {
-    for (;;) {
-      try {
-        await this.#options.store.write({ groups }, sync);
-        this.#diskFull = false;
-        return;
-      } catch (error) {
-        if (!(error instanceof ShoalError) || error.code !== 'DiskFull' || this.#stopped) throw error;
-        if (!this.#diskFull) this.#options.log.error({}, 'the disk is full: this machine stops leading and voting until there is room');
-        this.#diskFull = true;
-        await new Promise<void>((resolve) => this.#options.clock.after(DISK_FULL_RETRY_MS, resolve));
-      }
-    }
-  }
-
   #noticeLeadership(replica: Replica): void {
     if (replica.noticeLeadership()) this.#options.onLeadership(replica);
   }
@@ -407,15 +419,26 @@ export class GroupHost {
     const { firstIndex } = replica.raft.status();
     const held = replica.appliedIndex - firstIndex;
     if (held < RAFT_LOG_KEEP_ENTRIES && replica.logBytes < RAFT_LOG_KEEP_BYTES) return;
-    const start = replica.raft.compact(replica.appliedIndex - Math.min(held >> 1, RAFT_LOG_KEEP_ENTRIES >> 1));
+    const start = replica.raft.compact(
+      replica.appliedIndex - Math.min(held >> 1, RAFT_LOG_KEEP_ENTRIES >> 1),
+    );
     replica.noticeCompaction();
-    this.#options.store.write({ groups: [{ group: replica.group, start }] }, false).catch((error: unknown) => {
-      this.#options.log.warn({ group: replica.group, error: asShoalError(error).message }, 'the log could not be cut');
-    });
+    this.#options.store
+      .write({ groups: [{ group: replica.group, start }] }, false)
+      .catch((error: unknown) => {
+        this.#options.log.warn(
+          { group: replica.group, error: asShoalError(error).message },
+          'the log could not be cut',
+        );
+      });
   }
 }
 
-export async function loadRows(machine: StateMachine<unknown>, store: Store, rowsGroup: string): Promise<void> {
+export async function loadRows(
+  machine: StateMachine<unknown>,
+  store: Store,
+  rowsGroup: string,
+): Promise<void> {
   for await (const [key, value] of store.scanRows(rowsGroup, { prefix: '' })) machine.load(key, value);
   machine.loaded();
 }

@@ -4,18 +4,45 @@ import type { Transport } from '../../src/mesh/interface.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { GroupId } from '../../src/model/ids.ts';
 import { encode } from '../../src/wire/codec.ts';
-import { LEADER_REQUEST, LeaderAnswer, LeaderBody, PROPOSE_REQUEST, ProposeBody, QUERY_REQUEST, QueryBody } from '../../src/wire/protocol.ts';
+import {
+  LEADER_REQUEST,
+  LeaderAnswer,
+  LeaderBody,
+  PROPOSE_REQUEST,
+  ProposeBody,
+  QUERY_REQUEST,
+  QueryBody,
+} from '../../src/wire/protocol.ts';
 import type { GroupHost } from './group-host.ts';
 import { type Replica, replicaRows } from './replica.ts';
 
 /** Commands that only a coordinator's own loops may propose. */
 const INTERNAL_COMMANDS: ReadonlySet<Command['kind']> = new Set([
-  'mesh.init', 'machine.join', 'machine.update', 'group.voters', 'pool.erase', 'allot', 'node.released', 'blob.holders',
-  'mirror', 'assign', 'report', 'node.lost', 'node.heard', 'sweep',
+  'mesh.init',
+  'machine.join',
+  'machine.update',
+  'group.voters',
+  'pool.erase',
+  'allot',
+  'node.released',
+  'blob.holders',
+  'mirror',
+  'assign',
+  'report',
+  'node.lost',
+  'node.heard',
+  'sweep',
 ]);
 
 /** Commands one coordinator brings to the leader of another group: any member may host that coordinator. */
-const BETWEEN_COORDINATORS: ReadonlySet<Command['kind']> = new Set(['group.voters', 'node.released', 'pool.erase', 'machine.update', 'machine.join', 'blob.holders']);
+const BETWEEN_COORDINATORS: ReadonlySet<Command['kind']> = new Set([
+  'group.voters',
+  'node.released',
+  'pool.erase',
+  'machine.update',
+  'machine.join',
+  'blob.holders',
+]);
 
 export interface GroupServiceOptions {
   readonly host: GroupHost;
@@ -31,7 +58,8 @@ export function serveGroups(options: GroupServiceOptions): void {
     requireMember(from);
     const { group, requestId, command } = ProposeBody.decode(payload);
     const kind = command.kind as Command['kind'];
-    if (INTERNAL_COMMANDS.has(kind) && !BETWEEN_COORDINATORS.has(kind)) throw new ShoalError('Forbidden', `A peer may not propose ${kind}.`);
+    if (INTERNAL_COMMANDS.has(kind) && !BETWEEN_COORDINATORS.has(kind))
+      throw new ShoalError('Forbidden', `A peer may not propose ${kind}.`);
     requireOwnMachine(from, command as unknown as Command);
     const replica = leaderOf(host, group as GroupId);
     const proposed = replica.propose(requestId, command as unknown as Command);
@@ -49,14 +77,20 @@ export function serveGroups(options: GroupServiceOptions): void {
     requireMember(from);
     const { group } = LeaderBody.decode(payload);
     const replica = host.replica(group as GroupId);
-    if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    if (replica === undefined)
+      throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     const { leader, term } = replica.leadership;
     return LeaderAnswer.encode({ leader, term });
   });
 }
 
 /** A linearizable read: a quorum confirms the leader, then the state machine answers. */
-export async function answerQuery(host: GroupHost, group: GroupId, name: string, argument: unknown): Promise<unknown> {
+export async function answerQuery(
+  host: GroupHost,
+  group: GroupId,
+  name: string,
+  argument: unknown,
+): Promise<unknown> {
   const replica = leaderOf(host, group);
   const confirmed = replica.confirmRead();
   host.wake(replica);
@@ -66,15 +100,21 @@ export async function answerQuery(host: GroupHost, group: GroupId, name: string,
 
 /** A machine speaks for itself alone. */
 function requireOwnMachine(from: string, command: Command): void {
-  if (command.kind === 'machine.update' && command.machine.peer !== from) throw new ShoalError('NotAMember', 'A machine may only change its own record.');
+  if (command.kind === 'machine.update' && command.machine.peer !== from)
+    throw new ShoalError('NotAMember', 'A machine may only change its own record.');
 }
 
 function leaderOf(host: GroupHost, group: GroupId): Replica {
   const replica = host.replica(group);
-  if (replica === undefined) throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+  if (replica === undefined)
+    throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
   if (!replica.leadership.leading) {
     const leader = replica.leadership.leader;
-    throw new ShoalError('NotLeader', `This machine does not lead ${group}.`, leader === null ? {} : { leader });
+    throw new ShoalError(
+      'NotLeader',
+      `This machine does not lead ${group}.`,
+      leader === null ? {} : { leader },
+    );
   }
   return replica;
 }

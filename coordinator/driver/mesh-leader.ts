@@ -8,7 +8,7 @@ import { MESH_PACK_PERIOD_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { MeshCommand } from '../../src/model/commands.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
-import { isEmptyPlan, packNodes, type PackView } from '../placement/nodes.ts';
+import { isEmptyPlan, type PackView, packNodes } from '../placement/nodes.ts';
 import type { GroupHost } from './group-host.ts';
 import type { Presence } from './presence.ts';
 import type { Replica } from './replica.ts';
@@ -72,7 +72,13 @@ export class MeshLeader {
       nextNodeNumber: mesh.nextNodeNumber(),
       pools: mesh.pools(),
       allotments: mesh.allotments(),
-      machines: mesh.machines().map((machine) => ({ ...machine, alive: presence.isAlive(machine.id), forMs: presence.sinceMs(machine.id) })),
+      machines: mesh
+        .machines()
+        .map((machine) => ({
+          ...machine,
+          alive: presence.isAlive(machine.id),
+          forMs: presence.sinceMs(machine.id),
+        })),
     };
   }
 
@@ -91,11 +97,18 @@ export class MeshLeader {
     host.wake(replica);
     proposed.then(
       ({ outcome }) => {
-        if (!outcome.ok) log.warn({ command: command.kind, code: outcome.code, message: outcome.message }, 'the mesh group refused its own coordinator');
+        if (!outcome.ok)
+          log.warn(
+            { command: command.kind, code: outcome.code, message: outcome.message },
+            'the mesh group refused its own coordinator',
+          );
         after();
       },
       (error: unknown) => {
-        log.debug({ command: command.kind, error: asShoalError(error).message }, 'a proposal of the coordinator was not taken');
+        log.debug(
+          { command: command.kind, error: asShoalError(error).message },
+          'a proposal of the coordinator was not taken',
+        );
         after();
       },
     );

@@ -6,19 +6,31 @@
  */
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { ACKNOWLEDGE_DELAY_MS, ASSIGN_ITEMS_MAX, RECONCILE_QUIET_MS, SWEEP_ITEMS_MAX } from '../../src/lib/limits.ts';
+import {
+  ACKNOWLEDGE_DELAY_MS,
+  ASSIGN_ITEMS_MAX,
+  RECONCILE_QUIET_MS,
+  SWEEP_ITEMS_MAX,
+} from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
-import type { Assignment, CommandResult, MeshCommand, NodeMirror, PoolCommand, PoolMirror } from '../../src/model/commands.ts';
+import type {
+  Assignment,
+  CommandResult,
+  MeshCommand,
+  NodeMirror,
+  PoolCommand,
+  PoolMirror,
+} from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import {
   type Acknowledgement,
-  DownMessage,
+  Acknowledgement as AcknowledgementCodec,
   type DispatchItem,
   type DispatchJob,
+  DownMessage,
   downTopic,
   type Heartbeat,
-  Acknowledgement as AcknowledgementCodec,
   RECONCILE_REQUEST,
   Reconcile,
   ReconcileAnswer,
@@ -154,7 +166,10 @@ export class PoolLeader {
   #attempt(command: PoolCommand, after: () => void): void {
     this.#propose(command).then(after, (error: unknown) => {
       after();
-      this.#options.log.debug({ group: this.#options.replica.group, command: command.kind, error: asShoalError(error).message }, 'a proposal of the coordinator was not taken');
+      this.#options.log.debug(
+        { group: this.#options.replica.group, command: command.kind, error: asShoalError(error).message },
+        'a proposal of the coordinator was not taken',
+      );
     });
   }
 
@@ -202,7 +217,14 @@ export class PoolLeader {
 
   // --- Stopping -----------------------------------------------------------------------------------------------------
 
-  #stop(effects: readonly { readonly node: string; readonly job: number; readonly task: number; readonly epoch: number }[]): void {
+  #stop(
+    effects: readonly {
+      readonly node: string;
+      readonly job: number;
+      readonly task: number;
+      readonly epoch: number;
+    }[],
+  ): void {
     const byNode = new Map<string, { job: number; task: number; epoch: number }[]>();
     for (const { node, job, task, epoch } of effects) {
       const list = byNode.get(node) ?? [];
@@ -222,7 +244,8 @@ export class PoolLeader {
     const effects: { node: string; job: number; task: number; epoch: number }[] = [];
     for (const node of onlyNode === undefined ? this.#machine.nodeIds() : [onlyNode]) {
       if (!this.#machine.hasStops(node)) continue;
-      for (const { job, task, epoch, stop } of this.#machine.executions(node)) if (stop) effects.push({ node, job, task, epoch });
+      for (const { job, task, epoch, stop } of this.#machine.executions(node))
+        if (stop) effects.push({ node, job, task, epoch });
     }
     if (effects.length > 0) this.#stop(effects);
   }
@@ -232,7 +255,11 @@ export class PoolLeader {
   /** Takes a heartbeat and says whom it may acknowledge: nothing for a machine that hosts none of the pool's nodes. */
   onHeartbeat(from: string, heartbeat: Heartbeat): Acknowledgement | undefined {
     if (!this.#started || this.#stopped || peerOfMachine(heartbeat.machine) !== from) return undefined;
-    const allotted = new Set(this.#options.poolView().nodes.flatMap(({ node, machine }) => (machine === heartbeat.machine ? [node] : [])));
+    const allotted = new Set(
+      this.#options
+        .poolView()
+        .nodes.flatMap(({ node, machine }) => (machine === heartbeat.machine ? [node] : [])),
+    );
     let hosts = false;
     for (const { node, digest } of heartbeat.nodes) {
       const info = this.#machine.nodeInfo(node);
@@ -269,13 +296,24 @@ export class PoolLeader {
       const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(this.#heard));
       this.#heard.clear();
       const { transport } = this.#options;
-      transport.publish(downTopic(this.#pool), DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }));
+      transport.publish(
+        downTopic(this.#pool),
+        DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }),
+      );
     });
   }
 
-  #acknowledgement(heard: Iterable<readonly [MachineId, { life: string; sequence: number }]>): Acknowledgement {
+  #acknowledgement(
+    heard: Iterable<readonly [MachineId, { life: string; sequence: number }]>,
+  ): Acknowledgement {
     const { replica, self } = this.#options;
-    return { pool: this.#pool, term: replica.leadership.term, leader: self, index: replica.appliedIndex, heard: [...heard].map(([machine, { life, sequence }]) => ({ machine, life, sequence })) };
+    return {
+      pool: this.#pool,
+      term: replica.leadership.term,
+      leader: self,
+      index: replica.appliedIndex,
+      heard: [...heard].map(([machine, { life, sequence }]) => ({ machine, life, sequence })),
+    };
   }
 
   // --- Comparing ----------------------------------------------------------------------------------------------------
@@ -286,15 +324,33 @@ export class PoolLeader {
     if (info === undefined || this.#reconciling.has(node)) return;
     this.#reconciling.add(node);
     const { replica, transport } = this.#options;
-    const executions = [...this.#machine.executions(node)].map(({ job, task, epoch }) => ({ job, task, epoch }));
-    const body = Reconcile.encode({ pool: this.#pool, node, term: replica.leadership.term, index: replica.appliedIndex, executions });
+    const executions = [...this.#machine.executions(node)].map(({ job, task, epoch }) => ({
+      job,
+      task,
+      epoch,
+    }));
+    const body = Reconcile.encode({
+      pool: this.#pool,
+      node,
+      term: replica.leadership.term,
+      index: replica.appliedIndex,
+      executions,
+    });
     try {
-      const { missing } = ReconcileAnswer.decode(await transport.request(peerOfMachine(info.machine), RECONCILE_REQUEST, body));
-      const still = new Set([...this.#machine.executions(node)].map(({ job, task, epoch }) => `${job}/${task}/${epoch}`));
+      const { missing } = ReconcileAnswer.decode(
+        await transport.request(peerOfMachine(info.machine), RECONCILE_REQUEST, body),
+      );
+      const still = new Set(
+        [...this.#machine.executions(node)].map(({ job, task, epoch }) => `${job}/${task}/${epoch}`),
+      );
       const again = missing.filter(({ job, task, epoch }) => still.has(`${job}/${task}/${epoch}`));
-      if (again.length > 0 && !this.#stopped) await this.#dispatch(again.map((execution) => ({ kind: 'dispatch', node, ...execution })));
+      if (again.length > 0 && !this.#stopped)
+        await this.#dispatch(again.map((execution) => ({ kind: 'dispatch', node, ...execution })));
     } catch (error) {
-      this.#options.log.debug({ node, error: asShoalError(error).message }, 'a node could not be compared; the next heartbeat tries again');
+      this.#options.log.debug(
+        { node, error: asShoalError(error).message },
+        'a node could not be compared; the next heartbeat tries again',
+      );
     } finally {
       this.#reconciling.delete(node);
     }
@@ -305,14 +361,22 @@ export class PoolLeader {
   /** Records what an agent says became of its executions. Resolves when that is committed. */
   async onReport(from: string, report: ReturnType<typeof ReportBody.decode>): Promise<Uint8Array> {
     const info = this.#machine.nodeInfo(report.node);
-    if (info !== undefined && peerOfMachine(info.machine) !== from) throw new ShoalError('NotAMember', `The node ${report.node} is not on this machine.`);
+    if (info !== undefined && peerOfMachine(info.machine) !== from)
+      throw new ShoalError('NotAMember', `The node ${report.node} is not on this machine.`);
     this.#lastTrafficMs.set(report.node, this.#nowMs);
     const { replica, host } = this.#options;
-    const proposed = replica.propose(null, { kind: 'report', node: report.node, items: report.items as never });
+    const proposed = replica.propose(null, {
+      kind: 'report',
+      node: report.node,
+      items: report.items as never,
+    });
     host.wake(replica);
     const { outcome, index } = await proposed;
     if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
-    return ReportAnswer.encode({ index, verdicts: [...(outcome.value as readonly ('recorded' | 'stale')[])] });
+    return ReportAnswer.encode({
+      index,
+      verdicts: [...(outcome.value as readonly ('recorded' | 'stale')[])],
+    });
   }
 
   // --- Time ---------------------------------------------------------------------------------------------------------
@@ -336,10 +400,16 @@ export class PoolLeader {
 
   #lose(node: string): void {
     const info = this.#machine.nodeInfo(node);
-    if (info === undefined) return this.#leases.forget(node);
+    if (info === undefined) {
+      this.#leases.forget(node);
+      return;
+    }
     if (info.state === 'unknown' || this.#losing.has(node)) return;
     this.#losing.add(node);
-    this.#options.log.warn({ node, machine: info.machine }, 'the lease of a node is over: its tasks run elsewhere');
+    this.#options.log.warn(
+      { node, machine: info.machine },
+      'the lease of a node is over: its tasks run elsewhere',
+    );
     this.#attempt({ kind: 'node.lost', node }, () => {
       this.#losing.delete(node);
       this.#mirrorDue = true;
@@ -358,7 +428,9 @@ export class PoolLeader {
     this.#mirrorDue = false;
     const { meshIndex, pool, nodes } = this.#options.poolView();
     const present = new Set(nodes.map(({ node }) => node));
-    const removed = [...this.#machine.nodeIds()].filter((node) => !present.has(node) && this.#mayForget(node));
+    const removed = [...this.#machine.nodeIds()].filter(
+      (node) => !present.has(node) && this.#mayForget(node),
+    );
     const mirror = JSON.stringify([pool, nodes, removed]);
     if (mirror === this.#lastMirror) return;
     this.#mirroring = true;
@@ -390,16 +462,18 @@ export class PoolLeader {
   #release(node: string): void {
     if (this.#released.has(node)) return;
     this.#released.add(node);
-    this.#options.proposeToMesh({ kind: 'node.released', nodes: [node] }).catch(() => this.#released.delete(node));
+    this.#options
+      .proposeToMesh({ kind: 'node.released', nodes: [node] })
+      .catch(() => this.#released.delete(node));
   }
 
   #erase(): void {
     const { pool } = this.#options.poolView();
-    if (pool.exists && pool.deleting) this.#options.proposeToMesh({ kind: 'pool.erase', pool: pool.id }).catch(() => undefined);
+    if (pool.exists && pool.deleting)
+      this.#options.proposeToMesh({ kind: 'pool.erase', pool: pool.id }).catch(() => undefined);
   }
 }
 
 function poolKeyOf(group: GroupId): string {
   return group.slice('pool:'.length);
 }
-

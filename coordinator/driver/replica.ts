@@ -9,7 +9,14 @@ import type { Command, CommandBatch, Outcome } from '../../src/model/commands.ts
 import type { GroupId } from '../../src/model/ids.ts';
 import type { GroupWrite, RowWrite, Store } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
-import { decodeConfiguration, type Entry, type RaftNode, type Ready, type ReplicaId, type SnapshotMeta } from '../consensus/index.ts';
+import {
+  decodeConfiguration,
+  type Entry,
+  type RaftNode,
+  type Ready,
+  type ReplicaId,
+  type SnapshotMeta,
+} from '../consensus/index.ts';
 import type { Applied, RowReader, StateMachine } from '../core/interface.ts';
 
 /** Commands of one turn share an entry up to this many bytes; then another entry is begun. */
@@ -129,8 +136,15 @@ export class Replica {
   propose(requestId: string | null, command: Command): Promise<{ outcome: Outcome<unknown>; index: number }> {
     return new Promise((resolve, reject) => {
       if (!this.leadership.leading) return reject(this.#notLeader());
-      if (this.#waiting.length >= WAITING_COMMANDS_MAX) return reject(new ShoalError('ServerBusy', `The group ${this.group} has too many waiting commands.`));
-      this.#waiting.push({ requestId, command, bytes: 0, resolve: (outcome, index) => resolve({ outcome, index }), reject });
+      if (this.#waiting.length >= WAITING_COMMANDS_MAX)
+        return reject(new ShoalError('ServerBusy', `The group ${this.group} has too many waiting commands.`));
+      this.#waiting.push({
+        requestId,
+        command,
+        bytes: 0,
+        resolve: (outcome, index) => resolve({ outcome, index }),
+        reject,
+      });
     });
   }
 
@@ -153,7 +167,11 @@ export class Replica {
 
   #notLeader(code: ErrorCode = 'NotLeader'): ShoalError {
     const leader = this.leadership.leader;
-    return new ShoalError(code, `This machine does not lead the group ${this.group}.`, leader === null ? {} : { leader });
+    return new ShoalError(
+      code,
+      `This machine does not lead the group ${this.group}.`,
+      leader === null ? {} : { leader },
+    );
   }
 
   // --- One turn, called by the host --------------------------------------------------------------------------------
@@ -172,7 +190,10 @@ export class Replica {
     while (this.#waiting.length > 0) {
       const timeMs = Math.max(wallMs, this.#timeMs);
       const proposals = this.#takeBatch();
-      const batch: CommandBatch = { timeMs, commands: proposals.map(({ requestId, command }) => ({ requestId, command })) };
+      const batch: CommandBatch = {
+        timeMs,
+        commands: proposals.map(({ requestId, command }) => ({ requestId, command })),
+      };
       const result = this.raft.propose(encode(batch));
       if (!result.ok) {
         const error = refusal(result.reason, this.#notLeader());
@@ -220,14 +241,16 @@ export class Replica {
       log.start = installed.meta;
       log.rows = [rowsGroupPointer(installed.rowsGroup)];
     }
-    if (ready.committed.length > 0 || installed !== undefined) log.applied = { index: this.appliedIndex, stateHash: this.#stateHash };
+    if (ready.committed.length > 0 || installed !== undefined)
+      log.applied = { index: this.appliedIndex, stateHash: this.#stateHash };
     if (Object.keys(log).length > 1) write.push(log);
     return { write, applied };
   }
 
   #install(meta: SnapshotMeta): StagedSnapshot {
     const staged = this.staged;
-    if (staged === undefined || staged.meta.index !== meta.index) throw new Error(`snapshot ${meta.index} of ${this.group} was taken but is not staged`);
+    if (staged === undefined || staged.meta.index !== meta.index)
+      throw new Error(`snapshot ${meta.index} of ${this.group} was taken but is not staged`);
     this.staged = undefined;
     this.#machine = staged.machine;
     this.#rowsGroup = staged.rowsGroup;
@@ -270,7 +293,8 @@ export class Replica {
     }
     waiting.proposals.forEach((proposal, position) => {
       const outcome = applied.applied.results[position];
-      if (outcome === undefined) proposal.reject(new ShoalError('InternalError', 'The state machine gave no answer.'));
+      if (outcome === undefined)
+        proposal.reject(new ShoalError('InternalError', 'The state machine gave no answer.'));
       else proposal.resolve(outcome, entry.index);
     });
   }
@@ -318,7 +342,8 @@ export class Replica {
   /** What was proposed may still be committed by the next leader: the caller tries again under the same request id. */
   #abandon(): void {
     const error = this.#notLeader();
-    for (const { proposals } of this.#inFlight.values()) for (const proposal of proposals) proposal.reject(error);
+    for (const { proposals } of this.#inFlight.values())
+      for (const proposal of proposals) proposal.reject(error);
     this.#inFlight.clear();
     for (const proposal of this.#waiting.splice(0)) proposal.reject(error);
     for (const reads of this.#readsAsked.values()) for (const read of reads) read.reject(error);
@@ -367,7 +392,10 @@ export function replicaRows(replica: Replica, store: Store): RowReader {
   };
 }
 
-function refusal(reason: 'notLeader' | 'busy' | 'tooLarge' | 'transferring' | 'changePending' | 'refused', notLeader: ShoalError): ShoalError {
+function refusal(
+  reason: 'notLeader' | 'busy' | 'tooLarge' | 'transferring' | 'changePending' | 'refused',
+  notLeader: ShoalError,
+): ShoalError {
   switch (reason) {
     case 'tooLarge':
       return new ShoalError('TooLarge', 'The command is larger than one log entry may be.');

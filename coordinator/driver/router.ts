@@ -12,7 +12,15 @@ import type { CallOptions } from '../../src/model/control.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import type { Queries, QueryName } from '../../src/model/queries.ts';
 import { decode } from '../../src/wire/codec.ts';
-import { LEADER_REQUEST, LeaderAnswer, LeaderBody, PROPOSE_REQUEST, ProposeBody, QUERY_REQUEST, QueryBody } from '../../src/wire/protocol.ts';
+import {
+  LEADER_REQUEST,
+  LeaderAnswer,
+  LeaderBody,
+  PROPOSE_REQUEST,
+  ProposeBody,
+  QUERY_REQUEST,
+  QueryBody,
+} from '../../src/wire/protocol.ts';
 import type { GroupHost } from './group-host.ts';
 import { answerQuery } from './group-service.ts';
 
@@ -47,7 +55,11 @@ export class Router {
     for (const wake of [...this.#wakers]) wake();
   }
 
-  async propose<C extends Command>(group: GroupId, command: C, options: CallOptions & { readonly requestId?: string } = {}): Promise<CommandResult<C['kind']>> {
+  async propose<C extends Command>(
+    group: GroupId,
+    command: C,
+    options: CallOptions & { readonly requestId?: string } = {},
+  ): Promise<CommandResult<C['kind']>> {
     const requestId = options.requestId ?? this.#options.newRequestId();
     const outcome = await this.#atLeader(group, options, {
       here: async () => {
@@ -58,27 +70,54 @@ export class Router {
         return (await proposed).outcome;
       },
       there: async (peer, timeoutMs) =>
-        decode(await this.#options.transport.request(peer, PROPOSE_REQUEST, ProposeBody.encode({ group, requestId, command }), { timeoutMs, ...signalOf(options) })) as Outcome<unknown>,
+        decode(
+          await this.#options.transport.request(
+            peer,
+            PROPOSE_REQUEST,
+            ProposeBody.encode({ group, requestId, command }),
+            { timeoutMs, ...signalOf(options) },
+          ),
+        ) as Outcome<unknown>,
     });
     return outcome as CommandResult<C['kind']>;
   }
 
-  query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0], options: CallOptions = {}): Promise<Queries[Q][1]> {
+  query<Q extends QueryName>(
+    group: GroupId,
+    name: Q,
+    argument: Queries[Q][0],
+    options: CallOptions = {},
+  ): Promise<Queries[Q][1]> {
     return this.#atLeader(group, options, {
       here: () => answerQuery(this.#options.host, group, name, argument),
       there: async (peer, timeoutMs) =>
-        decode(await this.#options.transport.request(peer, QUERY_REQUEST, QueryBody.encode({ group, name, argument }), { timeoutMs, ...signalOf(options) })),
+        decode(
+          await this.#options.transport.request(
+            peer,
+            QUERY_REQUEST,
+            QueryBody.encode({ group, name, argument }),
+            { timeoutMs, ...signalOf(options) },
+          ),
+        ),
     }) as Promise<Queries[Q][1]>;
   }
 
   /** A request of one agent to the coordinator of a group, wherever that is now. */
   request(group: GroupId, method: string, body: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
     const { transport, self } = this.#options;
-    const to = (peer: string, timeoutMs: number): Promise<Uint8Array> => transport.request(peer, method, body, { timeoutMs, ...signalOf(options) });
-    return this.#atLeader(group, options, { here: () => to(peerOfMachine(self), ATTEMPT_TIMEOUT_MS), there: to });
+    const to = (peer: string, timeoutMs: number): Promise<Uint8Array> =>
+      transport.request(peer, method, body, { timeoutMs, ...signalOf(options) });
+    return this.#atLeader(group, options, {
+      here: () => to(peerOfMachine(self), ATTEMPT_TIMEOUT_MS),
+      there: to,
+    });
   }
 
-  async #atLeader<T>(group: GroupId, options: CallOptions, attempt: { here: () => Promise<T>; there: (peer: string, timeoutMs: number) => Promise<T> }): Promise<T> {
+  async #atLeader<T>(
+    group: GroupId,
+    options: CallOptions,
+    attempt: { here: () => Promise<T>; there: (peer: string, timeoutMs: number) => Promise<T> },
+  ): Promise<T> {
     const { clock, self } = this.#options;
     const deadline = clock.monotonicMs() + (options.timeoutMs ?? REQUEST_WAIT_MS);
     let last: ShoalError = new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
@@ -89,7 +128,9 @@ export class Router {
       const left = deadline - clock.monotonicMs();
       if (leader !== undefined && left > 0) {
         try {
-          return await (leader === self ? attempt.here() : attempt.there(peerOfMachine(leader), Math.min(left, ATTEMPT_TIMEOUT_MS)));
+          return await (leader === self
+            ? attempt.here()
+            : attempt.there(peerOfMachine(leader), Math.min(left, ATTEMPT_TIMEOUT_MS)));
         } catch (error) {
           last = asShoalError(error);
           if (!isAboutTheLeader(last)) throw last;
@@ -104,7 +145,10 @@ export class Router {
 
   #gaveUp(group: GroupId, last: ShoalError): ShoalError {
     if (last.code === 'OperationTimedOut' || last.code === 'ServerBusy') return last;
-    return new ShoalError('NoQuorum', `No coordinator of ${group} could be reached in time.`, { group, last: last.message });
+    return new ShoalError('NoQuorum', `No coordinator of ${group} could be reached in time.`, {
+      group,
+      last: last.message,
+    });
   }
 
   #leaderOf(group: GroupId): MachineId | undefined {
@@ -116,7 +160,8 @@ export class Router {
   /** Forgets a leader that did not answer, and takes over whom it named instead. */
   #forget(group: GroupId, leader: MachineId, error: ShoalError): void {
     const named = error.values.leader;
-    if (error.code === 'NotLeader' && named !== undefined && named !== leader) this.#leaders.set(group, named);
+    if (error.code === 'NotLeader' && named !== undefined && named !== leader)
+      this.#leaders.set(group, named);
     else if (this.#leaders.get(group) === leader) this.#leaders.delete(group);
   }
 
@@ -127,7 +172,9 @@ export class Router {
     const peer = peers[turn % Math.max(1, peers.length)];
     if (peer === undefined) return undefined;
     try {
-      const answer = LeaderAnswer.decode(await transport.request(peer, LEADER_REQUEST, LeaderBody.encode({ group }), { timeoutMs: 1_000 }));
+      const answer = LeaderAnswer.decode(
+        await transport.request(peer, LEADER_REQUEST, LeaderBody.encode({ group }), { timeoutMs: 1_000 }),
+      );
       if (answer.leader === null) return undefined;
       this.#leaders.set(group, answer.leader);
       return answer.leader;

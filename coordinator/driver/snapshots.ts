@@ -38,7 +38,10 @@ export class SnapshotSender {
     this.#stream(replica, to).then(
       () => done(true),
       (error: unknown) => {
-        this.#options.log.warn({ group: replica.group, to, error: asShoalError(error).message }, 'a snapshot was not delivered');
+        this.#options.log.warn(
+          { group: replica.group, to, error: asShoalError(error).message },
+          'a snapshot was not delivered',
+        );
         done(false);
       },
     );
@@ -46,8 +49,17 @@ export class SnapshotSender {
 
   async #stream(replica: Replica, to: MachineId): Promise<void> {
     const { self, store } = this.#options;
-    const common = { group: replica.group, generation: replica.generation, from: self, to, term: replica.raft.status().term };
-    const end = { meta: { ...replica.meta, configuration: copyOf(replica.meta.configuration) }, stateHash: replica.stateHash };
+    const common = {
+      group: replica.group,
+      generation: replica.generation,
+      from: self,
+      to,
+      term: replica.raft.status().term,
+    };
+    const end = {
+      meta: { ...replica.meta, configuration: copyOf(replica.meta.configuration) },
+      stateHash: replica.stateHash,
+    };
     const transfer = `${replica.meta.index}-${this.#transfers++}`;
     let rows: [string, Uint8Array][] = [];
     let bytes = 0;
@@ -65,11 +77,16 @@ export class SnapshotSender {
   }
 
   async #request(to: MachineId, slice: Slice): Promise<void> {
-    await this.#options.transport.request(peerOfMachine(to), SNAPSHOT_REQUEST, SnapshotSlice.encode(slice), { timeoutMs: SNAPSHOT_SLICE_TIMEOUT_MS });
+    await this.#options.transport.request(peerOfMachine(to), SNAPSHOT_REQUEST, SnapshotSlice.encode(slice), {
+      timeoutMs: SNAPSHOT_SLICE_TIMEOUT_MS,
+    });
   }
 }
 
-function copyOf(configuration: { readonly voters: readonly string[]; readonly learners: readonly string[] }): { voters: string[]; learners: string[] } {
+function copyOf(configuration: {
+  readonly voters: readonly string[];
+  readonly learners: readonly string[];
+}): { voters: string[]; learners: string[] } {
   return { voters: [...configuration.voters], learners: [...configuration.learners] };
 }
 
@@ -85,7 +102,11 @@ export class SnapshotReceiver {
   readonly #wake: (replica: Replica) => void;
   readonly #incoming = new Map<GroupId, Incoming>();
 
-  constructor(options: SnapshotOptions, replicaFor: (group: GroupId, generation: number) => Promise<Replica>, wake: (replica: Replica) => void) {
+  constructor(
+    options: SnapshotOptions,
+    replicaFor: (group: GroupId, generation: number) => Promise<Replica>,
+    wake: (replica: Replica) => void,
+  ) {
     this.#options = options;
     this.#replicaFor = replicaFor;
     this.#wake = wake;
@@ -94,7 +115,8 @@ export class SnapshotReceiver {
   start(): void {
     this.#options.transport.onRequest(SNAPSHOT_REQUEST, async (from, payload) => {
       const slice = SnapshotSlice.decode(payload);
-      if (peerOfMachine(slice.from) !== from || slice.to !== this.#options.self) throw new ShoalError('NotAMember', 'The sender of a snapshot is not who it says.');
+      if (peerOfMachine(slice.from) !== from || slice.to !== this.#options.self)
+        throw new ShoalError('NotAMember', 'The sender of a snapshot is not who it says.');
       await this.#take(slice);
       return encode(null);
     });
@@ -103,7 +125,8 @@ export class SnapshotReceiver {
   async #take(slice: Slice): Promise<void> {
     const group = slice.group as GroupId;
     const replica = await this.#replicaFor(group, slice.generation);
-    if (replica.generation !== slice.generation) throw new ShoalError('NotAMember', `The group ${group} was recovered; this is an older life of it.`);
+    if (replica.generation !== slice.generation)
+      throw new ShoalError('NotAMember', `The group ${group} was recovered; this is an older life of it.`);
     const incoming = await this.#transferOf(group, replica, slice);
     const rows: RowWrite[] = slice.rows.map(([key, value]) => ({ kind: 'put', key, value }));
     await this.#options.store.write({ groups: [{ group: incoming.rowsGroup, rows }] }, slice.end !== null);
@@ -118,18 +141,30 @@ export class SnapshotReceiver {
     const present = this.#incoming.get(group);
     if (slice.slice === 0) {
       if (present !== undefined) await this.#options.store.dropGroup(present.rowsGroup);
-      const begun = { transfer: slice.transfer, rowsGroup: `${group}~${nextRows(replica.rowsGroup, present?.rowsGroup)}`, nextSlice: 0 };
+      const begun = {
+        transfer: slice.transfer,
+        rowsGroup: `${group}~${nextRows(replica.rowsGroup, present?.rowsGroup)}`,
+        nextSlice: 0,
+      };
       await this.#options.store.dropGroup(begun.rowsGroup);
       this.#incoming.set(group, begun);
       return begun;
     }
     if (present === undefined || present.transfer !== slice.transfer || present.nextSlice !== slice.slice) {
-      throw new ShoalError('OperationInvalidForCurrentState', 'This slice is not the next one of a running snapshot.');
+      throw new ShoalError(
+        'OperationInvalidForCurrentState',
+        'This slice is not the next one of a running snapshot.',
+      );
     }
     return present;
   }
 
-  async #offer(replica: Replica, rowsGroup: string, slice: Slice, end: NonNullable<Slice['end']>): Promise<void> {
+  async #offer(
+    replica: Replica,
+    rowsGroup: string,
+    slice: Slice,
+    end: NonNullable<Slice['end']>,
+  ): Promise<void> {
     const { store } = this.#options;
     if (end.meta.index <= replica.appliedIndex) {
       await store.dropGroup(rowsGroup);
@@ -140,7 +175,13 @@ export class SnapshotReceiver {
     const old = replica.rowsGroup;
     const taken = await new Promise<boolean>((settled) => {
       replica.staged = { meta: end.meta, machine, rowsGroup, stateHash: end.stateHash, settled };
-      replica.raft.step({ kind: 'snapshot', from: slice.from, to: slice.to, term: slice.term, meta: end.meta });
+      replica.raft.step({
+        kind: 'snapshot',
+        from: slice.from,
+        to: slice.to,
+        term: slice.term,
+        meta: end.meta,
+      });
       this.#wake(replica);
     });
     await replica.flushed();

@@ -30,13 +30,17 @@ export class SpecCache {
   }
 
   /** Row values in the order asked for; undefined for a task that is gone. */
-  async load(rows: RowReader, group: string, tasks: readonly { readonly job: number; readonly task: number }[]): Promise<readonly (Uint8Array | undefined)[]> {
+  async load(
+    rows: RowReader,
+    group: string,
+    tasks: readonly { readonly job: number; readonly task: number }[],
+  ): Promise<readonly (Uint8Array | undefined)[]> {
     const keys = tasks.map(({ job, task }) => taskRowKey(job, task));
     const missing = keys.filter((key) => !this.#rows.has(`${group}/${key}`));
     const read = new Map<string, Uint8Array | undefined>();
     if (missing.length > 0) {
       const values = await rows.getMany(missing);
-      missing.forEach((key, position) => read.set(key, values[position]));
+      for (const [position, key] of missing.entries()) read.set(key, values[position]);
     }
     return keys.map((key) => this.#rows.get(`${group}/${key}`) ?? read.get(key));
   }

@@ -169,12 +169,12 @@ function tendLearners(outlook: Outlook): VoterStep | undefined {
       : addLearner(newcomer.id, 'every machine follows the mesh group');
   }
   const wanted = learnersOfPool(outlook);
-  const kept = new Set(
-    [...stable]
-      .sort((a, b) => Number(view.learners.includes(b.id)) - Number(view.learners.includes(a.id)))
-      .slice(0, wanted)
-      .map(({ id }) => id),
+  const isNew = ({ id }: VoterMachine): number => (view.learners.includes(id) ? 0 : 1);
+  // One that learns already goes before one that would begin, but not before one that will stay longer.
+  const candidates = [...stable].sort(
+    (a, b) => Number(a.draining) - Number(b.draining) || isNew(a) - isNew(b) || byFitness(a, b),
   );
+  const kept = new Set(candidates.slice(0, wanted).map(({ id }) => id));
   const missing = [...kept].find((id) => !view.learners.includes(id));
   if (missing !== undefined) return addLearner(missing, 'it is to vote, or to hold the second copy');
   // Fewer than wanted: a learner that was silent for a moment is worth waiting for, as its log is nearly there.
@@ -194,10 +194,9 @@ function learnersOfPool({ view, machines, limit, deadVoters, stable }: Outlook):
   const voters = view.voters.length;
   const growth = limit > voters ? limit - voters : 0;
   const drained = view.voters.filter((id) => machines.get(id)?.draining).length;
-  const replacements = Math.min(
-    deadVoters.length + drained,
-    stable.filter(({ draining }) => !draining).length,
-  );
+  // A dead voter's place goes to anybody, a draining one's only to a machine that stays.
+  const staying = stable.filter(({ draining }) => !draining).length;
+  const replacements = deadVoters.length + Math.min(drained, staying);
   return Math.max(growth, replacements, voters === 1 ? 1 : 0);
 }
 

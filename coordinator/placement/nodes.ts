@@ -137,11 +137,12 @@ class Packing {
     const staying = this.#staying(pool, rank);
     const lost = staying.filter((node) => this.#isLost(node)).sort(youngestFirst);
     const sound = staying.length - lost.length;
+    const sites = this.#sites.filter((site) => site.admits(wish));
     let placed = 0;
     let waiting = 0;
     for (let missing = target - sound; missing > 0; missing -= 1) {
-      if (this.#placeNow(pool, wish)) placed += 1;
-      else if (this.#promise(wish)) waiting += 1;
+      if (this.#placeNow(pool, wish, sites)) placed += 1;
+      else if (this.#promise(wish, sites)) waiting += 1;
       // All nodes of a wish are alike: what finds no machine now finds none for the next either.
       else break;
     }
@@ -156,7 +157,8 @@ class Packing {
     const wish = wishOf(pool, 0);
     if (!pool.spec.everyMachine || wish === undefined) return;
     for (const site of this.#sites) {
-      if (site.nodesOf(pool.spec.id) === 0 && site.fitsNow(wish)) this.#add(pool, wish, site);
+      if (site.admits(wish) && site.nodesOf(pool.spec.id) === 0 && site.fitsNow(wish))
+        this.#add(pool, wish, site);
     }
   }
 
@@ -176,18 +178,18 @@ class Packing {
   }
 
   /** Free room first on machines with the fewest nodes of this pool (a lost machine then costs it least), then where it fits tightest. */
-  #placeNow(pool: PackPool, wish: Wish): boolean {
+  #placeNow(pool: PackPool, wish: Wish, sites: readonly Site[]): boolean {
     let best: Site | undefined;
-    for (const site of this.#sites) {
+    for (const site of sites) {
       if (site.fitsNow(wish) && (best === undefined || isBetterNow(site, best, wish.pool))) best = site;
     }
     if (best !== undefined) this.#add(pool, wish, best);
     return best !== undefined;
   }
 
-  #promise(wish: Wish): boolean {
+  #promise(wish: Wish, sites: readonly Site[]): boolean {
     let best: Site | undefined;
-    for (const site of this.#sites) {
+    for (const site of sites) {
       if (site.fitsLater(wish) && (best === undefined || isBetterLater(site, best, wish.rank))) best = site;
     }
     if (best === undefined) return false;

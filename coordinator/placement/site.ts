@@ -15,6 +15,13 @@ export interface Wish {
   readonly requiredLabels: readonly string[];
 }
 
+/** What a node of some rank finds on the machine. */
+interface Standing {
+  /** Room of the nodes that it cannot displace. */
+  readonly staying: Room;
+  readonly displaceable: number;
+}
+
 interface Room {
   cores: number;
   memoryBytes: number;
@@ -33,6 +40,8 @@ export class Site {
   readonly #promised: Room = { cores: 0, memoryBytes: 0 };
   #promisedRank: Rank | undefined;
   #promisedWhole = false;
+  /** By rank, worked out when asked for: a packing asks a machine far more often than it changes it. */
+  #standings: (Standing | undefined)[] = [];
 
   constructor(
     machine: PackMachine,
@@ -68,9 +77,13 @@ export class Site {
     return size.kind === 'machine' || (size.cores <= cores && size.memoryBytes <= memoryBytes);
   }
 
+  /** Whether the node could be here if nothing else was. What follows is asked of such machines only. */
+  admits(wish: Wish): boolean {
+    return this.open && this.hasLabels(wish.requiredLabels) && this.isLargeEnough(wish);
+  }
+
   /** The node can be here at once. Where room is promised, nothing of lower rank comes in between. */
   fitsNow(wish: Wish): boolean {
-    if (!this.open || !this.hasLabels(wish.requiredLabels)) return false;
     if (this.#promisedRank !== undefined && wish.rank < this.#promisedRank) return false;
     if (wish.size.kind === 'machine') return this.#present.size === 0 && this.#promisedRank === undefined;
     return !this.#promisedWhole && this.#hasRoom(this.#taken, wish);
@@ -78,17 +91,16 @@ export class Site {
 
   /** The node can be here once what departs and what is of lower rank has left. */
   fitsLater(wish: Wish): boolean {
-    if (!this.open || !this.hasLabels(wish.requiredLabels)) return false;
-    const staying = [...this.#present.values()].filter((node) => !this.#givesWay(node, wish.rank));
-    if (wish.size.kind === 'machine') return staying.length === 0 && this.#promisedRank === undefined;
-    return !this.#promisedWhole && this.#hasRoom(roomOf(staying), wish);
+    const { displaceable, staying } = this.#against(wish.rank);
+    if (wish.size.kind === 'machine') {
+      return displaceable === this.#present.size && this.#promisedRank === undefined;
+    }
+    return !this.#promisedWhole && this.#hasRoom(staying, wish);
   }
 
-  /** How many nodes leave, have been called back or might be, for a node of this rank. */
+  /** How many nodes depart, or might be displaced by one of this rank. */
   displaceable(rank: Rank): number {
-    let count = 0;
-    for (const node of this.#present.values()) if (this.#givesWay(node, rank)) count += 1;
-    return count;
+    return this.#against(rank).displaceable;
   }
 
   /**
@@ -117,6 +129,7 @@ export class Site {
   }
 
   place(allotment: Allotment): void {
+    this.#standings = [];
     this.#present.set(allotment.node, allotment);
     this.#taken.cores += allotment.cores;
     this.#taken.memoryBytes += allotment.memoryBytes;
@@ -125,6 +138,7 @@ export class Site {
   }
 
   callBack(allotment: Allotment): void {
+    this.#standings = [];
     this.#departing.add(allotment.node);
   }
 
@@ -146,8 +160,16 @@ export class Site {
     return expelled;
   }
 
-  #givesWay(node: Allotment, rank: Rank): boolean {
-    return this.#departing.has(node.node) || this.#rankOf(node) < rank;
+  #against(rank: Rank): Standing {
+    let standing = this.#standings[rank];
+    if (standing === undefined) {
+      const staying = [...this.#present.values()].filter(
+        (node) => !this.#departing.has(node.node) && this.#rankOf(node) >= rank,
+      );
+      standing = { staying: roomOf(staying), displaceable: this.#present.size - staying.length };
+      this.#standings[rank] = standing;
+    }
+    return standing;
   }
 
   #hasRoom(taken: Room, { size }: Wish): boolean {

@@ -15,6 +15,7 @@ import { answerableError, errorBody } from './errors.ts';
 import { checkHost, type HostRule, hostName } from './host-guard.ts';
 import { splitUrl } from './query.ts';
 import type { Answer, Method, Route } from './route.ts';
+import { discardRest } from './upload.ts';
 
 /** The part of a pino logger that the API uses. */
 export interface ApiLog {
@@ -29,7 +30,7 @@ export interface AppInit {
   /** Host of the URLs in answers, where the request names none that can be used. */
   readonly accountUrlHost: string;
   /** For TCP. A unix socket is guarded by its file mode and has neither. */
-  readonly guard?: { readonly authenticator: Authenticator; readonly hostRule: () => HostRule };
+  readonly guard?: { readonly authenticator: Authenticator; readonly hostRule: HostRule };
   readonly streams: StreamCount;
 }
 
@@ -52,7 +53,11 @@ export function buildApp(init: AppInit): FastifyInstance {
     logger: false,
     exposeHeadRoutes: false,
     requestTimeout: 0,
-    http: { maxHeaderSize: API_HEADER_BYTES_MAX, headersTimeout: API_HEADERS_TIMEOUT_MS },
+    http: {
+      maxHeaderSize: API_HEADER_BYTES_MAX,
+      headersTimeout: API_HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: API_HEADERS_TIMEOUT_MS / 3,
+    },
     routerOptions: { maxParamLength: 4096, querystringParser: () => ({}) },
     frameworkErrors: (error, request, reply) => {
       sendError(init, arrivalOf(init, request, reply), error, reply);
@@ -90,13 +95,12 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
     handler: async (request, reply) => {
       const arrival = arrivalOf(init, request, reply);
       try {
-        const remember = await admit(init, arrival);
+        await admit(init, arrival);
         const call = await callOf(arrival, route, request.params, init.clock);
         const close = route.endless === true ? init.streams.enter() : undefined;
         if (close !== undefined) reply.raw.once('close', close);
         const answer = await route.handle(call);
         sendAnswer(arrival, route, answer, reply);
-        remember();
       } catch (thrown) {
         sendError(init, arrival, thrown, reply);
       }
@@ -106,11 +110,15 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
 }
 
 /** Host and signature, before anything of the request is used. */
-async function admit(init: AppInit, { raw, deadline }: Arrival): Promise<() => void> {
-  if (init.guard === undefined) return () => undefined;
-  checkHost(raw.headers, init.guard.hostRule());
+async function admit(init: AppInit, { raw, response, deadline }: Arrival): Promise<void> {
+  if (init.guard === undefined) return;
+  checkHost(raw.headers, init.guard.hostRule);
   const request = { method: raw.method ?? '', url: raw.url ?? '', headers: raw.headers };
-  return init.guard.authenticator.authenticate(request, deadline.options());
+  const remember = await init.guard.authenticator.authenticate(request, deadline.options());
+  response.once('finish', () => {
+    // A client that was told to try again, or told nothing, may send the very same request once more.
+    if (response.statusCode < 500 && response.statusCode !== 429) remember();
+  });
 }
 
 const arrivals = new WeakMap<object, Arrival>();
@@ -198,8 +206,7 @@ function sendError(init: AppInit, arrival: Arrival, thrown: unknown, reply: Fast
   else init.log.debug(facts, 'a request was refused');
   if (reply.sent) return;
   addCommonHeaders(arrival, reply);
-  // What is left of a body that nobody will read must not be taken for the next request.
-  if (!raw.complete) reply.header('connection', 'close');
+  if (!raw.complete) discardRest(raw, init.clock);
   const body = errorBody(error, { baseUrl, requestId, timeMs: init.clock.wallMs() });
   reply
     .code(error.status)

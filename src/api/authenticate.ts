@@ -4,7 +4,7 @@ import { ACCOUNT_REFRESH_MS } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { MESH_GROUP } from '../model/ids.ts';
 import { ReplayGuard } from './replay.ts';
-import { failed, isSignedBy, readPresentedKey, type SignedRequest } from './shared-key.ts';
+import { failed, isSignedBy, type PresentedKey, readPresentedKey, type SignedRequest } from './shared-key.ts';
 
 /** A wrong signature makes us look for a new key at most this often, so that strangers cannot keep the mesh group busy. */
 const RECHECK_MS = 5_000;
@@ -20,6 +20,7 @@ export class Authenticator {
   readonly #clock: Clock;
   readonly #replays = new ReplayGuard();
   #account: Account | undefined;
+  #reading: Promise<Account> | undefined;
 
   constructor(control: Control, clock: Clock) {
     this.#control = control;
@@ -27,29 +28,56 @@ export class Authenticator {
   }
 
   /**
-   * Returns what to call when the request was answered without a server error. Rejects with `AuthenticationFailed`,
+   * Returns what to call once the request was answered for good. Rejects with `AuthenticationFailed`,
    * `InvalidAuthenticationInfo`, or why the key cannot be read now.
    */
   async authenticate(request: SignedRequest, options: CallOptions): Promise<() => void> {
     const nowMs = this.#clock.wallMs();
     const presented = readPresentedKey(request, nowMs);
-    const account = await this.#read(ACCOUNT_REFRESH_MS, options);
-    if (!isSignedBy(request, presented, account)) {
-      const newer = await this.#read(RECHECK_MS, options);
-      if (newer === account || !isSignedBy(request, presented, newer))
-        throw failed('The signature does not match');
-    }
+    const account = this.#account ?? (await this.#read(options));
+    if (!isSignedBy(request, presented, account))
+      await this.#tryNewerKey(request, presented, account, options);
+    this.#refreshOld();
     if (request.method === 'GET' || request.method === 'HEAD') return () => undefined;
     const { signature, signedAtMs } = presented;
     if (this.#replays.isReplay(signature, signedAtMs, nowMs)) throw failed('The signature was already used');
     return () => this.#replays.remember(signature, signedAtMs, this.#clock.wallMs());
   }
 
-  async #read(ageMsMax: number, options: CallOptions): Promise<Account> {
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#account !== undefined && nowMs - this.#account.readAtMs <= ageMsMax) return this.#account;
-    const settings = await this.#control.query(MESH_GROUP, 'settings', {}, options);
-    this.#account = { name: settings.accountName, key: settings.accountKey, readAtMs: nowMs };
+  async #tryNewerKey(
+    request: SignedRequest,
+    presented: PresentedKey,
+    known: Account,
+    options: CallOptions,
+  ): Promise<void> {
+    const young = this.#clock.monotonicMs() - known.readAtMs < RECHECK_MS;
+    if (young || !isSignedBy(request, presented, await this.#read(options)))
+      throw failed('The signature does not match');
+  }
+
+  /** In the background: while the mesh group has no quorum, those who know the key are still let in. */
+  #refreshOld(): void {
+    const account = this.#account;
+    if (account === undefined || this.#clock.monotonicMs() - account.readAtMs < ACCOUNT_REFRESH_MS) return;
+    this.#read({}).catch(() => undefined);
+  }
+
+  /** Many requests that want the key at once ask for it once. */
+  #read(options: CallOptions): Promise<Account> {
+    this.#reading ??= this.#ask(options).finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #ask({ timeoutMs }: CallOptions): Promise<Account> {
+    const limits = timeoutMs === undefined ? {} : { timeoutMs };
+    const settings = await this.#control.query(MESH_GROUP, 'settings', {}, limits);
+    this.#account = {
+      name: settings.accountName,
+      key: settings.accountKey,
+      readAtMs: this.#clock.monotonicMs(),
+    };
     return this.#account;
   }
 }

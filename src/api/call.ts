@@ -32,7 +32,9 @@ export class Deadline {
     this.#endsAtMs = clock.monotonicMs() + timeoutMs;
     const controller = new AbortController();
     this.signal = controller.signal;
-    response.once('close', () => controller.abort());
+    response.once('close', () => {
+      if (!response.writableFinished) controller.abort();
+    });
   }
 
   options(): CallOptions {
@@ -57,7 +59,9 @@ export async function callOf(
   clock: Clock,
 ): Promise<Call> {
   const { raw, baseUrl, requestId, deadline } = arrival;
-  const url = raw.url ?? '/';
+  const url = raw.url ?? '';
+  // A proxy's form of the target (`GET http://host/path`) names a host that nothing here has checked.
+  if (!url.startsWith('/')) throw new ShoalError('InvalidUri');
   const { path, query: queryText } = splitUrl(url);
   const query = parseQuery(queryText);
   query.requireKnown(route.query ?? []);

@@ -70,9 +70,11 @@ class JobAdding {
   async #takeOver(refused: Outcome<EntityStamp> & { readonly ok: false }): Promise<void> {
     if (refused.code !== 'JobExists') throw refusal(refused);
     const holder = await this.#locate();
-    if (holder === undefined || (await this.#isIn(holder))) throw refusal(refused);
+    // Ours by now: this request was sent before, and had its refusal before it took the id over.
+    if (holder !== undefined && idKey(holder) === idKey(this.#pool)) return;
+    if (holder !== undefined && (await this.#isIn(holder))) throw refusal(refused);
     unwrap(await this.#reserve('job.takeOver', holder));
-    if (idKey(holder) === idKey(this.#pool) || !(await this.#isIn(holder))) return;
+    if (holder === undefined || !(await this.#isIn(holder))) return;
     await this.#giveBack(holder);
     throw refusal(refused);
   }
@@ -118,12 +120,13 @@ class JobAdding {
 
   async #isIn(pool: string): Promise<boolean> {
     try {
-      await this.#context.control.query(
+      const job = await this.#context.control.query(
         poolGroup(pool),
         'job.get',
         { job: this.#spec.id },
         this.#call.options(),
       );
+      if (job.state === 'deleting') throw new ShoalError('JobBeingDeleted', undefined, { Pool: pool });
       return true;
     } catch (thrown) {
       if (thrown instanceof ShoalError && thrown.code === 'JobNotFound') return false;

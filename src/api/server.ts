@@ -73,7 +73,7 @@ class HttpApi implements ApiServer {
 
   async listenTcp(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
     const hostRule = { boundTo: host, ownNames: this.#ownNames() };
-    const guard = { authenticator: this.#authenticator, hostRule: () => hostRule };
+    const guard = { authenticator: this.#authenticator, hostRule };
     const app = this.#add(buildApp({ ...this.#shared, guard }));
     await app.listen({ host, port });
     const address = app.server.address();

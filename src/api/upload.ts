@@ -1,22 +1,23 @@
-/** A body that is streamed on while it arrives. */
+/** Bodies that are not read into memory: streamed on while they arrive, or dropped. */
 import { Readable } from 'node:stream';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { ShoalError } from '../lib/errors.ts';
-import { API_STREAM_IDLE_MS } from '../lib/limits.ts';
+import { API_DISCARD_BYTES_MAX, API_DISCARD_MS, API_STREAM_IDLE_MS } from '../lib/limits.ts';
 import { tooLarge } from './json-body.ts';
 
-/** Passes `body` on; fails where it grows past `bytesMax`, stops for `API_STREAM_IDLE_MS`, or is cut off by its client. */
+/**
+ * Passes `body` on; fails where it grows past `bytesMax`, stops for `API_STREAM_IDLE_MS`, or is cut off by its client.
+ * `body` itself stays whole when its reader stops: it is the connection, and the answer still has to go out on it.
+ */
 export function guardUpload(body: Readable, bytesMax: number, clock: Clock): Readable {
-  const guarded = Readable.from(passOn(body, bytesMax, clock), { objectMode: false });
-  guarded.once('close', () => body.destroy());
-  return guarded;
+  return Readable.from(passOn(body, bytesMax, clock), { objectMode: false });
 }
 
 async function* passOn(body: Readable, bytesMax: number, clock: Clock): AsyncGenerator<Buffer> {
   let length = 0;
   let timer = armed(body, clock);
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       timer.cancel();
       length += chunk.length;
       if (length > bytesMax) throw tooLarge(bytesMax);
@@ -35,4 +36,20 @@ function armed(body: Readable, clock: Clock): Timer {
   return clock.after(API_STREAM_IDLE_MS, () =>
     body.destroy(new ShoalError('OperationTimedOut', 'The request body stopped arriving.')),
   );
+}
+
+/**
+ * Reads what is left of a request's body and drops it: a client that is still sending does not read, and closing on it
+ * would lose it the answer that says why. Past `API_DISCARD_BYTES_MAX` or `API_DISCARD_MS` the connection is cut.
+ */
+export function discardRest(request: Readable, clock: Clock): void {
+  let left = API_DISCARD_BYTES_MAX;
+  const timer = clock.after(API_DISCARD_MS, () => request.destroy());
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.destroy();
+  });
+  request.once('error', () => timer.cancel());
+  request.once('close', () => timer.cancel());
+  request.resume();
 }

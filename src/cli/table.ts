@@ -39,9 +39,7 @@ export function renderTable<T>(
     widths[index] = Math.max(widths[index] ?? stringWidth(column.title), widest);
   });
   const limits = shrink(columns, widths, style.width);
-  const numeric = columns.map(
-    (column) => rows.length > 0 && rows.every((row) => isNumeric(column.value(row))),
-  );
+  const numeric = columns.map((column) => isNumeric(rows.map((row) => column.value(row))));
   const lines = first ? [header(columns, limits, numeric, style)] : [];
   rows.forEach((row, index) => {
     const line = columns.map((column, at) =>
@@ -84,8 +82,10 @@ function cellText(value: string | number | undefined): string {
   return typeof value === 'number' ? String(value) : printable(value);
 }
 
-function isNumeric(value: string | number | undefined): boolean {
-  return value === undefined || typeof value === 'number';
+/** Numbers are lined up at their right, gaps between them or not. */
+function isNumeric(values: readonly (string | number | undefined)[]): boolean {
+  const known = values.filter((value) => value !== undefined);
+  return known.length > 0 && known.every((value) => typeof value === 'number');
 }
 
 /** Widths to draw with: the shrinking column gives way until the line fits. */

@@ -4,7 +4,8 @@
  */
 export const UNLIMITED_DURATION = 'P10675199DT2H48M5.4775807S';
 
-const SHAPE = /^P(?:(\d{1,8})W)?(?:(\d{1,8})D)?(T(?:(\d{1,10})H)?(?:(\d{1,10})M)?(?:(\d{1,12}(?:\.\d{1,9})?)S)?)?$/;
+const SHAPE =
+  /^P(?:(\d{1,8})W)?(?:(\d{1,8})D)?(T(?:(\d{1,10})H)?(?:(\d{1,10})M)?(?:(\d{1,12}(?:\.\d{1,9})?)S)?)?$/;
 const LIMIT_MS = 10_675_199 * 86_400_000;
 
 /** Milliseconds, `Infinity` for "no limit", or undefined where `text` is not a duration. */

@@ -16,22 +16,46 @@ interface ErrorRow {
 export const ERRORS = {
   // 400: the request is wrong
   InvalidRequestBody: { status: 400, message: 'The request body is not valid.' },
-  InvalidPropertyValue: { status: 400, message: 'The value provided for one of the properties in the request body is invalid.' },
-  MissingRequiredProperty: { status: 400, message: 'A required property was not specified in the request body.' },
-  UnsupportedProperty: { status: 400, message: 'One of the properties specified in the request body is not supported.' },
+  InvalidPropertyValue: {
+    status: 400,
+    message: 'The value provided for one of the properties in the request body is invalid.',
+  },
+  MissingRequiredProperty: {
+    status: 400,
+    message: 'A required property was not specified in the request body.',
+  },
+  UnsupportedProperty: {
+    status: 400,
+    message: 'One of the properties specified in the request body is not supported.',
+  },
   /** Ours: Azure Batch knows the operation, this mesh does not yet. */
   OperationNotSupported: { status: 400, message: 'The operation is not supported by this mesh yet.' },
-  UnsupportedQueryParameter: { status: 400, message: 'One of the query parameters specified in the request URI is not supported.' },
+  UnsupportedQueryParameter: {
+    status: 400,
+    message: 'One of the query parameters specified in the request URI is not supported.',
+  },
   InvalidQueryParameterValue: { status: 400, message: 'A query parameter has an invalid value.' },
   MissingRequiredQueryParameter: { status: 400, message: 'A required query parameter was not specified.' },
-  OutOfRangeQueryParameterValue: { status: 400, message: 'A query parameter is outside its permissible range.' },
+  OutOfRangeQueryParameterValue: {
+    status: 400,
+    message: 'A query parameter is outside its permissible range.',
+  },
   UnsupportedRequestVersion: { status: 400, message: 'The api-version is not supported.' },
-  InvalidHeaderValue: { status: 400, message: 'The value provided for one of the HTTP headers was not in the correct format.' },
+  InvalidHeaderValue: {
+    status: 400,
+    message: 'The value provided for one of the HTTP headers was not in the correct format.',
+  },
   MissingRequiredHeader: { status: 400, message: 'A required HTTP header was not specified.' },
   InvalidUri: { status: 400, message: 'The requested URI does not represent any resource on the server.' },
   OutOfRangeInput: { status: 400, message: 'One of the request inputs is out of range.' },
-  InvalidAuthenticationInfo: { status: 400, message: 'The authentication information was not provided in the correct format.' },
-  MultipleConditionHeadersNotSupported: { status: 400, message: 'Multiple condition headers are not supported.' },
+  InvalidAuthenticationInfo: {
+    status: 400,
+    message: 'The authentication information was not provided in the correct format.',
+  },
+  MultipleConditionHeadersNotSupported: {
+    status: 400,
+    message: 'Multiple condition headers are not supported.',
+  },
   TaskDependenciesNotSpecifiedOnJob: {
     status: 400,
     message: 'The task has dependencies but its job does not use task dependencies.',
@@ -70,7 +94,10 @@ export const ERRORS = {
   UnsupportedHttpVerb: { status: 405, message: 'The resource does not support the specified HTTP verb.' },
 
   // 409: not in this state
-  OperationInvalidForCurrentState: { status: 409, message: 'The operation is not valid for the current state of the resource.' },
+  OperationInvalidForCurrentState: {
+    status: 409,
+    message: 'The operation is not valid for the current state of the resource.',
+  },
   PoolExists: { status: 409, message: 'The specified pool already exists.' },
   JobExists: { status: 409, message: 'The specified job already exists.' },
   TaskExists: { status: 409, message: 'The specified task already exists.' },
@@ -84,13 +111,32 @@ export const ERRORS = {
   JobNotActive: { status: 409, message: 'The specified job is not active.' },
   TaskCompleted: { status: 409, message: 'The specified task is already completed.' },
   TaskNotCompleted: { status: 409, message: 'The specified task has not completed.' },
-  TaskSucceeded: { status: 409, message: 'The specified task completed with success and cannot be reactivated.' },
-  TaskFilesUnavailable: { status: 409, message: 'The task has not run on a node, or the node that ran it is gone and its files were not kept.' },
-  TaskFilesCleanedup: { status: 409, message: 'The files of the task were removed at the end of its retention time.' },
+  TaskSucceeded: {
+    status: 409,
+    message: 'The specified task completed with success and cannot be reactivated.',
+  },
+  TaskFilesUnavailable: {
+    status: 409,
+    message: 'The task has not run on a node, or the node that ran it is gone and its files were not kept.',
+  },
+  TaskFilesCleanedup: {
+    status: 409,
+    message: 'The files of the task were removed at the end of its retention time.',
+  },
   NodeNotReady: { status: 409, message: 'The node is not ready for this operation.', retryable: true },
-  NodeAlreadyInTargetSchedulingState: { status: 409, message: 'The node is already in the requested scheduling state.' },
-  JobPreparationTaskOrReleaseTaskNotSpecified: { status: 409, message: 'The job has no job preparation or job release task.' },
-  MachineExists: { status: 409, message: 'A machine with this name is already a member.', hint: 'Give another name with --name.' },
+  NodeAlreadyInTargetSchedulingState: {
+    status: 409,
+    message: 'The node is already in the requested scheduling state.',
+  },
+  JobPreparationTaskOrReleaseTaskNotSpecified: {
+    status: 409,
+    message: 'The job has no job preparation or job release task.',
+  },
+  MachineExists: {
+    status: 409,
+    message: 'A machine with this name is already a member.',
+    hint: 'Give another name with --name.',
+  },
   AlreadyInitialized: { status: 409, message: 'This data directory already belongs to a mesh.' },
   NotInitialized: {
     status: 409,
@@ -110,7 +156,11 @@ export const ERRORS = {
   TooManyRequests: { status: 429, message: 'Too many requests are waiting.', retryable: true },
   InternalError: { status: 500, message: 'The server encountered an internal error.' },
   CorruptStore: { status: 500, message: 'A stored record fails its checksum.' },
-  OperationTimedOut: { status: 500, message: 'The operation could not be completed within the permitted time.', retryable: true },
+  OperationTimedOut: {
+    status: 500,
+    message: 'The operation could not be completed within the permitted time.',
+    retryable: true,
+  },
   /** Ours: a method between agents, not an HTTP verb. */
   UnknownMethod: {
     status: 501,

@@ -95,6 +95,8 @@ export const RAFT_LOG_KEEP_ENTRIES = 20_000;
 export const RAFT_SUSPECT_TICKS_MAX = 3;
 /** For so many ticks of its own pre-vote a replica refuses one to an equal of greater id: enough for a round trip and a synced write. */
 export const RAFT_YIELD_TICKS = 3;
+/** A message of a term further ahead is dropped: nobody misses so many elections (one a tick for six years). */
+export const RAFT_TERM_STEP_MAX = 2 ** 32;
 /** The same in bytes: a log is held in memory whole. */
 export const RAFT_LOG_KEEP_BYTES = 32 * 1024 * 1024;
 /** A learner whose log is this near to the leader's end may vote. */
@@ -263,6 +265,76 @@ export const CHUNK_WRITES_MAX = 3;
 export const CHUNK_READ_AHEAD = 2;
 /** Damaged chunks that are kept aside for a look; older ones are removed. */
 export const CHUNKS_SET_ASIDE_MAX = 16;
+/** Chunks asked of one holder and not yet on disk. */
+export const TRANSFER_HOLDER_WINDOW = 8;
+/** The same over all holders of one transfer: with CHUNK_BYTES, what a transfer of any size takes of memory. */
+export const TRANSFER_WINDOW = 16;
+/** Transfers at work at once; more wait. The small ones, which one request answers, do not count. */
+export const TRANSFERS_MAX = 6;
+/** Machines that one transfer asks, and that a machine names to one as fellow receivers. */
+export const TRANSFER_HOLDERS_MAX = 64;
+/** Fellow receivers that one transfer exchanges chunks with. */
+export const TRANSFER_FELLOWS_MAX = 16;
+/** A source that has had nothing to do for this long is asked for what was left to fellow receivers, for the second time. */
+export const TRANSFER_PATIENCE_MS = 300;
+export const TRANSFER_IMPATIENCE_MS = 2_000;
+/** A holder that owes chunks must send this much in TRANSFER_STALL_MS. */
+export const TRANSFER_STALL_BYTES = 32 * 1024;
+/** How often a transfer looks for holders that stall. */
+export const TRANSFER_TICK_MS = 100;
+/** Chunks that a streaming read fetches ahead of its reader. */
+export const STREAM_READ_AHEAD = 8;
+/** Chunks that the choice of the next one looks at: a blob may have millions. */
+export const TRANSFER_CANDIDATES_MAX = 64;
+/** A holder that owes chunks and sends nothing for this long is asked for them no longer. */
+export const TRANSFER_STALL_MS = 5_000;
+/** Back-off of a holder that failed, doubled each time up to the second. */
+export const TRANSFER_BACK_OFF_MIN_MS = 250;
+export const TRANSFER_BACK_OFF_MAX_MS = 10_000;
+/** A transfer that gets nothing new for this long fails. */
+export const TRANSFER_PROGRESS_MS = 20_000;
+/** The same where nobody who is up says that it holds anything. */
+export const TRANSFER_NO_HOLDER_MS = 3_000;
+/** How often a transfer asks again who holds what. */
+export const TRANSFER_REFRESH_MS = 1_000;
+/** A fellow receiver that announced nothing for this long is not waited for any more. */
+export const TRANSFER_FELLOW_IDLE_MS = 1_500;
+/** Arrived chunks are announced to fellow receivers after this long, many in one message. */
+export const TRANSFER_ANNOUNCE_MS = 5;
+export const CHUNK_ANNOUNCEMENT_MAX = 4_096;
+/** One bit for each chunk of the largest blob that a bitfield describes; of larger ones only whole copies are used. */
+export const BITFIELD_BYTES_MAX = 4 * 1024 * 1024;
+/** Hashes in one frame of a want-list; the server reads the next frame when it has answered this one. */
+export const WANT_HASHES_MAX = 256;
+/** Streams of chunks and files that a peer may have open here. */
+export const SERVED_STREAMS_PER_PEER_MAX = 32;
+/** A requester that takes nothing for this long, or asks for nothing, is let go. */
+export const SERVED_STREAM_IDLE_MS = 60_000;
+/** Contents up to this size travel inside requests and answers. */
+export const CONTENT_INLINE_BYTES_MAX = 256 * 1024;
+/** Chunks and contents of one push. */
+export const PUSH_CONTENTS_MAX = 1_024;
+/** Longest wait inside one `files.fetch`; then the asker hears how far it got. */
+export const FETCH_POLL_MS = 5_000;
+/** Contents that one publish copies at a time. */
+export const COPIES_AT_ONCE = 4;
+/** Machines that a copy is tried on. */
+export const COPY_TRIES_MAX = 3;
+/** How often the leader of the mesh group looks for contents with too few copies, and how many it mends in one turn. */
+export const REPAIR_PERIOD_MS = 2_000;
+export const REPAIRS_AT_ONCE = 16;
+/** A content that could not be copied is tried again after this long. */
+export const REPAIR_RETRY_MS = 15_000;
+/** Least time between two collections of unreferenced chunks, and how long new ones are safe. */
+export const COLLECT_PERIOD_MS = 600_000;
+/** A content that was ingested and has no name yet is kept this long: a task may store files for many minutes before it names them. */
+export const UNNAMED_CONTENT_MS = 3 * 3_600_000;
+/** A range of a node's file up to this size travels inside the answer. */
+export const FILE_INLINE_BYTES_MAX = 256 * 1024;
+/** Entries of one listing of a node's or task's files. */
+export const FILE_ENTRIES_MAX = 20_000;
+/** A request to another machine about its nodes' files. */
+export const FILE_REQUEST_MS = 10_000;
 /** Components of a path below a task's root. A name that the kernel takes has at most 255 bytes, a path 4096. */
 export const PATH_DEPTH_MAX = 64;
 export const PATH_COMPONENT_BYTES_MAX = 255;
@@ -305,6 +377,9 @@ export const API_HEADER_BYTES_MAX = 32 * 1024;
 export const API_HEADERS_TIMEOUT_MS = 15_000;
 /** For the whole body of a JSON request. */
 export const API_BODY_TIMEOUT_MS = 30_000;
+/** The rest of a body that was refused is read and dropped, so that the client gets to reading why; up to this much. */
+export const API_DISCARD_BYTES_MAX = 16 * 1024 * 1024;
+export const API_DISCARD_MS = 10_000;
 /** A streamed body or answer that moves no byte for this long is given up. */
 export const API_STREAM_IDLE_MS = 60_000;
 export const API_CONNECTIONS_MAX = 1_024;

@@ -1,5 +1,5 @@
 import { isErrorCode, ShoalError } from '../lib/errors.ts';
-import { ADDRESS_LENGTH_MAX, FRAME_BYTES_MAX, PEER_ADDRESSES_MAX } from '../lib/limits.ts';
+import { ADDRESS_LENGTH_MAX, CHANNEL_BYTES_MAX, FRAME_BYTES_MAX, PEER_ADDRESSES_MAX } from '../lib/limits.ts';
 
 /**
  * Frames of the control stream: a length (four bytes, of what follows), a kind (one byte) and a body. The header is made by
@@ -117,8 +117,11 @@ function withPayload(bytes: Buffer, at: number, payload: Uint8Array): FrameParts
 function namedFrame(kind: number, id: number | undefined, name: string, payload: Uint8Array): FrameParts {
   checkPayload(payload);
   const nameBytes = Buffer.byteLength(name);
-  if (nameBytes === 0 || nameBytes > 255)
-    throw new ShoalError('TooLarge', `The name "${name.slice(0, 40)}" must have 1 to 255 bytes.`);
+  if (nameBytes === 0 || nameBytes > CHANNEL_BYTES_MAX)
+    throw new ShoalError(
+      'TooLarge',
+      `The name "${name.slice(0, 40)}" must have 1 to ${CHANNEL_BYTES_MAX} bytes.`,
+    );
   const idBytes = id === undefined ? 0 : 4;
   const { bytes, at } = header(kind, idBytes + 1 + nameBytes, payload.byteLength);
   if (id !== undefined) bytes.writeUInt32BE(id, at);

@@ -95,7 +95,7 @@ export class Links {
     };
   }
 
-  /** The gater asks for the allow-list twice: before a protocol may open, and for the one-connection rule once muxed. */
+  /** Asks the allow-list once the peer's key is proved, and the one-connection rule before any protocol can open. */
   gater(): ConnectionGater {
     const stranger = (peer: PeerId): boolean => this.#isStranger(peer.toString());
     const surplus = (peer: PeerId): boolean => this.#isSurplus(peer.toString());
@@ -168,7 +168,7 @@ export class Links {
   #isStranger(peer: string): boolean {
     if (this.#init.isAllowed(peer)) return false;
     this.#init.counters.connectionsDenied += 1;
-    this.#init.log.info({ peer }, 'refused a peer that is not on the allow-list');
+    this.#init.log.debug({ peer }, 'refused a peer that is not on the allow-list');
     return true;
   }
 
@@ -232,7 +232,7 @@ export class Links {
     state.link?.close(chosen);
     for (const other of [...state.tracked])
       if (other.connection !== connection) other.connection.abort(chosen);
-    // A peer that was refused mid-way: the stream's own end would come too late to stop the hello.
+    // While the stream was negotiated the connection may have been lost, or the peer removed.
     if (connection.status !== 'open' || !this.#init.isAllowed(peer)) {
       connection.abort(notAllowed(peer));
       return;

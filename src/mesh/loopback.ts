@@ -48,7 +48,11 @@ export function withLoopback(remote: Transport, clock: Clock): Transport {
     },
     publish(topic, payload) {
       const own = topics.get(topic);
-      if (own !== undefined) clock.soon(() => own.forEach((listener) => listener(self, payload)));
+      if (own !== undefined) {
+        clock.soon(() => {
+          for (const listener of own) listener(self, payload);
+        });
+      }
       remote.publish(topic, payload);
     },
     subscribe(topic, listener) {

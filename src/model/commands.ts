@@ -21,7 +21,12 @@ export interface Condition {
 /** The answer to a command: its own result, or a coded refusal that changed nothing. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly code: ErrorCode; readonly message?: string; readonly values?: Readonly<Record<string, string>> };
+  | {
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message?: string;
+      readonly values?: Readonly<Record<string, string>>;
+    };
 
 export interface EntityStamp {
   /** Unquoted, `0x…`. */
@@ -42,7 +47,14 @@ export interface MeshSettings {
 export type MeshCommand =
   /** First command of a new mesh: its settings, its first machine, the pool `default`. */
   | { readonly kind: 'mesh.init'; readonly settings: MeshSettings; readonly machine: MachineOffer }
-  | { readonly kind: 'token.create'; readonly id: string; readonly peer: PeerId; readonly expiresAtMs: number; readonly uses: number; readonly createdBy: MachineId }
+  | {
+      readonly kind: 'token.create';
+      readonly id: string;
+      readonly peer: PeerId;
+      readonly expiresAtMs: number;
+      readonly uses: number;
+      readonly createdBy: MachineId;
+    }
   | { readonly kind: 'token.revoke'; readonly id: string }
   /** The joiner, authenticated by the token's temporary identity, registers its own. `tokenPeer` is that identity. */
   | { readonly kind: 'machine.join'; readonly tokenPeer: PeerId; readonly machine: MachineOffer }
@@ -51,28 +63,77 @@ export type MeshCommand =
   | { readonly kind: 'machine.drain'; readonly machine: MachineId; readonly draining: boolean }
   | { readonly kind: 'machine.remove'; readonly machine: MachineId }
   /** Who votes in a group, after the group changed it. Creates the record for a group that has none. */
-  | { readonly kind: 'group.voters'; readonly group: GroupId; readonly voters: readonly MachineId[]; readonly generation: number }
+  | {
+      readonly kind: 'group.voters';
+      readonly group: GroupId;
+      readonly voters: readonly MachineId[];
+      readonly generation: number;
+    }
   | { readonly kind: 'pool.add'; readonly spec: PoolSpec; readonly voters: readonly MachineId[] }
-  | { readonly kind: 'pool.patch'; readonly pool: string; readonly patch: PoolPatch; readonly condition?: Condition }
-  | { readonly kind: 'pool.resize'; readonly pool: string; readonly resize: PoolResize; readonly condition?: Condition }
+  | {
+      readonly kind: 'pool.patch';
+      readonly pool: string;
+      readonly patch: PoolPatch;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'pool.resize';
+      readonly pool: string;
+      readonly resize: PoolResize;
+      readonly condition?: Condition;
+    }
   | { readonly kind: 'pool.stopResize'; readonly pool: string; readonly condition?: Condition }
-  | { readonly kind: 'pool.removeNodes'; readonly pool: string; readonly nodes: readonly string[]; readonly option: NodeDeallocationOption; readonly condition?: Condition }
+  | {
+      readonly kind: 'pool.removeNodes';
+      readonly pool: string;
+      readonly nodes: readonly string[];
+      readonly option: NodeDeallocationOption;
+      readonly condition?: Condition;
+    }
   | { readonly kind: 'pool.delete'; readonly pool: string; readonly condition?: Condition }
   /** The pool's group has let go of everything: the record goes. */
   | { readonly kind: 'pool.erase'; readonly pool: string }
   /** The mesh coordinator's packing: nodes to allot and nodes to call back. Re-checked against capacities at apply. */
-  | { readonly kind: 'allot'; readonly add: readonly Omit<Allotment, 'allottedAtMs'>[]; readonly leave: readonly { readonly node: string; readonly option: NodeDeallocationOption; readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted' }[]; readonly resizeErrors: readonly { readonly pool: string; readonly errors: readonly ResizeError[] }[]; readonly steady: readonly string[] }
+  | {
+      readonly kind: 'allot';
+      readonly add: readonly Omit<Allotment, 'allottedAtMs'>[];
+      readonly leave: readonly {
+        readonly node: string;
+        readonly option: NodeDeallocationOption;
+        readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted';
+      }[];
+      readonly resizeErrors: readonly { readonly pool: string; readonly errors: readonly ResizeError[] }[];
+      readonly steady: readonly string[];
+    }
   /** The pool's coordinator says these leaving nodes are empty, or their machines are gone. */
   | { readonly kind: 'node.released'; readonly nodes: readonly string[] }
   /** Reserves a job id for a pool, and the pool's group if there is none yet (`voters` for it). `replaces`: a dangling reservation found empty. */
-  | { readonly kind: 'job.reserve'; readonly job: string; readonly pool: string; readonly voters: readonly MachineId[]; readonly replaces?: string }
+  | {
+      readonly kind: 'job.reserve';
+      readonly job: string;
+      readonly pool: string;
+      readonly voters: readonly MachineId[];
+      readonly replaces?: string;
+    }
   | { readonly kind: 'job.release'; readonly job: string; readonly pool: string }
   | { readonly kind: 'container.create'; readonly name: string }
   | { readonly kind: 'container.delete'; readonly name: string }
-  | { readonly kind: 'blob.put'; readonly container: string; readonly blobs: readonly BlobPut[]; readonly createContainer: boolean }
+  | {
+      readonly kind: 'blob.put';
+      readonly container: string;
+      readonly blobs: readonly BlobPut[];
+      readonly createContainer: boolean;
+    }
   | { readonly kind: 'blob.delete'; readonly container: string; readonly names: readonly string[] }
   /** Holders gained and lost, from the repair loop. */
-  | { readonly kind: 'blob.holders'; readonly changes: readonly { readonly manifest: string; readonly add: readonly MachineId[]; readonly remove: readonly MachineId[] }[] }
+  | {
+      readonly kind: 'blob.holders';
+      readonly changes: readonly {
+        readonly manifest: string;
+        readonly add: readonly MachineId[];
+        readonly remove: readonly MachineId[];
+      }[];
+    }
   /** Time has passed: expired tokens, resize timeouts, the slices of container deletes. Proposed only when `dueAtMs` of the state says so. */
   | { readonly kind: 'mesh.sweep' };
 
@@ -108,19 +169,66 @@ export type NodeMirror = Omit<Allotment, 'pool'>;
 
 export type PoolCommand =
   /** `meshIndex`: applied index of the mesh group it was read at; an older view than the last one changes nothing. */
-  | { readonly kind: 'mirror'; readonly meshIndex: number; readonly pool: PoolMirror; readonly nodes: readonly NodeMirror[]; readonly removed: readonly string[] }
+  | {
+      readonly kind: 'mirror';
+      readonly meshIndex: number;
+      readonly pool: PoolMirror;
+      readonly nodes: readonly NodeMirror[];
+      readonly removed: readonly string[];
+    }
   | { readonly kind: 'job.add'; readonly spec: JobSpec }
-  | { readonly kind: 'job.patch'; readonly job: string; readonly patch: JobPatch; readonly condition?: Condition }
-  | { readonly kind: 'job.update'; readonly job: string; readonly update: JobUpdate; readonly condition?: Condition }
-  | { readonly kind: 'job.disable'; readonly job: string; readonly disableTasks: DisableTasksOption; readonly condition?: Condition }
+  | {
+      readonly kind: 'job.patch';
+      readonly job: string;
+      readonly patch: JobPatch;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'job.update';
+      readonly job: string;
+      readonly update: JobUpdate;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'job.disable';
+      readonly job: string;
+      readonly disableTasks: DisableTasksOption;
+      readonly condition?: Condition;
+    }
   | { readonly kind: 'job.enable'; readonly job: string; readonly condition?: Condition }
-  | { readonly kind: 'job.terminate'; readonly job: string; readonly reason: string; readonly condition?: Condition }
+  | {
+      readonly kind: 'job.terminate';
+      readonly job: string;
+      readonly reason: string;
+      readonly condition?: Condition;
+    }
   | { readonly kind: 'job.delete'; readonly job: string; readonly condition?: Condition }
   | { readonly kind: 'task.add'; readonly job: string; readonly tasks: readonly TaskSpec[] }
-  | { readonly kind: 'task.update'; readonly job: string; readonly task: string; readonly constraints: TaskConstraints; readonly condition?: Condition }
-  | { readonly kind: 'task.terminate'; readonly job: string; readonly task: string; readonly condition?: Condition }
-  | { readonly kind: 'task.delete'; readonly job: string; readonly task: string; readonly condition?: Condition }
-  | { readonly kind: 'task.reactivate'; readonly job: string; readonly task: string; readonly condition?: Condition }
+  | {
+      readonly kind: 'task.update';
+      readonly job: string;
+      readonly task: string;
+      readonly constraints: TaskConstraints;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'task.terminate';
+      readonly job: string;
+      readonly task: string;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'task.delete';
+      readonly job: string;
+      readonly task: string;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'task.reactivate';
+      readonly job: string;
+      readonly task: string;
+      readonly condition?: Condition;
+    }
   /** From the scheduler. Each becomes an execution whose epoch is the index of this entry; one that does not fit is left out. */
   | { readonly kind: 'assign'; readonly items: readonly Assignment[] }
   /** From an agent, by way of the coordinator. */
@@ -129,7 +237,12 @@ export type PoolCommand =
   | { readonly kind: 'node.lost'; readonly node: string }
   /** The node is heard again. */
   | { readonly kind: 'node.heard'; readonly node: string }
-  | { readonly kind: 'node.scheduling'; readonly node: string; readonly enabled: boolean; readonly option: 'requeue' | 'terminate' | 'taskcompletion' }
+  | {
+      readonly kind: 'node.scheduling';
+      readonly node: string;
+      readonly enabled: boolean;
+      readonly option: 'requeue' | 'terminate' | 'taskcompletion';
+    }
   /** Time has passed: job wall clocks, the slices of deletes. Proposed only when `dueAtMs` of the state says so. */
   | { readonly kind: 'sweep'; readonly limit: number };
 
@@ -168,7 +281,9 @@ export interface CommandResults {
 
 export type Command = MeshCommand | PoolCommand;
 export type CommandKind = Command['kind'];
-export type CommandResult<K extends CommandKind> = Outcome<K extends keyof CommandResults ? CommandResults[K] : EntityStamp>;
+export type CommandResult<K extends CommandKind> = Outcome<
+  K extends keyof CommandResults ? CommandResults[K] : EntityStamp
+>;
 
 /** One Raft entry of kind `command`: msgpack of this. */
 export interface CommandBatch {

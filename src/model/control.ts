@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { BlobRecord } from './blob.ts';
 import type { Command, CommandResult } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
-import type { QueryName, Queries } from './queries.ts';
+import type { Queries, QueryName } from './queries.ts';
 
 export interface CallOptions {
   /** Gives up with OperationTimedOut or NoQuorum. While a coordinator is being elected the call waits. */
@@ -34,16 +34,54 @@ export interface ByteRange {
 
 /** Tasks' and nodes' files and blobs, wherever in the mesh they are. */
 export interface FileControl {
-  listTaskFiles(job: string, task: string, recursive: boolean, options?: CallOptions): Promise<readonly FileEntry[]>;
+  listTaskFiles(
+    job: string,
+    task: string,
+    recursive: boolean,
+    options?: CallOptions,
+  ): Promise<readonly FileEntry[]>;
   statTaskFile(job: string, task: string, path: string, options?: CallOptions): Promise<FileEntry>;
-  openTaskFile(job: string, task: string, path: string, range: ByteRange | undefined, options?: CallOptions): Promise<OpenedFile>;
-  deleteTaskFile(job: string, task: string, path: string, recursive: boolean, options?: CallOptions): Promise<void>;
-  listNodeFiles(pool: string, node: string, recursive: boolean, options?: CallOptions): Promise<readonly FileEntry[]>;
+  openTaskFile(
+    job: string,
+    task: string,
+    path: string,
+    range: ByteRange | undefined,
+    options?: CallOptions,
+  ): Promise<OpenedFile>;
+  deleteTaskFile(
+    job: string,
+    task: string,
+    path: string,
+    recursive: boolean,
+    options?: CallOptions,
+  ): Promise<void>;
+  listNodeFiles(
+    pool: string,
+    node: string,
+    recursive: boolean,
+    options?: CallOptions,
+  ): Promise<readonly FileEntry[]>;
   statNodeFile(pool: string, node: string, path: string, options?: CallOptions): Promise<FileEntry>;
-  openNodeFile(pool: string, node: string, path: string, range: ByteRange | undefined, options?: CallOptions): Promise<OpenedFile>;
+  openNodeFile(
+    pool: string,
+    node: string,
+    path: string,
+    range: ByteRange | undefined,
+    options?: CallOptions,
+  ): Promise<OpenedFile>;
   /** Stores all of `body` under the name, in `BLOB_COPIES` copies where so many machines are up. Replaces what was there. */
-  putBlob(container: string, name: string, body: Readable, options?: CallOptions & { readonly createContainer?: boolean }): Promise<BlobRecord>;
-  openBlob(container: string, name: string, range: ByteRange | undefined, options?: CallOptions): Promise<{ record: BlobRecord; body: Readable }>;
+  putBlob(
+    container: string,
+    name: string,
+    body: Readable,
+    options?: CallOptions & { readonly createContainer?: boolean },
+  ): Promise<BlobRecord>;
+  openBlob(
+    container: string,
+    name: string,
+    range: ByteRange | undefined,
+    options?: CallOptions,
+  ): Promise<{ record: BlobRecord; body: Readable }>;
 }
 
 /** Something that happened, for `shoal events`. */
@@ -60,7 +98,14 @@ export interface MeshEvent {
 /** This machine, as it sees itself. */
 export interface LocalStatus {
   readonly meshId: string;
-  readonly machine: { readonly id: MachineId; readonly name: string; readonly addresses: readonly string[]; readonly version: string; readonly pid: number; readonly startedAtMs: number };
+  readonly machine: {
+    readonly id: MachineId;
+    readonly name: string;
+    readonly addresses: readonly string[];
+    readonly version: string;
+    readonly pid: number;
+    readonly startedAtMs: number;
+  };
   readonly connectedPeers: readonly string[];
   readonly groups: readonly {
     readonly group: GroupId;
@@ -71,20 +116,40 @@ export interface LocalStatus {
     readonly applied: number;
     readonly voters: readonly MachineId[];
   }[];
-  readonly runner: { readonly tier: string; readonly pid: number; readonly running: number; readonly waiting: number };
+  readonly runner: {
+    readonly tier: string;
+    readonly pid: number;
+    readonly running: number;
+    readonly waiting: number;
+  };
 }
 
 export interface Control {
-  propose<C extends Command>(group: GroupId, command: C, options?: CallOptions & { readonly requestId?: string }): Promise<CommandResult<C['kind']>>;
-  query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0], options?: CallOptions): Promise<Queries[Q][1]>;
+  propose<C extends Command>(
+    group: GroupId,
+    command: C,
+    options?: CallOptions & { readonly requestId?: string },
+  ): Promise<CommandResult<C['kind']>>;
+  query<Q extends QueryName>(
+    group: GroupId,
+    name: Q,
+    argument: Queries[Q][0],
+    options?: CallOptions,
+  ): Promise<Queries[Q][1]>;
   /** Voters for a new group: 1, 3 or 5 machines that are alive now. */
   proposeVoters(): Promise<readonly MachineId[]>;
   readonly files: FileControl;
   status(): LocalStatus;
   /** A join token as text, made on this machine. */
-  createToken(options: { readonly validMs: number; readonly uses: number }): Promise<{ readonly id: string; readonly token: string; readonly expiresAtMs: number }>;
+  createToken(options: {
+    readonly validMs: number;
+    readonly uses: number;
+  }): Promise<{ readonly id: string; readonly token: string; readonly expiresAtMs: number }>;
   /** Makes a group whose quorum is lost live again from this machine's copy. Dry unless `confirmed`: then it only says what may be lost. */
-  recover(group: GroupId, confirmed: boolean): Promise<{ readonly lastIndex: number; readonly mayBeLost: string }>;
+  recover(
+    group: GroupId,
+    confirmed: boolean,
+  ): Promise<{ readonly lastIndex: number; readonly mayBeLost: string }>;
   /** Calls back for each event from now on, of all machines; returns how to stop. */
   onEvent(listener: (event: MeshEvent) => void): () => void;
 }

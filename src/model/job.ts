@@ -13,12 +13,17 @@ export const JobConstraints = Type.Object(
 );
 export type JobConstraints = Static<typeof JobConstraints>;
 
-export const PoolInfo = Type.Object({ poolId: Type.Optional(Id), autoPoolSpecification: Type.Optional(Echoed) }, strict);
+export const PoolInfo = Type.Object(
+  { poolId: Type.Optional(Id), autoPoolSpecification: Type.Optional(Echoed) },
+  strict,
+);
 
 const changeable = {
   priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000 })),
   /** -1: without limit. */
-  maxParallelTasks: Type.Optional(Type.Union([Type.Literal(-1), Type.Integer({ minimum: 1, maximum: 2_147_483_647 })])),
+  maxParallelTasks: Type.Optional(
+    Type.Union([Type.Literal(-1), Type.Integer({ minimum: 1, maximum: 2_147_483_647 })]),
+  ),
   allowTaskPreemption: Type.Optional(Type.Boolean()),
   onAllTasksComplete: Type.Optional(Type.Enum(['noaction', 'terminatejob'])),
   constraints: Type.Optional(JobConstraints),

@@ -39,5 +39,8 @@ export interface Allotment {
   readonly labels: readonly string[];
   readonly allottedAtMs: number;
   /** Set when the node is to leave its pool; it is gone once the pool's coordinator says it is empty. */
-  readonly leaving?: { readonly option: NodeDeallocationOption; readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted' };
+  readonly leaving?: {
+    readonly option: NodeDeallocationOption;
+    readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted';
+  };
 }

@@ -33,7 +33,10 @@ export const PoolSpec = Type.Object(
 );
 export type PoolSpec = Static<typeof PoolSpec>;
 
-export const PoolPatch = Type.Object({ metadata: Type.Optional(Metadata), displayName: Type.Optional(DisplayName) }, strict);
+export const PoolPatch = Type.Object(
+  { metadata: Type.Optional(Metadata), displayName: Type.Optional(DisplayName) },
+  strict,
+);
 export type PoolPatch = Static<typeof PoolPatch>;
 
 export const NODE_DEALLOCATION_OPTIONS = ['requeue', 'terminate', 'taskcompletion', 'retaineddata'] as const;
@@ -44,7 +47,9 @@ export const PoolResize = Type.Object(
     targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
     targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
     resizeTimeout: Type.Optional(Duration),
-    nodeDeallocationOption: Type.Optional(Type.Enum(['requeue', 'terminate', 'taskcompletion', 'retaineddata'])),
+    nodeDeallocationOption: Type.Optional(
+      Type.Enum(['requeue', 'terminate', 'taskcompletion', 'retaineddata']),
+    ),
   },
   strict,
 );

@@ -112,7 +112,13 @@ export interface Explanation {
   readonly state: TaskState;
   /** The task's own reason, if one holds whatever the node: blocked by dependencies, job disabled, job at maxParallelTasks… */
   readonly reasons: readonly { readonly rule: string; readonly detail: string; readonly remedy: string }[];
-  readonly nodes: readonly { readonly node: string; readonly verdict: 'fits' | 'running' | 'refused'; readonly rule?: string; readonly detail?: string; readonly remedy?: string }[];
+  readonly nodes: readonly {
+    readonly node: string;
+    readonly verdict: 'fits' | 'running' | 'refused';
+    readonly rule?: string;
+    readonly detail?: string;
+    readonly remedy?: string;
+  }[];
 }
 
 export interface Page<T> {
@@ -138,7 +144,10 @@ export interface PoolQueries {
   'node.get': [{ readonly node: string }, NodeEntity];
   'node.list': [PageRequest, Page<NodeEntity>];
   /** For an agent that must launch: cold specifications by number. Undefined where the task is gone. */
-  'task.specs': [{ readonly items: readonly { readonly job: number; readonly task: number }[] }, readonly (TaskSpec | undefined)[]];
+  'task.specs': [
+    { readonly items: readonly { readonly job: number; readonly task: number }[] },
+    readonly (TaskSpec | undefined)[],
+  ];
 }
 
 export interface MeshQueries {
@@ -153,7 +162,10 @@ export interface MeshQueries {
   'allotment.list': [{ readonly pool?: string }, readonly Allotment[]];
   'container.list': [Record<string, never>, readonly ContainerRecord[]];
   'blob.get': [{ readonly container: string; readonly name: string }, BlobRecord];
-  'blob.list': [{ readonly container: string; readonly prefix?: string; readonly after?: string; readonly limit: number }, { readonly items: readonly BlobRecord[]; readonly next?: string }];
+  'blob.list': [
+    { readonly container: string; readonly prefix?: string; readonly after?: string; readonly limit: number },
+    { readonly items: readonly BlobRecord[]; readonly next?: string },
+  ];
 }
 
 export type Queries = PoolQueries & MeshQueries;

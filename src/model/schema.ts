@@ -7,7 +7,10 @@ export const DisplayName = Type.String({ maxLength: 1024 });
 /** ISO 8601; its value is checked by `parseDuration` after the shape was. */
 export const Duration = Type.String({ minLength: 1, maxLength: 64 });
 export const Metadata = Type.Array(
-  Type.Object({ name: Type.String({ maxLength: 1024 }), value: Type.String({ maxLength: 4096 }) }, { additionalProperties: false }),
+  Type.Object(
+    { name: Type.String({ maxLength: 1024 }), value: Type.String({ maxLength: 4096 }) },
+    { additionalProperties: false },
+  ),
   { maxItems: 256 },
 );
 export const Environment = Type.Array(

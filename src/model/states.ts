@@ -3,12 +3,31 @@
 export const TASK_STATES = ['active', 'preparing', 'running', 'completed'] as const;
 export type TaskState = (typeof TASK_STATES)[number];
 
-export const JOB_STATES = ['active', 'disabling', 'disabled', 'enabling', 'terminating', 'completed', 'deleting'] as const;
+export const JOB_STATES = [
+  'active',
+  'disabling',
+  'disabled',
+  'enabling',
+  'terminating',
+  'completed',
+  'deleting',
+] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
 export const NODE_STATES = [
-  'creating', 'starting', 'waitingforstarttask', 'starttaskfailed', 'idle', 'running', 'rebooting', 'reimaging',
-  'leavingpool', 'offline', 'preempted', 'unknown', 'unusable',
+  'creating',
+  'starting',
+  'waitingforstarttask',
+  'starttaskfailed',
+  'idle',
+  'running',
+  'rebooting',
+  'reimaging',
+  'leavingpool',
+  'offline',
+  'preempted',
+  'unknown',
+  'unusable',
 ] as const;
 export type NodeState = (typeof NODE_STATES)[number];
 

@@ -34,7 +34,13 @@ export const OutputFile = Type.Object(
             containerUrl: Type.String({ minLength: 1, maxLength: 4096 }),
             path: Type.Optional(Type.String({ maxLength: 1024 })),
             uploadHeaders: Type.Optional(
-              Type.Array(Type.Object({ name: Type.String({ maxLength: 256 }), value: Type.String({ maxLength: 4096 }) }, strict), { maxItems: 64 }),
+              Type.Array(
+                Type.Object(
+                  { name: Type.String({ maxLength: 256 }), value: Type.String({ maxLength: 4096 }) },
+                  strict,
+                ),
+                { maxItems: 64 },
+              ),
             ),
             identityReference: Type.Optional(Echoed),
           },
@@ -43,7 +49,10 @@ export const OutputFile = Type.Object(
       },
       strict,
     ),
-    uploadOptions: Type.Object({ uploadCondition: Type.Enum(['tasksuccess', 'taskfailure', 'taskcompletion']) }, strict),
+    uploadOptions: Type.Object(
+      { uploadCondition: Type.Enum(['tasksuccess', 'taskfailure', 'taskcompletion']) },
+      strict,
+    ),
   },
   strict,
 );
@@ -61,8 +70,14 @@ export type ExitOptions = Static<typeof ExitOptions>;
 
 export const ExitConditions = Type.Object(
   {
-    exitCodes: Type.Optional(Type.Array(Type.Object({ code: Int32, exitOptions: ExitOptions }, strict), { maxItems: 256 })),
-    exitCodeRanges: Type.Optional(Type.Array(Type.Object({ start: Int32, end: Int32, exitOptions: ExitOptions }, strict), { maxItems: 256 })),
+    exitCodes: Type.Optional(
+      Type.Array(Type.Object({ code: Int32, exitOptions: ExitOptions }, strict), { maxItems: 256 }),
+    ),
+    exitCodeRanges: Type.Optional(
+      Type.Array(Type.Object({ start: Int32, end: Int32, exitOptions: ExitOptions }, strict), {
+        maxItems: 256,
+      }),
+    ),
     preProcessingError: Type.Optional(ExitOptions),
     fileUploadError: Type.Optional(ExitOptions),
     default: Type.Optional(ExitOptions),
@@ -87,7 +102,10 @@ export const UserIdentity = Type.Object(
     username: Type.Optional(Type.String({ maxLength: 64 })),
     autoUser: Type.Optional(
       Type.Object(
-        { scope: Type.Optional(Type.Enum(['pool', 'task'])), elevationLevel: Type.Optional(Type.Enum(['nonadmin', 'admin'])) },
+        {
+          scope: Type.Optional(Type.Enum(['pool', 'task'])),
+          elevationLevel: Type.Optional(Type.Enum(['nonadmin', 'admin'])),
+        },
         strict,
       ),
     ),
@@ -100,7 +118,13 @@ export const DependsOn = Type.Object(
     taskIds: Type.Optional(Type.Array(Id)),
     taskIdRanges: Type.Optional(
       Type.Array(
-        Type.Object({ start: Type.Integer({ minimum: 0, maximum: 2_147_483_647 }), end: Type.Integer({ minimum: 0, maximum: 2_147_483_647 }) }, strict),
+        Type.Object(
+          {
+            start: Type.Integer({ minimum: 0, maximum: 2_147_483_647 }),
+            end: Type.Integer({ minimum: 0, maximum: 2_147_483_647 }),
+          },
+          strict,
+        ),
         { maxItems: 1_000 },
       ),
     ),
@@ -118,7 +142,9 @@ export const TaskSpec = Type.Object(
     resourceFiles: Type.Optional(Type.Array(ResourceFile, { maxItems: 10_000 })),
     outputFiles: Type.Optional(Type.Array(OutputFile, { maxItems: 1_000 })),
     environmentSettings: Type.Optional(Environment),
-    affinityInfo: Type.Optional(Type.Object({ affinityId: Type.String({ minLength: 1, maxLength: 256 }) }, strict)),
+    affinityInfo: Type.Optional(
+      Type.Object({ affinityId: Type.String({ minLength: 1, maxLength: 256 }) }, strict),
+    ),
     constraints: Type.Optional(TaskConstraints),
     requiredSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
     userIdentity: Type.Optional(UserIdentity),
@@ -158,7 +184,7 @@ export interface TaskOutcome {
     | 'fileUploadError' /** it exited, but an output could not be stored */
     | 'wallClock' /** killed at the end of maxWallClockTime */
     | 'killed' /** because the coordinator asked */
-    | 'lost'; /** lease over, runner died, node shut down: runs again, outside the retry count */
+    | 'lost' /** lease over, runner died, node shut down: runs again, outside the retry count */;
   readonly exitCode?: number;
   /** Wall clock of the node, ms. */
   readonly startedAtMs?: number;

@@ -16,15 +16,7 @@ import type { Engine, EngineBatch, PageOptions } from './engine.ts';
 import { readLog } from './group-log.ts';
 import { writeGroup } from './group-write.ts';
 import { type DamagedGroup, type GroupState, newGroupState, type StoreHeads } from './heads.ts';
-import type {
-  GroupWrite,
-  LogEntry,
-  RowWrite,
-  ScanOptions,
-  Store,
-  StoreBatch,
-  StoredGroup,
-} from './interface.ts';
+import type { GroupWrite, RowWrite, ScanOptions, Store, StoreBatch, StoredGroup } from './interface.ts';
 import {
   BATCH_KEY,
   checkRowKey,

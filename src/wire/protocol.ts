@@ -9,9 +9,14 @@ import { decoder, encode } from './codec.ts';
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Name = Type.String({ maxLength: 256 });
-const Bytes = Type.Unsafe<Uint8Array>(Type.Refine(Type.Unknown(), (value: unknown) => value instanceof Uint8Array));
+const Bytes = Type.Unsafe<Uint8Array>(
+  Type.Refine(Type.Unknown(), (value: unknown) => value instanceof Uint8Array),
+);
 
-function message<S extends TSchema>(what: string, schema: S): { encode(value: Static<S>): Uint8Array; decode(bytes: Uint8Array): Static<S> } {
+function message<S extends TSchema>(
+  what: string,
+  schema: S,
+): { encode(value: Static<S>): Uint8Array; decode(bytes: Uint8Array): Static<S> } {
   return { encode, decode: decoder(what, schema) };
 }
 
@@ -22,7 +27,12 @@ export const RAFT_CHANNEL = 'raft';
 
 const Configuration = Type.Object({ voters: Type.Array(Name), learners: Type.Array(Name) });
 const SnapshotMeta = Type.Object({ index: Count, term: Count, configuration: Configuration });
-const LogEntry = Type.Object({ index: Count, term: Count, kind: Type.Enum(['noop', 'command', 'configuration']), data: Bytes });
+const LogEntry = Type.Object({
+  index: Count,
+  term: Count,
+  kind: Type.Enum(['noop', 'command', 'configuration']),
+  data: Bytes,
+});
 const base = { from: Name, to: Name, term: Count };
 const RaftMessage = Type.Union([
   Type.Object({
@@ -43,12 +53,21 @@ const RaftMessage = Type.Union([
   }),
   Type.Object({ ...base, kind: Type.Literal('heartbeat'), commit: Count, readContext: Count }),
   Type.Object({ ...base, kind: Type.Literal('heartbeatResponse'), readContext: Count }),
-  Type.Object({ ...base, kind: Type.Enum(['voteRequest', 'preVoteRequest']), lastIndex: Count, lastTerm: Count, transfer: Type.Boolean() }),
+  Type.Object({
+    ...base,
+    kind: Type.Enum(['voteRequest', 'preVoteRequest']),
+    lastIndex: Count,
+    lastTerm: Count,
+    transfer: Type.Boolean(),
+  }),
   Type.Object({ ...base, kind: Type.Enum(['voteResponse', 'preVoteResponse']), granted: Type.Boolean() }),
   Type.Object({ ...base, kind: Type.Literal('timeoutNow') }),
 ]);
 
-export const RaftFrame = message('raft', Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), { maxItems: 10_000 }));
+export const RaftFrame = message(
+  'raft',
+  Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), { maxItems: 10_000 }),
+);
 
 /** Request: one slice of the state rows of a group, in key order, from a leader to a follower that is too far behind its log. */
 export const SNAPSHOT_REQUEST = 'group.snapshot';
@@ -74,14 +93,21 @@ export const SnapshotSlice = message(
 export const PROPOSE_REQUEST = 'group.propose';
 export const ProposeBody = message(
   'propose',
-  Type.Object({ group: Name, requestId: Type.Union([Name, Type.Null()]), command: Type.Object({ kind: Name }, { additionalProperties: true }) }),
+  Type.Object({
+    group: Name,
+    requestId: Type.Union([Name, Type.Null()]),
+    command: Type.Object({ kind: Name }, { additionalProperties: true }),
+  }),
 );
 export const QUERY_REQUEST = 'group.query';
 export const QueryBody = message('query', Type.Object({ group: Name, name: Name, argument: Type.Unknown() }));
 /** Request: who leads? Answer: LeaderAnswer. */
 export const LEADER_REQUEST = 'group.leader';
 export const LeaderBody = message('leader', Type.Object({ group: Name }));
-export const LeaderAnswer = message('leader answer', Type.Object({ leader: Type.Union([Name, Type.Null()]), term: Count }));
+export const LeaderAnswer = message(
+  'leader answer',
+  Type.Object({ leader: Type.Union([Name, Type.Null()]), term: Count }),
+);
 
 // --- Joining ------------------------------------------------------------------------------------------------------
 
@@ -142,7 +168,13 @@ export const HEARTBEAT_REQUEST = 'pool.heartbeat';
 
 export const Acknowledgement = message(
   'acknowledgement',
-  Type.Object({ pool: Name, term: Count, leader: Name, /** Applied log index when it was written. */ index: Count, heard: Type.Array(Type.Object({ machine: Name, life: Name, sequence: Count })) }),
+  Type.Object({
+    pool: Name,
+    term: Count,
+    leader: Name,
+    /** Applied log index when it was written. */ index: Count,
+    heard: Type.Array(Type.Object({ machine: Name, life: Name, sequence: Count })),
+  }),
 );
 export type Acknowledgement = ReturnType<typeof Acknowledgement.decode>;
 
@@ -169,7 +201,13 @@ export type DispatchJob = Static<typeof DispatchJob>;
 
 export const Dispatch = message(
   'dispatch',
-  Type.Object({ pool: Name, term: Count, batch: Count, jobs: Type.Array(DispatchJob), items: Type.Array(DispatchItem, { maxItems: 10_000 }) }),
+  Type.Object({
+    pool: Name,
+    term: Count,
+    batch: Count,
+    jobs: Type.Array(DispatchJob),
+    items: Type.Array(DispatchItem, { maxItems: 10_000 }),
+  }),
 );
 export type Dispatch = ReturnType<typeof Dispatch.decode>;
 
@@ -192,11 +230,17 @@ export const Taken = message('taken', Type.Object({ pool: Name, batch: Count }))
 const Execution = Type.Object({ job: Count, task: Count, epoch: Count });
 /** Request to an agent: end these executions and report. */
 export const STOP_REQUEST = 'session.stop';
-export const Stop = message('stop', Type.Object({ pool: Name, node: Name, executions: Type.Array(Execution) }));
+export const Stop = message(
+  'stop',
+  Type.Object({ pool: Name, node: Name, executions: Type.Array(Execution) }),
+);
 
 /** Request to an agent: all that its node should run, as of a log index. Later epochs are not covered by it. */
 export const RECONCILE_REQUEST = 'session.reconcile';
-export const Reconcile = message('reconcile', Type.Object({ pool: Name, node: Name, term: Count, index: Count, executions: Type.Array(Execution) }));
+export const Reconcile = message(
+  'reconcile',
+  Type.Object({ pool: Name, node: Name, term: Count, index: Count, executions: Type.Array(Execution) }),
+);
 /** The agent names those of the list that it never got. */
 export const ReconcileAnswer = message('reconcile answer', Type.Object({ missing: Type.Array(Execution) }));
 
@@ -218,7 +262,9 @@ const Outcome = Type.Object({
       category: Type.Enum(['usererror', 'servererror']),
       code: Name,
       message: Type.String({ maxLength: 4096 }),
-      details: Type.Array(Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }), { maxItems: 32 }),
+      details: Type.Array(Type.Object({ name: Name, value: Type.String({ maxLength: 4096 }) }), {
+        maxItems: 32,
+      }),
     }),
   ),
   files: Type.Array(KeptFile, { maxItems: 10_000 }),
@@ -229,13 +275,25 @@ export const ReportBody = message(
     pool: Name,
     node: Name,
     items: Type.Array(
-      Type.Object({ job: Count, task: Count, epoch: Count, startedAtMs: Type.Optional(Type.Number()), outcome: Type.Optional(Outcome) }),
+      Type.Object({
+        job: Count,
+        task: Count,
+        epoch: Count,
+        startedAtMs: Type.Optional(Type.Number()),
+        outcome: Type.Optional(Outcome),
+      }),
       { maxItems: 10_000 },
     ),
   }),
 );
 /** `index`: every list made at an older log index may still hold what this report ended. */
-export const ReportAnswer = message('report answer', Type.Object({ index: Count, verdicts: Type.Array(Type.Enum(['recorded', 'stale']), { maxItems: 10 * PAGE_ITEMS_MAX }) }));
+export const ReportAnswer = message(
+  'report answer',
+  Type.Object({
+    index: Count,
+    verdicts: Type.Array(Type.Enum(['recorded', 'stale']), { maxItems: 10 * PAGE_ITEMS_MAX }),
+  }),
+);
 
 // --- Events -------------------------------------------------------------------------------------------------------
 

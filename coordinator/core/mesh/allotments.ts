@@ -5,6 +5,7 @@ import { idKey } from '../../../src/model/ids.ts';
 import type { Allotment, MachineRecord } from '../../../src/model/machine.ts';
 import type { NodeDeallocationOption } from '../../../src/model/pool.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
+import { inKeyOrder } from './order.ts';
 import type { NodeCounts, PoolRecord } from './pools.ts';
 import { allotmentRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -39,8 +40,8 @@ export class Allotments {
     this.#index(allotment);
   }
 
-  all(): IterableIterator<Allotment> {
-    return this.#byNode.values();
+  all(): Allotment[] {
+    return inKeyOrder(this.#byNode);
   }
 
   get(node: string): Allotment | undefined {
@@ -48,18 +49,22 @@ export class Allotments {
   }
 
   ofPool(pool: string): Allotment[] {
-    return [...(this.#byPool.get(idKey(pool))?.values() ?? [])];
+    const nodes = this.#byPool.get(idKey(pool));
+    return nodes === undefined ? [] : inKeyOrder(nodes);
   }
 
   onMachine(machine: MachineId): Allotment[] {
-    return [...(this.#byMachine.get(machine)?.values() ?? [])];
+    const nodes = this.#byMachine.get(machine);
+    return nodes === undefined ? [] : inKeyOrder(nodes);
   }
 
   /** Leaving ones not counted. */
   countOf(pool: string): NodeCounts {
-    const staying = this.ofPool(pool).filter((allotment) => allotment.leaving === undefined);
-    const dedicated = staying.filter((allotment) => allotment.dedicated).length;
-    return { dedicated, lowPriority: staying.length - dedicated };
+    const counts = { dedicated: 0, lowPriority: 0 };
+    for (const { leaving, dedicated } of this.#byPool.get(idKey(pool))?.values() ?? []) {
+      if (leaving === undefined) counts[dedicated ? 'dedicated' : 'lowPriority'] += 1;
+    }
+    return counts;
   }
 
   /**

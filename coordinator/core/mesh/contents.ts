@@ -115,14 +115,20 @@ export class Contents {
   }
 
   /** Up to `limit` contents with fewer than `copies` live holders, and one at least to copy from. */
-  underCopied(limit: number, copies: number, alive: (machine: MachineId) => boolean): HeldContent[] {
+  underCopied(wanted: {
+    readonly limit: number;
+    readonly copies: number;
+    readonly alive: (machine: MachineId) => boolean;
+    readonly passOver: (manifest: string) => boolean;
+  }): HeldContent[] {
+    const { limit, copies, alive, passOver } = wanted;
     const found: HeldContent[] = [];
     for (const set of this.#sets.values()) {
       const holders = this.#machinesOf(set).filter(alive);
       if (holders.length === 0 || holders.length >= copies) continue;
       for (const { manifest, sizeBytes } of set.contents) {
         if (found.length >= limit) return found;
-        found.push({ manifest, sizeBytes, holders });
+        if (!passOver(manifest)) found.push({ manifest, sizeBytes, holders });
       }
     }
     return found;

@@ -1,7 +1,7 @@
 /** Commands on pools and on the nodes they are allotted. */
 import { REMOVE_NODES_MAX } from '../../../src/lib/limits.ts';
 import type { Condition, MeshCommand, Outcome } from '../../../src/model/commands.ts';
-import { poolGroup } from '../../../src/model/ids.ts';
+import { idKey, poolGroup } from '../../../src/model/ids.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
 import { nodeNumber } from './allotments.ts';
 import { checkCondition } from './condition.ts';
@@ -161,7 +161,7 @@ function addNode(state: MeshState, turn: Turn, added: CommandOf<'allot'>['add'][
 
 function exceedsTarget(state: MeshState, added: Omit<Allotment, 'allottedAtMs'>, pool: PoolRecord): boolean {
   if (pool.spec.everyMachine) {
-    return state.allotments.ofPool(added.pool).some((other) => other.machine === added.machine);
+    return state.allotments.onMachine(added.machine).some((other) => idKey(other.pool) === idKey(added.pool));
   }
   // Leaves were carried out first, so the node that a new one replaces does not count any more.
   const counts = state.allotments.countOf(added.pool);

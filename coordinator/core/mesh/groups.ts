@@ -5,6 +5,7 @@
 import type { GroupId, MachineId } from '../../../src/model/ids.ts';
 import { isValidId, MESH_GROUP } from '../../../src/model/ids.ts';
 import type { GroupRecord } from '../../../src/model/queries.ts';
+import { inKeyOrder } from './order.ts';
 import { groupRow } from './rows.ts';
 import type { Refusal, Turn } from './turn.ts';
 import { refuse, refuseProperty } from './turn.ts';
@@ -22,8 +23,8 @@ export class Groups {
     this.#byId.set(record.group, record);
   }
 
-  *all(): IterableIterator<GroupRecord> {
-    for (const record of this.#byId.values()) if (record.voters.length > 0) yield record;
+  all(): GroupRecord[] {
+    return inKeyOrder(this.#byId).filter((record) => record.voters.length > 0);
   }
 
   get(group: GroupId): GroupRecord | undefined {
@@ -33,9 +34,9 @@ export class Groups {
 
   /** Groups in which a machine votes. */
   votesOf(machine: MachineId): GroupId[] {
-    const groups: GroupId[] = [];
-    for (const record of this.all()) if (record.voters.includes(machine)) groups.push(record.group);
-    return groups.sort();
+    return this.all()
+      .filter((record) => record.voters.includes(machine))
+      .map((record) => record.group);
   }
 
   /** Undefined where a new group could be made of these voters. */

@@ -79,7 +79,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   apply(index: number, batch: CommandBatch): Applied<MeshEffect> {
-    const turn = new Turn(index, Math.max(batch.timeMs, this.#state.counters.timeMs));
+    const turn = new Turn(index, Math.max(wholeMs(batch.timeMs), this.#state.counters.timeMs));
     this.#state.counters.advanceTime(turn);
     const results = batch.commands.map(({ requestId, command }) => this.#answer(turn, requestId, command));
     this.#allowed = undefined;
@@ -138,7 +138,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   machines(): readonly MachineRecord[] {
-    return [...this.#state.members.all()];
+    return this.#state.members.all();
   }
 
   machine(id: MachineId): MachineRecord | undefined {
@@ -171,7 +171,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   pools(): readonly PoolRecord[] {
-    return [...this.#state.pools.all()];
+    return this.#state.pools.all();
   }
 
   pool(id: string): PoolRecord | undefined {
@@ -179,7 +179,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   allotments(pool?: string): readonly Allotment[] {
-    return pool === undefined ? [...this.#state.allotments.all()] : this.#state.allotments.ofPool(pool);
+    return pool === undefined ? this.#state.allotments.all() : this.#state.allotments.ofPool(pool);
   }
 
   allotment(node: string): Allotment | undefined {
@@ -196,7 +196,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   groups(): readonly GroupRecord[] {
-    return [...this.#state.groups.all()];
+    return this.#state.groups.all();
   }
 
   group(id: GroupId): GroupRecord | undefined {
@@ -231,12 +231,25 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.contents.get(manifest) !== undefined;
   }
 
-  /** Up to `limit` contents with fewer live copies than `BLOB_COPIES` (or than there are live machines), and with one at least. */
-  underCopied(limit: number, alive: (machine: MachineId) => boolean): readonly HeldContent[] {
+  /**
+   * Up to `limit` contents with fewer live copies than `BLOB_COPIES` (or than there are live machines), and with one at
+   * least; `holders` are the live ones. `passOver`: contents that are being copied already, or that failed of late.
+   */
+  underCopied(
+    limit: number,
+    alive: (machine: MachineId) => boolean,
+    passOver: (manifest: string) => boolean = () => false,
+  ): readonly HeldContent[] {
     let up = 0;
     for (const member of this.#state.members.all()) if (alive(member.id)) up += 1;
-    return this.#state.contents.underCopied(limit, Math.min(BLOB_COPIES, up), alive);
+    const copies = Math.min(BLOB_COPIES, up);
+    return this.#state.contents.underCopied({ limit, copies, alive, passOver });
   }
+}
+
+/** A leader's clock that says no number must not become the time of the mesh, which never goes back. */
+function wholeMs(timeMs: number): number {
+  return Number.isSafeInteger(timeMs) ? timeMs : 0;
 }
 
 /** Undefined where the command is none of the mesh group's. */

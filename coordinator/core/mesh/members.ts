@@ -4,6 +4,7 @@ import type { MachineOffer } from '../../../src/model/commands.ts';
 import type { MachineId, PeerId } from '../../../src/model/ids.ts';
 import { idKey, peerOfMachine } from '../../../src/model/ids.ts';
 import type { MachineRecord } from '../../../src/model/machine.ts';
+import { inKeyOrder } from './order.ts';
 import { memberRow } from './rows.ts';
 import type { Refusal, Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -34,8 +35,8 @@ export class Members {
     return this.#byId.size;
   }
 
-  all(): IterableIterator<Member> {
-    return this.#byId.values();
+  all(): Member[] {
+    return inKeyOrder(this.#byId);
   }
 
   get(id: MachineId): Member | undefined {

@@ -12,6 +12,7 @@ import type {
 } from '../../../src/model/pool.ts';
 import type { AllocationState, PoolState } from '../../../src/model/states.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
+import { inKeyOrder } from './order.ts';
 import { poolRow } from './rows.ts';
 import type { Refusal, Turn } from './turn.ts';
 import { refuse, refuseProperty } from './turn.ts';
@@ -46,8 +47,8 @@ export class Pools {
     this.#byKey.set(idKey(record.spec.id), record);
   }
 
-  all(): IterableIterator<PoolRecord> {
-    return this.#byKey.values();
+  all(): PoolRecord[] {
+    return inKeyOrder(this.#byKey);
   }
 
   get(id: string): PoolRecord | undefined {
@@ -147,7 +148,7 @@ export class Pools {
 
   /** A resize whose time is over ends unmet: the target stays and is met when a machine joins. */
   sweep(turn: Turn): void {
-    for (const pool of [...this.#byKey.values()]) {
+    for (const pool of this.all()) {
       if (isDue(pool) && pool.resizeDeadlineMs <= turn.timeMs) this.setSteady(turn, pool);
     }
   }

@@ -57,21 +57,20 @@ export async function queryMesh(
     case 'pool.get':
       return poolEntity(state, existingPool(state, text('pool')));
     case 'pool.list':
-      return byName([...state.pools.all()], (pool) => pool.spec.id).map((pool) => poolEntity(state, pool));
+      return state.pools.all().map((pool) => poolEntity(state, pool));
     case 'machine.list':
-      return byName([...state.members.all()], (member) => member.name).map((member) =>
+      return byName(state.members.all(), (member) => member.name).map((member) =>
         machineEntity(context, member),
       );
     case 'token.list':
-      return byName([...state.tokens.all()], (token) => token.id).map(tokenEntity);
+      return state.tokens.all().map(tokenEntity);
     case 'group.list':
-      return byName([...state.groups.all()], (record) => record.group);
+      return state.groups.all();
     case 'job.locate':
       return state.directory.poolOf(text('job'));
     case 'allotment.list': {
       const pool = text.optional('pool');
-      const allotments = pool === undefined ? [...state.allotments.all()] : state.allotments.ofPool(pool);
-      return byName(allotments, (allotment) => allotment.node);
+      return pool === undefined ? state.allotments.all() : state.allotments.ofPool(pool);
     }
     case 'container.list':
       return byName(state.blobs.containers(), (container) => container.name);

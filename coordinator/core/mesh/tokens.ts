@@ -7,6 +7,7 @@ import type { MeshCommand } from '../../../src/model/commands.ts';
 import type { PeerId } from '../../../src/model/ids.ts';
 import { isValidId } from '../../../src/model/ids.ts';
 import type { TokenEntity } from '../../../src/model/queries.ts';
+import { inKeyOrder } from './order.ts';
 import { tokenRow } from './rows.ts';
 import type { Refusal, Turn } from './turn.ts';
 import { refuse, refuseProperty } from './turn.ts';
@@ -23,8 +24,8 @@ export class Tokens {
     this.#index(token);
   }
 
-  all(): IterableIterator<Token> {
-    return this.#byId.values();
+  all(): Token[] {
+    return inKeyOrder(this.#byId);
   }
 
   get(id: string): Token | undefined {
@@ -68,7 +69,7 @@ export class Tokens {
   }
 
   sweep(turn: Turn): void {
-    for (const token of [...this.#byId.values()]) {
+    for (const token of this.all()) {
       if (token.expiresAtMs <= turn.timeMs) this.remove(turn, token);
     }
   }

@@ -3,7 +3,7 @@ import type { NodeMirror } from '../../../src/model/commands.ts';
 import { addDigest, executionDigest, removeDigest } from '../../../src/model/execution.ts';
 import type { NodeState } from '../../../src/model/states.ts';
 import { packTask } from './numbers.ts';
-import type { NodeRow } from './rows.ts';
+import type { NodeActivityRow, NodeRow } from './rows.ts';
 
 export class NodeRecord {
   /** Position in the node table; never used again. */
@@ -129,10 +129,17 @@ export class NodeRecord {
       leaving: this.leaving ?? null,
       lost: this.lost,
       enabled: this.enabled,
-      stateAtMs: this.stateAtMs,
-      totalTasksRun: this.totalTasksRun,
-      totalTasksSucceeded: this.totalTasksSucceeded,
     };
+  }
+
+  toActivityRow(): NodeActivityRow {
+    return [this.stateAtMs, this.totalTasksRun, this.totalTasksSucceeded];
+  }
+
+  restoreActivity([stateAtMs, totalTasksRun, totalTasksSucceeded]: NodeActivityRow): void {
+    this.stateAtMs = stateAtMs;
+    this.totalTasksRun = totalTasksRun;
+    this.totalTasksSucceeded = totalTasksSucceeded;
   }
 
   static fromRow(index: number, id: string, row: NodeRow): NodeRecord {
@@ -140,14 +147,12 @@ export class NodeRecord {
       number: row.number,
       id,
       machine: row.machine,
-      nowMs: row.stateAtMs,
+      nowMs: 0,
     });
     const { leaving, ...rest } = row;
     node.mirror(leaving === null ? rest : { ...rest, leaving });
     node.lost = row.lost;
     node.enabled = row.enabled;
-    node.totalTasksRun = row.totalTasksRun;
-    node.totalTasksSucceeded = row.totalTasksSucceeded;
     return node;
   }
 }

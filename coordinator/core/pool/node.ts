@@ -4,7 +4,7 @@ import { releaseExecutions } from './ending.ts';
 import { stopExecution } from './execution.ts';
 import { NodeRecord } from './node-record.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
-import { nodeRowKey } from './rows.ts';
+import { nodeActivityRowKey, nodeRowKey } from './rows.ts';
 import { Intent } from './task-table.ts';
 import { accepted, type Refusal, refused, type Turn } from './turn.ts';
 
@@ -48,7 +48,7 @@ function mirrorNode(turn: Turn, mirrored: NodeMirror): void {
     turn.event('node.added', `${id} joined the pool`, { node: id, machine });
   }
   node.mirror(mirrored);
-  turn.touchNode(node);
+  turn.writeNode(node);
   if (node.leaving !== undefined)
     vacate(
       turn,
@@ -62,6 +62,7 @@ function removeNode(turn: Turn, node: NodeRecord): void {
   releaseExecutions(turn, node);
   turn.state.nodes.remove(node);
   turn.delete(nodeRowKey(node.id));
+  turn.delete(nodeActivityRowKey(node.id));
   turn.event('node.removed', `${node.id} left the pool`, { node: node.id, machine: node.machine });
 }
 
@@ -88,7 +89,7 @@ export function loseNode(turn: Turn, { node: id }: Of<'node.lost'>): Outcome<Ent
   const executions = node.executions.size;
   // First, so that nothing is offered to it again.
   node.lost = true;
-  turn.touchNode(node);
+  turn.writeNode(node);
   releaseExecutions(turn, node);
   turn.event('node.lost', `${id} was not heard for a whole lease; ${executions} executions end`, {
     node: id,
@@ -103,7 +104,7 @@ export function hearNode(turn: Turn, { node: id }: Of<'node.heard'>): Outcome<En
   if (node === undefined) return nodeNotFound(id);
   if (!node.lost) return done(turn);
   node.lost = false;
-  turn.touchNode(node);
+  turn.writeNode(node);
   turn.event('node.heard', `${id} is heard again`, { node: id, machine: node.machine });
   return done(turn);
 }
@@ -121,7 +122,7 @@ export function scheduleNode(
     );
   }
   node.enabled = enabled;
-  turn.touchNode(node);
+  turn.writeNode(node);
   if (!enabled) vacate(turn, node, option, Intent.requeue);
   return done(turn);
 }

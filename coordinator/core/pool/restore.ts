@@ -7,6 +7,7 @@ import {
   type AdditionRow,
   type JobRow,
   type MetaRow,
+  type NodeActivityRow,
   type NodeRow,
   partsOfKey,
   unpack,
@@ -18,19 +19,18 @@ import type { PoolRow, PoolState } from './turn.ts';
 
 export class Restorer {
   readonly #state: PoolState;
-  #jobRow: JobRow | undefined;
+  readonly #jobRows = new Map<number, JobRow>();
   /** The add that the next tasks came with; tasks and adds come in the same order. */
   #addition = 0;
   #additionsOf: Job | undefined;
-  readonly #loaders: Readonly<Record<string, (key: string, value: Uint8Array) => void>> = {
-    j: (_key, value) => {
-      this.#jobRow = unpack(value) as JobRow;
-    },
+  readonly #loaders: Readonly<Record<string, (key: string, value: Uint8Array) => unknown>> = {
+    j: (key, value) => this.#jobRows.set(partsOfKey(key).job, unpack(value) as JobRow),
     k: (key, value) => this.#loadJob(key, unpack(value) as JobSpec),
     // Read when it is asked for.
     l: () => undefined,
     m: (_key, value) => this.#loadMeta(unpack(value) as MetaRow),
     n: (key, value) => this.#loadNode(key.slice(2), unpack(value) as NodeRow),
+    o: (key, value) => this.#state.nodes.get(key.slice(2))?.restoreActivity(unpack(value) as NodeActivityRow),
     p: (_key, value) => {
       this.#state.pool = unpack(value) as PoolRow;
     },
@@ -64,18 +64,20 @@ export class Restorer {
   }
 
   #loadJob(key: string, spec: JobSpec): void {
-    if (this.#jobRow === undefined) throw new Error(`row ${key} has no job row before it`);
-    const job = Job.fromRows(partsOfKey(key).job, this.#jobRow, spec);
-    if (job.sweptBlocks === undefined) job.table.skipTo(this.#jobRow.lastTask);
-    this.#jobRow = undefined;
+    const { job: number } = partsOfKey(key);
+    const row = this.#jobRows.get(number);
+    if (row === undefined) throw new Error(`row ${key} has no job row before it`);
+    this.#jobRows.delete(number);
+    const job = Job.fromRows(number, row, spec);
+    if (job.sweptBlocks === undefined) job.table.skipTo(row.lastTask);
     this.#state.addJob(job);
   }
 
-  #loadMeta(row: MetaRow): void {
-    this.#state.timeMs = row.timeMs;
-    this.#state.nextJob = row.nextJob;
-    this.#state.nextVersion = row.nextVersion;
-    this.#state.requests.nextSequence = row.nextRequest;
+  #loadMeta([timeMs, nextJob, nextVersion, nextRequest]: MetaRow): void {
+    this.#state.timeMs = timeMs;
+    this.#state.nextJob = nextJob;
+    this.#state.nextVersion = nextVersion;
+    this.#state.requests.nextSequence = nextRequest;
   }
 
   #loadNode(id: string, row: NodeRow): void {

@@ -7,6 +7,7 @@
  *     l/<job>            the job's metadata, where it was changed since
  *     m                  counters and time of the group
  *     n/<node>           a node
+ *     o/<node>           its state's time and its totals
  *     p                  the pool, as mirrored from the mesh group
  *     q/<job>/<task>     one add: when, which version, how many tasks from this number on
  *     r/<sequence>       the answer to a request id
@@ -46,6 +47,7 @@ export const jobRowKey = (job: number): string => `j/${hex8(job)}`;
 export const jobSpecRowKey = (job: number): string => `k/${hex8(job)}`;
 export const jobMetadataRowKey = (job: number): string => `l/${hex8(job)}`;
 export const nodeRowKey = (node: string): string => `n/${node}`;
+export const nodeActivityRowKey = (node: string): string => `o/${node}`;
 export const additionRowKey = (job: number, firstTask: number): string => `q/${hex8(job)}/${hex8(firstTask)}`;
 export const requestRowKey = (sequence: number): string => `r/${sequence.toString(16).padStart(14, '0')}`;
 export const satisfiedRowKey = (job: number, idKey: string): string => `s/${hex8(job)}/${idKey}`;
@@ -78,13 +80,8 @@ export const satisfiedPrefix = (job: number): string => `s/${hex8(job)}/`;
 
 // --- Contents -----------------------------------------------------------------------------------------------------
 
-/** `m`. Written with every entry that changed any of it. */
-export interface MetaRow {
-  readonly timeMs: number;
-  readonly nextJob: number;
-  readonly nextVersion: number;
-  readonly nextRequest: number;
-}
+/** `m`. Written with every entry that changed any of it; a list, as are all rows that are written often. */
+export type MetaRow = readonly [timeMs: number, nextJob: number, nextVersion: number, nextRequest: number];
 
 export interface JobRow {
   readonly id: string;
@@ -125,10 +122,14 @@ export interface NodeRow {
   } | null;
   readonly lost: boolean;
   readonly enabled: boolean;
-  readonly stateAtMs: number;
-  readonly totalTasksRun: number;
-  readonly totalTasksSucceeded: number;
 }
+
+/** `o`: what every execution on the node changes. */
+export type NodeActivityRow = readonly [
+  stateAtMs: number,
+  totalTasksRun: number,
+  totalTasksSucceeded: number,
+];
 
 /** What a completed execution leaves behind, beyond the hot columns. */
 export interface Completion {

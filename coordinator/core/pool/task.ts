@@ -199,6 +199,8 @@ export function terminateTask(turn: Turn, command: Of<'task.terminate'>): Outcom
     const { table } = job;
     if (table.state(task) === 'completed')
       return refused('TaskCompleted', `The task ${table.idOf(task)} is already completed.`);
+    // It is being stopped already: nothing changes.
+    if (table.intent(task) >= Intent.terminate) return undefined;
     stamp(turn, job, task);
     if (table.flag(task, Flag.live)) stopExecution(turn, job, task, Intent.terminate);
     else endUnstarted(turn, job, task);
@@ -268,7 +270,7 @@ function withTask(
   const refusal =
     checkCondition(target.condition, table.version(task), table.modifiedAtMs(task)) ?? act(job, task);
   if (refusal !== undefined) return refusal;
-  return accepted(stampOf({ version: table.version(task), modifiedAtMs: turn.nowMs }));
+  return accepted(stampOf({ version: table.version(task), modifiedAtMs: table.modifiedAtMs(task) }));
 }
 
 /** The task as clients see it: a ghost is gone. */

@@ -12,7 +12,7 @@ import type { Job } from './job-record.ts';
 import { type NodeRecord, NodeTable } from './node-record.ts';
 import { packTask } from './numbers.ts';
 import { RequestLog } from './requests.ts';
-import { jobRowKey, META_KEY, type MetaRow, nodeRowKey, POOL_KEY, pack } from './rows.ts';
+import { jobRowKey, META_KEY, type MetaRow, nodeActivityRowKey, nodeRowKey, POOL_KEY, pack } from './rows.ts';
 
 export interface PoolRow {
   readonly meshIndex: number;
@@ -101,6 +101,7 @@ export class Turn {
   readonly effects: PoolEffect[] = [];
   readonly #dirtyJobs = new Set<Job>();
   readonly #dirtyNodes = new Set<NodeRecord>();
+  readonly #changedNodes = new Set<NodeRecord>();
   readonly #metaBefore: MetaRow;
 
   constructor(state: PoolState, index: number, timeMs: number) {
@@ -140,8 +141,15 @@ export class Turn {
     this.#dirtyJobs.add(job);
   }
 
+  /** Something about a node's executions changed. */
   touchNode(node: NodeRecord): void {
     this.#dirtyNodes.add(node);
+  }
+
+  /** The node itself changed. */
+  writeNode(node: NodeRecord): void {
+    this.#dirtyNodes.add(node);
+    this.#changedNodes.add(node);
   }
 
   /** A version that no entity of the group had before. */
@@ -151,12 +159,14 @@ export class Turn {
 
   /** Writes the rows of everything touched. Nothing may change after it. */
   finish(): void {
-    for (const node of [...this.#dirtyNodes].sort((a, b) => (a.id < b.id ? -1 : 1))) this.#finishNode(node);
+    const nodes = [...this.#dirtyNodes];
+    if (nodes.length > 1) nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const node of nodes) this.#finishNode(node);
     for (const job of [...this.#dirtyJobs].sort((a, b) => a.number - b.number)) {
       if (this.state.jobs.get(job.number) === job) this.put(jobRowKey(job.number), job.toRow());
     }
     const meta = metaOf(this.state);
-    if (!sameMeta(meta, this.#metaBefore)) this.put(META_KEY, meta);
+    if (meta.some((value, position) => value !== this.#metaBefore[position])) this.put(META_KEY, meta);
     if (isErasable(this.state)) this.effect({ kind: 'erasable' });
   }
 
@@ -164,7 +174,8 @@ export class Turn {
     if (this.state.nodes.get(node.id) !== node) return;
     node.refreshState(this.nowMs);
     this.state.nodes.refresh(node);
-    this.put(nodeRowKey(node.id), node.toRow());
+    if (this.#changedNodes.has(node)) this.put(nodeRowKey(node.id), node.toRow());
+    this.put(nodeActivityRowKey(node.id), node.toActivityRow());
     if (isReleasable(node)) this.effect({ kind: 'nodeEmpty', node: node.id });
   }
 
@@ -175,21 +186,7 @@ export class Turn {
 }
 
 function metaOf(state: PoolState): MetaRow {
-  return {
-    timeMs: state.timeMs,
-    nextJob: state.nextJob,
-    nextVersion: state.nextVersion,
-    nextRequest: state.requests.nextSequence,
-  };
-}
-
-function sameMeta(a: MetaRow, b: MetaRow): boolean {
-  return (
-    a.timeMs === b.timeMs &&
-    a.nextJob === b.nextJob &&
-    a.nextVersion === b.nextVersion &&
-    a.nextRequest === b.nextRequest
-  );
+  return [state.timeMs, state.nextJob, state.nextVersion, state.requests.nextSequence];
 }
 
 /** A leaving node with nothing assigned to it. */

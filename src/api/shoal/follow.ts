@@ -48,10 +48,12 @@ async function* pieces(
   let offset = 0;
   let endedAtMs: number | undefined;
   while (!signal.aborted) {
-    const task = await readTask(context, file, signal);
-    if (task.epoch !== epoch) offset = 0;
-    epoch = task.epoch;
-    const entry = await statFile(context, file, signal);
+    const task = await unlessPassing(readTask(context, file, signal));
+    const entry = task === undefined ? undefined : await unlessPassing(statFile(context, file, signal));
+    if (task !== undefined && task.epoch !== epoch) {
+      epoch = task.epoch;
+      offset = 0;
+    }
     if (entry !== undefined && entry.sizeBytes > offset) {
       for await (const piece of openFrom(
         context,
@@ -64,14 +66,14 @@ async function* pieces(
       }
       continue;
     }
-    if (task.state === 'completed') {
+    if (task?.state === 'completed') {
       if (entry !== undefined) return;
       // Its machine may be on its way back; it is not waited for for ever.
       endedAtMs ??= context.clock.monotonicMs();
       if (context.clock.monotonicMs() - endedAtMs > REQUEST_WAIT_MS)
         throw new ShoalError('TaskFilesUnavailable');
     }
-    await pause(FOLLOW_POLL_MS, undefined, { signal }).catch(() => undefined);
+    await lookAgain(signal);
   }
 }
 
@@ -84,17 +86,26 @@ function readTask(
   return jobs.with(job, { signal }, (group) => control.query(group, 'task.get', { job, task }, { signal }));
 }
 
-async function statFile(
-  context: ApiContext,
-  file: FollowedFile,
-  signal: AbortSignal,
-): Promise<FileEntry | undefined> {
+function statFile({ control }: ApiContext, file: FollowedFile, signal: AbortSignal): Promise<FileEntry> {
+  return control.files.statTaskFile(file.job, file.task, file.path, { signal });
+}
+
+/** Undefined for what may be there at the next look. */
+async function unlessPassing<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
-    return await context.control.files.statTaskFile(file.job, file.task, file.path, { signal });
+    return await asked;
   } catch (thrown) {
-    if (thrown instanceof ShoalError && (PASSING.includes(thrown.code) || thrown.retryable)) return undefined;
+    if (isPassing(thrown)) return undefined;
     throw thrown;
   }
+}
+
+function isPassing(thrown: unknown): boolean {
+  return thrown instanceof ShoalError && (PASSING.includes(thrown.code) || thrown.retryable);
+}
+
+async function lookAgain(signal: AbortSignal): Promise<void> {
+  await pause(FOLLOW_POLL_MS, undefined, { signal }).catch(() => undefined);
 }
 
 /** What is there of the range. A file that lost its node half way gives what came; the next turn looks again. */
@@ -115,8 +126,7 @@ async function* openFrom(
       if (left === 0) return;
     }
   } catch (thrown) {
-    const passing = thrown instanceof ShoalError && (PASSING.includes(thrown.code) || thrown.retryable);
-    if (!passing) throw thrown;
-    await pause(FOLLOW_POLL_MS, undefined, { signal }).catch(() => undefined);
+    if (!isPassing(thrown)) throw thrown;
+    await lookAgain(signal);
   }
 }

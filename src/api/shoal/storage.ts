@@ -85,8 +85,12 @@ class StorageHandlers {
     if (length > BLOB_BYTES_MAX) throw tooLarge(BLOB_BYTES_MAX);
     const body = guardUpload(call.stream, BLOB_BYTES_MAX, this.#context.clock);
     const options = { signal: call.signal, createContainer };
-    const record = await this.#context.control.files.putBlob(container, name, body, options);
-    return json(record, blobHeaders(record), 201);
+    try {
+      const record = await this.#context.control.files.putBlob(container, name, body, options);
+      return json(record, blobHeaders(record), 201);
+    } finally {
+      body.destroy();
+    }
   };
 
   getBlob = async (call: Call): Promise<Answer> => {

@@ -154,6 +154,8 @@ export class RunSession {
 
   /** Best effort: the error that led here is the one to be told. */
   async #withdraw(): Promise<void> {
+    if (this.#decision === 'cancel')
+      await this.#run.note(`Job ${this.#job} is taken back; none of it was complete.`);
     if (this.#jobAdded) await this.#quietly(() => this.#run.client.jobs.delete(this.#job, this.#briefly()));
     await this.#deleteContainers();
   }

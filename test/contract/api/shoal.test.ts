@@ -129,9 +129,12 @@ describe('blobs', () => {
     },
   );
 
-  test.each(['Data', 'ab', 'a--b', '..%2f..', 'a_b'])('do not live in a container called %s', async (name) => {
-    expect((await api.ask('PUT', `/shoal/v1/containers/${name}`)).body.code).toBe('InvalidArgument');
-  });
+  test.each(['Data', 'ab', 'a--b', '..%2f..', 'a_b'])(
+    'do not live in a container called %s',
+    async (name) => {
+      expect((await api.ask('PUT', `/shoal/v1/containers/${name}`)).body.code).toBe('InvalidArgument');
+    },
+  );
 });
 
 describe('events', () => {

@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sign, stringToSign } from '../../../src/api/shared-key.ts';
-import { REQUEST_BODY_BYTES_MAX } from '../../../src/lib/limits.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
+import {
+  API_DISCARD_BYTES_MAX,
+  REQUEST_BODY_BYTES_MAX,
+  SHARED_KEY_REUSE_MS,
+} from '../../../src/lib/limits.ts';
 import { ApiFixture, VERSION } from './api-fixture.ts';
 import { ACCOUNT, ACCOUNT_KEY } from './local-control.ts';
 
@@ -147,6 +152,23 @@ describe('TCP', () => {
     expect(api.control.calls.filter((call) => call === 'settings')).toHaveLength(1);
   });
 
+  test('a recorded change cannot be played again later; a read, or an honest retry, can', async () => {
+    let aheadMs = 0;
+    const clock = { ...systemClock, wallMs: () => Date.now() + aheadMs };
+    await api.api.close();
+    api = new ApiFixture(clock);
+    const ask = await listen();
+    const sent = { method: 'POST', body: JSON.stringify({ id: 'p', vmSize: 'machine' }) };
+    const headers = signedHeaders(sent);
+    expect((await ask({ ...sent, headers })).status).toBe(201);
+    expect(await ask({ ...sent, headers })).toMatchObject({ code: 'PoolExists' });
+    const read = { headers: signedHeaders({}) };
+    expect((await ask(read)).status).toBe(200);
+    aheadMs = SHARED_KEY_REUSE_MS + 1_000;
+    expect(await ask({ ...sent, headers })).toMatchObject({ status: 403, code: 'AuthenticationFailed' });
+    expect((await ask(read)).status).toBe(200);
+  });
+
   test('takes a signed body', async () => {
     const ask = await listen();
     const sent = { method: 'POST', body: JSON.stringify({ id: 'p', vmSize: 'machine' }) };
@@ -206,13 +228,27 @@ describe('a raw connection', () => {
     const socketPath = join(directory, 'api.sock');
     await api.api.listenUnix(socketPath);
     const blobs = '/shoal/v1/containers/data/blobs';
-    for (const path of [`${blobs}/..`, `${blobs}/../../status`, `${blobs}/%2e%2e/x`, `${blobs}/a/%2E%2E/%2e%2e/b`]) {
+    for (const path of [
+      `${blobs}/..`,
+      `${blobs}/../../status`,
+      `${blobs}/%2e%2e/x`,
+      `${blobs}/a/%2E%2E/%2e%2e/b`,
+    ]) {
       expect(await send({ socketPath, path })).toMatchObject({ status: 400, code: 'InvalidArgument' });
     }
     // Decoded once: what is escaped twice is the name of a file with percent signs in it.
-    expect(await send({ socketPath, path: `${blobs}/%252e%252e` })).toMatchObject({ status: 404, code: 'ContainerNotFound' });
-    expect(await send({ socketPath, path: `/pools/../jobs?api-version=${VERSION}` })).toMatchObject({ status: 400, code: 'InvalidUri' });
-    expect(await send({ socketPath, path: `http://evil.example${POOLS}` })).toMatchObject({ status: 400, code: 'InvalidUri' });
+    expect(await send({ socketPath, path: `${blobs}/%252e%252e` })).toMatchObject({
+      status: 404,
+      code: 'ContainerNotFound',
+    });
+    expect(await send({ socketPath, path: `/pools/../jobs?api-version=${VERSION}` })).toMatchObject({
+      status: 400,
+      code: 'InvalidUri',
+    });
+    expect(await send({ socketPath, path: `http://evil.example${POOLS}` })).toMatchObject({
+      status: 400,
+      code: 'InvalidUri',
+    });
   });
 
   test('whose body breaks off leaves the server well', async () => {
@@ -228,23 +264,47 @@ describe('a raw connection', () => {
     expect((await send({ socketPath })).status).toBe(200);
   });
 
-  test('with a body over the bound hears 413 and is closed', async () => {
+  test('with a body over the bound hears 413, whether it said so or not', async () => {
     const socketPath = join(directory, 'api.sock');
     await api.api.listenUnix(socketPath);
-    const declared = await new Promise<string>((resolve) => {
+    const body = 'x'.repeat(REQUEST_BODY_BYTES_MAX + 1);
+    const declared = await send({
+      socketPath,
+      method: 'POST',
+      body,
+      headers: { 'content-length': String(body.length) },
+    });
+    expect(declared).toMatchObject({ status: 413, code: 'RequestBodyTooLarge' });
+    const chunked = await send({
+      socketPath,
+      method: 'POST',
+      body,
+      headers: { 'transfer-encoding': 'chunked' },
+    });
+    expect(chunked).toMatchObject({ status: 413, code: 'RequestBodyTooLarge' });
+  });
+
+  test('that goes on sending a refused upload is cut', async () => {
+    const socketPath = join(directory, 'api.sock');
+    await api.api.listenUnix(socketPath);
+    const sent = await new Promise<number>((resolve) => {
+      let bytes = 0;
       const socket = createConnection(socketPath, () => {
         socket.write(
-          `POST ${POOLS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${REQUEST_BODY_BYTES_MAX + 1}\r\n\r\n`,
+          `PUT /shoal/v1/containers/Bad/blobs/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${2 ** 40}\r\n\r\n`,
         );
+        const chunk = Buffer.alloc(1024 * 1024);
+        const more = (): void => {
+          bytes += chunk.length;
+          if (!socket.destroyed) socket.write(chunk, () => more());
+        };
+        more();
       });
-      let heard = '';
-      socket.on('data', (chunk) => {
-        heard += chunk.toString();
-      });
-      socket.on('close', () => resolve(heard));
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve(bytes));
     });
-    expect(declared).toMatch(/^HTTP\/1\.1 413[\s\S]*RequestBodyTooLarge/);
-    expect(declared.toLowerCase()).toContain('connection: close');
+    expect(sent).toBeGreaterThan(API_DISCARD_BYTES_MAX);
+    expect(sent).toBeLessThan(4 * API_DISCARD_BYTES_MAX);
   });
 });
 

@@ -189,6 +189,16 @@ describe('a follower', () => {
     expect(turn(raft)).toMatchObject([{ granted: false }, { granted: true }, { granted: true }]);
   });
 
+  test('is not lifted to a term that leaves room for no other', () => {
+    const raft = replica(behind);
+    const vote = { kind: 'voteRequest', ...fromB, lastIndex: 9, lastTerm: 2, transfer: false } as const;
+    for (const term of [2 ** 53, 2 ** 53 - 1, 2 ** 53 - 2, 2 ** 40]) raft.step({ ...vote, term });
+    expect(raft.status().term).toBe(2);
+    expect(turn(raft)).toEqual([]);
+    raft.step({ ...vote, term: 2 ** 31 });
+    expect(raft.status().term).toBe(2 ** 31);
+  });
+
   test('answers a leader of a term that is over with its own term', () => {
     const raft = replica(behind);
     raft.step({
@@ -202,6 +212,20 @@ describe('a follower', () => {
     });
     expect(turn(raft)).toEqual([{ kind: 'heartbeatResponse', from: 'a', to: 'b', term: 2, readContext: 0 }]);
     expect(raft.status().commit).toBe(0);
+  });
+});
+
+describe('a candidate', () => {
+  test('does not lead before its term is durable, whatever answers come', () => {
+    const raft = replica({}, { id: 'a' });
+    for (let tick = 0; tick < 10; tick++) raft.tick();
+    raft.step({ kind: 'preVoteResponse', ...fromB, term: 1, granted: true });
+    const ready = raft.ready();
+    raft.step({ kind: 'voteResponse', ...fromB, term: 2, granted: true });
+    raft.step({ kind: 'voteResponse', from: 'c', to: 'a', term: 2, granted: true });
+    expect(raft.status().role).toBe('candidate');
+    raft.advance(ready);
+    expect(raft.status().role).toBe('leader');
   });
 });
 
@@ -332,6 +356,15 @@ describe('the driver', () => {
     const raft = replica({ hardState: { term: 3, votedFor: 'b', commit: 0 }, entries: entries(1, 2) });
     raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 2, readContext: 0 });
     expect(raft.ready()).toMatchObject({ hardState: { term: 3, votedFor: 'b', commit: 2 }, mustSync: false });
+  });
+
+  test('of a group of one may take longer over the first vote than an election timeout of one tick', () => {
+    const raft = replica({ snapshot: { index: 0, term: 0, configuration: { voters: ['a'], learners: [] } } });
+    raft.tick();
+    const vote = raft.ready();
+    for (let tick = 0; tick < 9; tick++) raft.tick();
+    raft.advance(vote);
+    expect(raft.status()).toMatchObject({ role: 'leader', term: 2 });
   });
 
   test('has nothing to do for a group of one but to write and apply', () => {

@@ -52,7 +52,15 @@ export class MemoryRows implements RowReader {
     return Promise.resolve(keys.map((key) => this.rows.get(key)));
   }
 
-  async *scan({ prefix, after = '', limit = Number.POSITIVE_INFINITY }: { prefix: string; after?: string; limit?: number }) {
+  async *scan({
+    prefix,
+    after = '',
+    limit = Number.POSITIVE_INFINITY,
+  }: {
+    prefix: string;
+    after?: string;
+    limit?: number;
+  }) {
     let left = limit;
     for (const [key, value] of this.sorted()) {
       if (!key.startsWith(prefix) || key <= after) continue;
@@ -133,7 +141,12 @@ export class Harness {
     this.ok({
       kind: 'mirror',
       meshIndex: this.#meshIndex,
-      pool: { id: POOL_ID, exists: true, deleting: more.deleting ?? false, spec: { id: POOL_ID, vmSize: 'machine', ...spec } },
+      pool: {
+        id: POOL_ID,
+        exists: true,
+        deleting: more.deleting ?? false,
+        spec: { id: POOL_ID, vmSize: 'machine', ...spec },
+      },
       nodes: nodes.map((node) => aNode(node)),
       removed: more.removed ?? [],
     });
@@ -185,11 +198,16 @@ export class Harness {
   }
 
   start(node: string, task: number, job = 1): void {
-    expect(this.report(node, { ...this.execution(node, task, job), startedAtMs: this.timeMs })).toEqual(['recorded']);
+    expect(this.report(node, { ...this.execution(node, task, job), startedAtMs: this.timeMs })).toEqual([
+      'recorded',
+    ]);
   }
 
   end(node: string, task: number, outcome: Partial<TaskOutcome> = {}, job = 1): void {
-    const item = { ...this.execution(node, task, job), outcome: anOutcome({ endedAtMs: this.timeMs, ...outcome }) };
+    const item = {
+      ...this.execution(node, task, job),
+      outcome: anOutcome({ endedAtMs: this.timeMs, ...outcome }),
+    };
     expect(this.report(node, item)).toEqual(['recorded']);
   }
 
@@ -261,7 +279,10 @@ export function anOutcome(outcome: Partial<TaskOutcome> = {}): TaskOutcome {
 /** A harness with one pool of nodes `n1`, `n2`… of `slots` each, and a job `j`. */
 export function withNodes(count: number, slots = 1, job: Partial<JobSpec> = {}): Harness {
   const harness = new Harness();
-  harness.pool({ taskSlotsPerNode: slots }, Array.from({ length: count }, (_, position) => ({ node: `n${position + 1}`, slots })));
+  harness.pool(
+    { taskSlotsPerNode: slots },
+    Array.from({ length: count }, (_, position) => ({ node: `n${position + 1}`, slots })),
+  );
   harness.job('j', job);
   return harness;
 }

@@ -1,5 +1,4 @@
 /** Machines that come, fall silent, return and are removed, and one group whose leader does what the planner says. */
-import { chooseVoters } from '../../../coordinator/membership/choose-voters.ts';
 import type { VoterMachine, VoterStep } from '../../../coordinator/membership/interface.ts';
 import { planVoters } from '../../../coordinator/membership/plan-voters.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
@@ -141,8 +140,6 @@ export function founded(group: GroupId, names: readonly string[]): Estate {
 export function majority(voters: number): number {
   return Math.floor(voters / 2) + 1;
 }
-
-export { chooseVoters };
 
 function demand(condition: boolean, what: string): void {
   if (!condition) throw new Error(`violated: ${what}`);

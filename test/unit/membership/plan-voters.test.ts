@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { chooseVoters } from '../../../coordinator/membership/choose-voters.ts';
+import { planVoters } from '../../../coordinator/membership/plan-voters.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
 import { DEAD_MS, Estate, founded, STABLE_MS } from './estate.ts';
 
@@ -30,6 +31,19 @@ test('a machine votes only once it was up for a while and has the whole log', ()
   const joinedMs = estate.nowMs;
   while (estate.voters.length === 1) estate.round();
   expect(estate.nowMs - joinedMs).toBeGreaterThanOrEqual(STABLE_MS);
+});
+
+test('an even number of voters is left at once, by whoever has the whole log', () => {
+  const machine = (id: string, forMs: number) => ({ id, alive: true, forMs, draining: false, votes: 0 });
+  const step = planVoters({
+    group: MESH,
+    self: 'a',
+    voters: ['a', 'b'],
+    learners: ['c'],
+    machines: [machine('a', DEAD_MS), machine('b', DEAD_MS), machine('c', 1)],
+    caughtUp: () => true,
+  });
+  expect(step).toMatchObject({ kind: 'promote', id: 'c' });
 });
 
 test('the mesh group has five voters from seven machines on, a pool three; the rest follow the mesh group', () => {
@@ -98,6 +112,16 @@ test('a removed machine loses its vote at once; from three machines two are left
   estate.settle();
   expect(estate.voters).toHaveLength(1);
   expect(estate.learners).toHaveLength(1);
+});
+
+test('a removed voter is replaced by a draining machine where there is no other', () => {
+  const estate = founded(POOL, ['a', 'b', 'c', 'd']);
+  const [spare = ''] = [...estate.hosts.keys()].filter((id) => !estate.voters.includes(id));
+  estate.drain(spare, true);
+  estate.hosts.delete(estate.voters.find((id) => id !== estate.leader) ?? '');
+  estate.settle();
+  expect(estate.voters).toHaveLength(3);
+  expect(estate.voters).toContain(spare);
 });
 
 test('a draining machine hands its vote over before it goes, even where it votes alone and leads', () => {

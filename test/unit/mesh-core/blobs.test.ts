@@ -149,7 +149,9 @@ test('a large container is gone at once and its blobs go slice by slice, while i
     world.ok(put(Array.from({ length: Math.min(1000, total - at) }, (_, n) => blob(`b${at + n}`, at + n))));
   }
   world.ok({ kind: 'container.delete', name: 'box' });
-  expect(world.machine.isReferenced(manifest(total - 1))).toBe(true);
+  expect([...world.rows.keys()].filter((key) => key.startsWith('b/'))).toHaveLength(
+    total - CONTAINER_DELETE_SLICE,
+  );
   world.ok(put([blob('b0', 5)]));
   let sweeps = 0;
   world.machine = world.reload();
@@ -160,6 +162,20 @@ test('a large container is gone at once and its blobs go slice by slice, while i
   expect(sweeps).toBe(2);
   expect(await world.query('container.list', {})).toMatchObject([{ name: 'box', blobs: 1, sizeBytes: 10 }]);
   expect([...world.rows.keys()].filter((key) => 'bhx'.includes(key[0] ?? ''))).toHaveLength(2);
+});
+
+test('a replica that was loaded from rows lets go of the same slice as one that lived on', () => {
+  const world = new MeshWorld().init('a');
+  const total = CONTAINER_DELETE_SLICE + 10;
+  for (let at = total; at > 0; at -= 10) {
+    world.ok(put(Array.from({ length: Math.min(10, at) }, (_, n) => blob(`b${at - n}`, at - n))));
+  }
+  const copy = world.reload();
+  const { writes } = world.apply([{ requestId: null, command: { kind: 'container.delete', name: 'box' } }]);
+  const command: MeshCommand = { kind: 'container.delete', name: 'box' };
+  expect(
+    copy.apply(world.index, { timeMs: world.timeMs, commands: [{ requestId: null, command }] }).writes,
+  ).toEqual(writes);
 });
 
 test('a lost machine holds nothing, not even when it comes back under its old id', () => {
@@ -189,6 +205,7 @@ test('what has too few live copies is named, as long as there is one to copy fro
   expect(world.machine.underCopied(10, alive)).toEqual([
     { manifest: manifest(1), sizeBytes: 10, holders: [idOf('a')] },
   ]);
+  expect(world.machine.underCopied(10, alive, (one) => one === manifest(1))).toEqual([]);
   expect(world.machine.underCopied(10, (id) => id === idOf('a'))).toEqual([]);
   world.ok({ kind: 'blob.holders', changes: [{ manifest: manifest(1), add: [idOf('b')], remove: [] }] });
   expect(world.machine.underCopied(10, alive)).toEqual([]);

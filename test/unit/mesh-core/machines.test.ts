@@ -78,6 +78,13 @@ test('time never goes back, so an expired token stays expired under a new leader
   expect(world.machine.timeMs()).toBe(1_000_020);
 });
 
+test('a leader whose clock says no number does not stop the time of the mesh', () => {
+  const world = new MeshWorld().init('a');
+  const before = world.machine.timeMs();
+  world.machine.apply(99, { timeMs: Number.NaN, commands: [] });
+  expect(world.machine.timeMs()).toBe(before);
+});
+
 test('a joiner whose answer got lost may ask again, under the same token and as the same machine only', () => {
   const world = new MeshWorld().init('a');
   world.ok({

@@ -61,6 +61,22 @@ describe('gossip', () => {
     expect(heard).toEqual(['second']);
   });
 
+  test('reaches a member two hops away, in the name of its author', async () => {
+    const [a, b, c] = [await startMesh(), await startMesh(), await startMesh()];
+    introduce(a, b, c);
+    await Promise.all([a.dial(b.self, b.addresses()), c.dial(b.self, b.addresses())]);
+    // Who carries a topic must subscribe to it.
+    b.subscribe('far', () => {});
+    const heard: string[] = [];
+    c.subscribe('far', (from) => heard.push(from));
+    await until(() => {
+      a.publish('far', utf8('x'));
+      return heard.length > 0;
+    });
+    expect(a.isConnected(c.self)).toBe(false);
+    expect(heard[0]).toBe(a.self);
+  });
+
   test('thirteen agents on one address all hear each other', async () => {
     const meshes = await Promise.all(Array.from({ length: 13 }, () => startMesh()));
     introduce(...meshes);

@@ -82,13 +82,13 @@ describe('an agent that was killed', () => {
       const beat = `while :; do printf x >> ${path}; sleep 0.02; done`;
       const { agent } = startAgent(
         [bench.launch(1, shell(`setsid sh -c "${beat}" & trap "" TERM; sleep 60`))],
-        400,
+        300,
       );
       await until(() => marks(path) > 2, 'the task runs');
-      await settle(600);
+      await settle(450);
       const renewed = marks(path);
       agent.kill(signal);
-      await settle(700);
+      await settle(550);
       const atEnd = marks(path);
       await settle(150);
       expect(atEnd).toBeGreaterThan(renewed);

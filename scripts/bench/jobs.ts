@@ -1,0 +1,30 @@
+/** Jobs of the benchmarks, through the client as any user would send them. */
+import type { ShoalClient } from '../../src/client/client.ts';
+import type { TaskSpec } from '../../src/model/task.ts';
+import { until } from '../local-mesh/local-mesh.ts';
+
+let jobs = 0;
+
+export async function addJob(client: ShoalClient): Promise<string> {
+  jobs += 1;
+  const id = `bench-${process.pid}-${jobs}`;
+  await client.jobs.add({ id, poolInfo: { poolId: 'default' } });
+  return id;
+}
+
+export function* tasks(count: number, commandLine: string): Generator<TaskSpec> {
+  for (let task = 0; task < count; task += 1) yield { id: `t${task}`, commandLine };
+}
+
+export async function finish(
+  client: ShoalClient,
+  job: string,
+  count: number,
+  withinMs: number,
+): Promise<void> {
+  await until(`${count} tasks of ${job} have ended`, withinMs, async () => {
+    const counts = await client.jobs.taskCounts(job);
+    if (counts.failed > 0) throw new Error(`${counts.failed} tasks failed`);
+    return counts.completed >= count;
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * `npm run bench`: every figure beside its floor, measured in the same run on three agents with their default durability.
+ *
+ *     npm run bench -- [--output json] [--only ROW[,ROW]] [--quick]
+ */
+import '../../src/lib/polyfill.ts';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { LocalMesh } from '../local-mesh/local-mesh.ts';
+import { coordinatorDies, workerDies } from './failures.ts';
+import { idle } from './idle.ts';
+import { largeJob } from './large-job.ts';
+import { manyAgents } from './many-agents.ts';
+import { oneTask } from './one-task.ts';
+import { type Rows, row, tableOf } from './report.ts';
+import { shortTasks } from './short-tasks.ts';
+import { transfer } from './transfer.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    output: { type: 'string', default: 'table' },
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+  },
+});
+const { quick } = flags;
+
+/** A memory file system where there is one: creating and removing thousands of files on a disk measures the disk. */
+const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const directory = await mkdtemp(join(base, 'shoal-bench-'));
+
+const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
+  idle: (mesh) => idle(mesh, quick ? 3_000 : 10_000),
+  'one-task': (mesh) => oneTask(mesh, quick ? 10 : 50),
+  'short-tasks': (mesh) => shortTasks(mesh, quick ? 2_000 : 10_000),
+  transfer: (mesh) => transfer(mesh, quick ? 128 : 1_024),
+  'coordinator-dies': (mesh) => coordinatorDies(mesh, quick ? 2 : 10),
+  'worker-dies': (mesh) => workerDies(mesh, quick ? 1 : 3),
+  'large-job': (mesh) => largeJob(mesh, quick ? 20_000 : 100_000),
+};
+const wanted = flags.only?.split(',');
+const unknown = wanted?.find((name) => !(name in parts) && name !== 'many-agents');
+if (unknown !== undefined) {
+  process.stderr.write(
+    `error: there is no row ${unknown}; there are ${[...Object.keys(parts), 'many-agents'].join(', ')}\n`,
+  );
+  process.exit(2);
+}
+
+const rows: Rows = {};
+let mesh: LocalMesh | undefined;
+process.once('SIGINT', () => void end().then(() => process.exit(130)));
+
+try {
+  const startedAtMs = performance.now();
+  mesh = await LocalMesh.start(3, { directory: join(directory, 'three') });
+  rows['three agents, up'] = row(
+    (performance.now() - startedAtMs) / 1000,
+    's',
+    5,
+    'made, joined, linked, voters settled; floor: the bound',
+  );
+  for (const [name, measure] of Object.entries(parts)) {
+    if (wanted !== undefined && !wanted.includes(name)) continue;
+    process.stderr.write(`${name}…\n`);
+    Object.assign(rows, await measure(mesh));
+  }
+  await mesh.stop();
+  mesh = undefined;
+  if (!quick && (wanted === undefined || wanted.includes('many-agents'))) {
+    process.stderr.write('many-agents…\n');
+    Object.assign(rows, await manyAgents(30, join(directory, 'many')));
+  }
+} finally {
+  await end();
+}
+process.stdout.write(flags.output === 'json' ? `${JSON.stringify(rows, null, 2)}\n` : `${tableOf(rows)}\n`);
+
+async function end(): Promise<void> {
+  await mesh?.stop();
+  mesh = undefined;
+  await rm(directory, { recursive: true, force: true, maxRetries: 3 });
+}

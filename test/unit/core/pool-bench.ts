@@ -1,0 +1,141 @@
+/**
+ * How fast and how big the pool's state machine is, without Raft and store. By hand:
+ *
+ *     npx esbuild test/unit/core/pool-bench.ts --bundle --platform=node --format=esm --packages=external --outfile=node_modules/.cache/pool-bench.mjs
+ *     node --expose-gc node_modules/.cache/pool-bench.mjs [tasks]
+ */
+import { Packr } from 'msgpackr';
+import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
+import type { CommandBatch, PoolCommand } from '../../../src/model/commands.ts';
+
+const TASKS = Number(process.argv[2] ?? 100_000);
+const NODES = 1_000;
+const SLOTS = 2;
+const ADD = 100;
+const packr = new Packr({ useRecords: false, moreTypes: false, int64AsType: 'number' });
+
+const machine = new PoolMachine('bench');
+const rows = new Map<string, Uint8Array>();
+let index = 0;
+let timeMs = 1_700_000_000_000;
+const keepRows = process.argv.includes('--load');
+
+/** As on a replica: the batch comes out of a log entry's bytes. Only the CPU time of `apply` is counted: the machine may be busy. */
+let applyMs = 0;
+function apply(...commands: PoolCommand[]) {
+  const requests = commands.map((command) => ({
+    requestId: command.kind === 'task.add' ? `request-${index}` : null,
+    command,
+  }));
+  const batch = packr.unpack(packr.pack({ timeMs: timeMs++, commands: requests })) as CommandBatch;
+  index += 1;
+  const begin = process.cpuUsage();
+  const applied = machine.apply(index, batch);
+  const { user, system } = process.cpuUsage(begin);
+  applyMs += (user + system) / 1000;
+  if (keepRows)
+    for (const write of applied.writes)
+      if (write.kind === 'put') rows.set(write.key, new Uint8Array(write.value));
+  return applied;
+}
+
+function measure(name: string, count: number, run: () => void): void {
+  applyMs = 0;
+  const begin = performance.now();
+  run();
+  const wallMs = performance.now() - begin;
+  const rate = (ms: number): string => `${Math.round((count / ms) * 1000).toLocaleString('en')}/s`;
+  console.log(
+    `${name}: apply ${rate(applyMs)} (${((applyMs / count) * 1000).toFixed(2)} µs each), with encoding and placing, by the clock ${rate(wallMs)}`,
+  );
+}
+
+function heap(): string {
+  globalThis.gc?.();
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage();
+  const mb = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MB`;
+  return `heap ${mb(heapUsed)}, external ${mb(external)} (buffers ${mb(arrayBuffers)}), rss ${mb(rss)}`;
+}
+
+const nodes = Array.from({ length: NODES }, (_, n) => ({
+  node: `node-${n}`,
+  machine: `m${n}/1`,
+  cores: 2,
+  memoryBytes: 2 ** 30,
+  slots: SLOTS,
+  dedicated: true,
+  labels: [],
+  allottedAtMs: 1,
+}));
+apply({
+  kind: 'mirror',
+  meshIndex: 1,
+  pool: {
+    id: 'bench',
+    exists: true,
+    deleting: false,
+    spec: { id: 'bench', vmSize: 'machine', taskSlotsPerNode: SLOTS },
+  },
+  nodes,
+  removed: [],
+});
+apply({ kind: 'job.add', spec: { id: 'job', poolInfo: { poolId: 'bench' } } });
+console.log(`before: ${heap()}`);
+
+measure(`task.add of ${ADD}`, TASKS, () => {
+  for (let first = 0; first < TASKS; first += ADD) {
+    const tasks = Array.from({ length: ADD }, (_, n) => ({
+      id: `task-number-${first + n}`,
+      commandLine: `/usr/bin/process --input part-${first + n}.txt --level 3`,
+      environmentSettings: [{ name: 'PART', value: String(first + n) }],
+    }));
+    apply({ kind: 'task.add', job: 'job', tasks });
+  }
+});
+console.log(`${TASKS.toLocaleString('en')} tasks: ${heap()}`);
+
+let placed = 0;
+let placeMs = 0;
+/** Reports of this many nodes share an entry, as they do when they come within one turn. */
+const REPORTS_PER_ENTRY = 50;
+measure('assign + report of started and ended', TASKS, () => {
+  while (placed < TASKS) {
+    const begin = process.cpuUsage();
+    const items = machine.place({ limit: 1_000 });
+    const { user, system } = process.cpuUsage(begin);
+    placeMs += (user + system) / 1000;
+    if (items.length === 0) throw new Error('nothing placed');
+    apply({ kind: 'assign', items });
+    placed += items.length;
+    const epoch = index;
+    const byNode = new Map<string, number[]>();
+    for (const { node, task } of items) byNode.set(node, [...(byNode.get(node) ?? []), task]);
+    const reports = [...byNode].map(
+      ([node, tasks]): PoolCommand => ({
+        kind: 'report',
+        node,
+        items: tasks.map((task) => ({
+          job: 1,
+          task,
+          epoch,
+          outcome: { kind: 'exited', exitCode: 0, startedAtMs: timeMs, endedAtMs: timeMs + 5, files: [] },
+        })),
+      }),
+    );
+    for (let first = 0; first < reports.length; first += REPORTS_PER_ENTRY)
+      apply(...reports.slice(first, first + REPORTS_PER_ENTRY));
+  }
+});
+console.log(`placing: ${((placeMs / TASKS) * 1000).toFixed(2)} µs a task`);
+console.log(`all completed: ${heap()}`);
+
+if (keepRows) {
+  const sorted = [...rows].sort(([a], [b]) => (a < b ? -1 : 1));
+  const fresh = new PoolMachine('bench');
+  const begin = performance.now();
+  for (const [key, value] of sorted) fresh.load(key, value);
+  fresh.loaded();
+  console.log(
+    `load of ${sorted.length.toLocaleString('en')} rows: ${Math.round(performance.now() - begin)} ms`,
+  );
+}

@@ -1,0 +1,289 @@
+/** Random but seeded commands for a pool: what clients, agents, the mesh and a faulty scheduler may send. */
+import type { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
+import { Prng } from '../../../src/lib/prng.ts';
+import type { NodeMirror, PoolCommand, ReportItem } from '../../../src/model/commands.ts';
+import type { JobPatch } from '../../../src/model/job.ts';
+import type { ExitConditions, ExitOptions, TaskOutcome, TaskSpec } from '../../../src/model/task.ts';
+import { aNode, anOutcome, aTask, POOL_ID } from './pool-harness.ts';
+
+const NODE_IDS = ['n1', 'n2', 'n3', 'n4'];
+const JOB_IDS = ['alpha', 'beta', 'gamma'];
+const TASK_IDS = [
+  ...Array.from({ length: 10 }, (_, n) => String(n)),
+  '04',
+  'Setup',
+  'merge',
+  'report',
+  'x-1',
+];
+const LABELS = ['gpu', 'ssd'];
+
+export class RandomPool {
+  readonly random: Prng;
+  readonly #machine: () => PoolMachine;
+  #meshIndex = 0;
+  #mirrored = new Map<string, NodeMirror>();
+
+  constructor(seed: number, machine: () => PoolMachine) {
+    this.random = new Prng(seed);
+    this.#machine = machine;
+  }
+
+  next(): PoolCommand {
+    const draw = this.random.next();
+    if (draw < 0.06) return this.#mirror();
+    if (draw < 0.2) return this.#jobCommand();
+    if (draw < 0.36) return this.#addTasks();
+    if (draw < 0.46) return this.#taskCommand();
+    if (draw < 0.64) return this.#assign();
+    if (draw < 0.88) return this.#report();
+    if (draw < 0.95) return this.#nodeCommand();
+    return { kind: 'sweep', limit: this.random.int(1, 5) };
+  }
+
+  #maybe<T>(probability: number, value: () => T): T | undefined {
+    return this.random.chance(probability) ? value() : undefined;
+  }
+
+  #mirror(): PoolCommand {
+    this.#meshIndex += this.random.chance(0.9) ? 1 : -1;
+    const removed: string[] = [];
+    for (const node of NODE_IDS) {
+      const known = this.#mirrored.get(node);
+      const draw = this.random.next();
+      if (known === undefined) {
+        if (draw < 0.6) this.#mirrored.set(node, this.#newNode(node));
+      } else if (draw < 0.2) {
+        this.#mirrored.delete(node);
+        removed.push(node);
+      } else if (draw < 0.4) {
+        this.#mirrored.set(node, { ...known, leaving: this.#leaving() });
+      }
+    }
+    const pool = {
+      id: POOL_ID,
+      exists: this.random.chance(0.9),
+      deleting: this.random.chance(0.05),
+      spec: {
+        id: POOL_ID,
+        vmSize: 'machine',
+        taskSlotsPerNode: 4,
+        taskSchedulingPolicy: { nodeFillType: this.random.pick(['spread', 'pack'] as const) },
+      },
+    };
+    return {
+      kind: 'mirror',
+      meshIndex: Math.max(0, this.#meshIndex),
+      pool,
+      nodes: [...this.#mirrored.values()],
+      removed,
+    };
+  }
+
+  #newNode(node: string): NodeMirror {
+    const labels = LABELS.filter(() => this.random.chance(0.6));
+    return aNode({
+      node,
+      slots: this.random.int(1, 4),
+      labels,
+      machine: `peer-${node}/${this.random.int(1, 2)}`,
+    });
+  }
+
+  #leaving(): NonNullable<NodeMirror['leaving']> {
+    return {
+      option: this.random.pick(['requeue', 'terminate', 'taskcompletion', 'retaineddata'] as const),
+      reason: this.random.pick(['resize', 'preempted', 'drain', 'poolDeleted'] as const),
+    };
+  }
+
+  #jobCommand(): PoolCommand {
+    const job = this.random.pick(JOB_IDS);
+    switch (this.random.int(0, 9)) {
+      case 0:
+      case 1:
+      case 2:
+        return {
+          kind: 'job.add',
+          spec: {
+            id: job,
+            poolInfo: { poolId: POOL_ID },
+            usesTaskDependencies: this.random.chance(0.8),
+            ...this.#jobChange(0.1),
+            ...(this.random.chance(0.5) ? { onTaskFailure: 'performexitoptionsjobaction' as const } : {}),
+          },
+        };
+      case 3:
+      case 4:
+        return { kind: 'job.patch', job, patch: this.#jobChange(0.2) };
+      case 5:
+        return {
+          kind: 'job.update',
+          job,
+          update: { poolInfo: { poolId: POOL_ID }, ...this.#jobChange(0.2) },
+        };
+      case 6:
+        return {
+          kind: 'job.disable',
+          job,
+          disableTasks: this.random.pick(['requeue', 'terminate', 'wait'] as const),
+        };
+      case 7:
+        return { kind: 'job.enable', job };
+      case 8:
+        return this.random.chance(0.5)
+          ? { kind: 'job.terminate', job, reason: this.random.pick(['', 'enough']) }
+          : { kind: 'job.enable', job };
+      default:
+        return { kind: 'job.delete', job };
+    }
+  }
+
+  #jobChange(endingProbability: number): JobPatch {
+    const change: { -readonly [K in keyof JobPatch]: JobPatch[K] } = {};
+    if (this.random.chance(0.4)) change.priority = this.random.int(-2, 2);
+    if (this.random.chance(0.3)) change.maxParallelTasks = this.random.pick([-1, 1, 2]);
+    if (this.random.chance(endingProbability))
+      change.onAllTasksComplete = this.random.pick(['noaction', 'terminatejob'] as const);
+    if (this.random.chance(0.2))
+      change.constraints = {
+        maxTaskRetryCount: this.random.int(-1, 2),
+        ...(this.random.chance(0.3) ? { maxWallClockTime: 'PT10S' } : {}),
+      };
+    if (this.random.chance(0.2)) change.metadata = [{ name: 'round', value: String(this.random.int(0, 99)) }];
+    return change;
+  }
+
+  #addTasks(): PoolCommand {
+    return {
+      kind: 'task.add',
+      job: this.random.pick(JOB_IDS),
+      tasks: Array.from({ length: this.random.int(1, 5) }, () => this.#task()),
+    };
+  }
+
+  #task(): TaskSpec {
+    const id = this.random.pick(TASK_IDS);
+    const dependsOn = this.#maybe(0.35, () => ({
+      ...(this.random.chance(0.7)
+        ? { taskIds: Array.from({ length: this.random.int(1, 3) }, () => this.random.pick(TASK_IDS)) }
+        : {}),
+      ...(this.random.chance(0.4) ? { taskIdRanges: [this.#range()] } : {}),
+    }));
+    const exitConditions = this.#maybe(0.4, () => this.#exitConditions());
+    const constraints = this.#maybe(0.3, () => ({ maxTaskRetryCount: this.random.int(-1, 2) }));
+    const requiredLabels = this.#maybe(0.15, () => [this.random.pick(LABELS)]);
+    const affinity = this.#maybe(0.2, () => ({ affinityId: this.random.pick([...NODE_IDS, ...TASK_IDS]) }));
+    return aTask({
+      id,
+      ...(dependsOn === undefined ? {} : { dependsOn }),
+      ...(exitConditions === undefined ? {} : { exitConditions }),
+      ...(constraints === undefined ? {} : { constraints }),
+      ...(requiredLabels === undefined ? {} : { requiredLabels }),
+      ...(affinity === undefined ? {} : { affinityInfo: affinity }),
+      ...(this.random.chance(0.2) ? { requiredSlots: this.random.int(1, 5) } : {}),
+    });
+  }
+
+  #range(): { start: number; end: number } {
+    const start = this.random.int(0, 8);
+    return { start, end: start + this.random.int(0, 3) };
+  }
+
+  #exitConditions(): ExitConditions {
+    const options = (): ExitOptions => ({
+      ...(this.random.chance(0.3)
+        ? { jobAction: this.random.pick(['none', 'disable', 'terminate'] as const) }
+        : {}),
+      ...(this.random.chance(0.8)
+        ? { dependencyAction: this.random.pick(['satisfy', 'block', 'cancel'] as const) }
+        : {}),
+    });
+    return {
+      ...(this.random.chance(0.4)
+        ? { exitCodes: [{ code: this.random.int(0, 2), exitOptions: options() }] }
+        : {}),
+      ...(this.random.chance(0.3) ? { exitCodeRanges: [{ start: 1, end: 9, exitOptions: options() }] } : {}),
+      ...(this.random.chance(0.3) ? { preProcessingError: options() } : {}),
+      ...(this.random.chance(0.3) ? { fileUploadError: options() } : {}),
+      ...(this.random.chance(0.6) ? { default: options() } : {}),
+    };
+  }
+
+  #taskCommand(): PoolCommand {
+    const target = { job: this.random.pick(JOB_IDS), task: this.random.pick(TASK_IDS) };
+    switch (this.random.int(0, 5)) {
+      case 0:
+        return { kind: 'task.update', ...target, constraints: { maxTaskRetryCount: this.random.int(-1, 3) } };
+      case 1:
+        return { kind: 'task.terminate', ...target };
+      case 2:
+      case 3:
+        return { kind: 'task.delete', ...target };
+      default:
+        return { kind: 'task.reactivate', ...target };
+    }
+  }
+
+  #assign(): PoolCommand {
+    if (this.random.chance(0.8))
+      return { kind: 'assign', items: this.#machine().place({ limit: this.random.int(1, 20) }) };
+    const items = Array.from({ length: 4 }, () => ({
+      job: this.random.int(1, 6),
+      task: this.random.int(1, 30),
+      node: this.random.pick(NODE_IDS),
+    }));
+    return { kind: 'assign', items };
+  }
+
+  #report(): PoolCommand {
+    const node = this.random.pick(NODE_IDS);
+    const items: ReportItem[] = [];
+    for (const { job, task, epoch, stop } of this.#machine().executions(node)) {
+      if (this.random.chance(0.5)) items.push({ job, task, epoch, startedAtMs: 1000 });
+      else if (this.random.chance(0.7))
+        items.push({ job, task, epoch, startedAtMs: 1000, outcome: this.#outcome(stop) });
+      if (this.random.chance(0.1)) items.push({ job, task, epoch: epoch - 1, outcome: this.#outcome(stop) });
+    }
+    if (this.random.chance(0.1))
+      items.push({
+        job: this.random.int(0, 5),
+        task: this.random.int(0, 9),
+        epoch: this.random.int(0, 99),
+        outcome: this.#outcome(false),
+      });
+    return { kind: 'report', node, items };
+  }
+
+  #outcome(stop: boolean): TaskOutcome {
+    if (stop && this.random.chance(0.7)) return anOutcome({ kind: 'killed' });
+    const kind = this.random.pick([
+      'exited',
+      'exited',
+      'exited',
+      'preProcessingError',
+      'fileUploadError',
+      'wallClock',
+      'lost',
+    ] as const);
+    if (kind === 'exited') return anOutcome({ kind, exitCode: this.random.pick([0, 0, 1, 2, 7]) });
+    return anOutcome({ kind, ...(this.random.chance(0.5) ? { exitCode: 1 } : {}) });
+  }
+
+  #nodeCommand(): PoolCommand {
+    const node = this.random.pick(NODE_IDS);
+    switch (this.random.int(0, 3)) {
+      case 0:
+        return { kind: 'node.lost', node };
+      case 1:
+        return { kind: 'node.heard', node };
+      default:
+        return {
+          kind: 'node.scheduling',
+          node,
+          enabled: this.random.chance(0.6),
+          option: this.random.pick(['requeue', 'terminate', 'taskcompletion'] as const),
+        };
+    }
+  }
+}
