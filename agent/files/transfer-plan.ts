@@ -320,7 +320,7 @@ export class TransferPlan {
   #shuffle(): void {
     const random = new Prng(this.#options.seed);
     for (let at = this.#pendingCount - 1; at > 0; at--) {
-      const other = random.below(at + 1);
+      const other = random.int(0, at);
       const chunk = this.#pending[at] ?? 0;
       this.#pending[at] = this.#pending[other] ?? 0;
       this.#pending[other] = chunk;

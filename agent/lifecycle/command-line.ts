@@ -1,13 +1,15 @@
 import { ShoalError } from '../../src/lib/errors.ts';
 
 /**
- * Splits an Azure `commandLine` into program and arguments, as Azure's agent on Linux does: no shell takes part, so
- * nothing is expanded, redirected or chained; who wants that writes `/bin/sh -c '...'`.
+ * Splits an Azure `commandLine` into program and arguments, as Azure's agent on Linux does: no shell takes
+ * part, so nothing is expanded, redirected or chained; who wants that writes `/bin/sh -c '...'`.
  *
- * Arguments are separated by white space. Single quotes keep everything; double quotes keep everything but `\"` and
- * `\\`; outside quotes a backslash keeps the next character. Pieces that touch are one argument, and `''` is an empty one.
+ * Arguments are separated by white space. Single quotes keep everything; double quotes keep everything but
+ * `\"` and `\\`; outside quotes a backslash keeps the next character. Pieces that touch are one argument, and
+ * `''` is an empty one.
  *
- * @throws ShoalError InvalidPropertyValue if a quote or escape is left open, there is no program, or a NUL is in it.
+ * @throws ShoalError InvalidPropertyValue if a quote or escape is left open, there is no program, or a NUL is
+ * in it.
  */
 export function parseCommandLine(text: string): string[] {
   if (text.includes('\0')) throw invalid('it contains a NUL character');

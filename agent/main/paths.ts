@@ -3,7 +3,6 @@
  * own users, who can read nothing on the way but their own directories.
  */
 import { chmod, mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 export interface Paths {
@@ -34,13 +33,6 @@ export function pathsOf(dataDirectory: string): Paths {
     nodes: join(root, 'nodes'),
     apiSocket: join(root, 'api.sock'),
   };
-}
-
-/** `SHOAL_DATA`, else the place the system has for it. */
-export function defaultDataDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  if (environment.SHOAL_DATA !== undefined && environment.SHOAL_DATA !== '') return environment.SHOAL_DATA;
-  if (process.getuid?.() === 0) return '/var/lib/shoal';
-  return join(environment.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'shoal');
 }
 
 export async function createDirectories(paths: Paths): Promise<void> {

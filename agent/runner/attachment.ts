@@ -14,7 +14,10 @@ export interface AttachmentComponents {
   readonly onShutdown: () => void;
 }
 
-/** The runner's side of the socket. One agent is attached at a time: the latest, for an older one can only be hung or dead. */
+/**
+ * The runner's side of the socket. One agent is attached at a time: the latest, for an older one can only be
+ * hung or dead.
+ */
 export class Attachment {
   readonly #components: AttachmentComponents;
   readonly #tier: IsolationTier;

@@ -14,12 +14,13 @@ import {
 import { join } from 'node:path';
 
 /**
- * Control groups (v2) that are killed whole with one write: even a fork bomb cannot outrun that. They are used again and
- * again, for a mkdir per task costs more than the task. Only the `cgroup.kill` file is needed, no controller.
+ * Control groups (v2) that are killed whole with one write: even a fork bomb cannot outrun that. They are
+ * used again and again, for a mkdir per task costs more than the task. Only the `cgroup.kill` file is needed,
+ * no controller.
  *
- * A process is moved into its cgroup at the first tick of its life and not at its start, because the kernel waits for an RCU grace
- * period (11 ms measured) on a move that follows no other; short tasks never pay for it. For the same reason the move
- * is made off the loop.
+ * A process is moved into its cgroup at the first tick of its life and not at its start, because the kernel
+ * waits for an RCU grace period (11 ms measured) on a move that follows no other; short tasks never pay for
+ * it. For the same reason the move is made off the loop.
  */
 export class CgroupBoxes {
   readonly #directory: string;
@@ -31,8 +32,8 @@ export class CgroupBoxes {
   }
 
   /**
-   * Kills what a former runner of this identity left in its cgroups, and opens them for a new one. Undefined where the machine
-   * has no cgroup v2, none that we may write, or a kernel before 5.14 (no `cgroup.kill`).
+   * Kills what a former runner of this identity left in its cgroups, and opens them for a new one. Undefined
+   * where the machine has no cgroup v2, none that we may write, or a kernel before 5.14 (no `cgroup.kill`).
    */
   static open(identity: string): CgroupBoxes | undefined {
     const own = ownCgroup();

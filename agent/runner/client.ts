@@ -36,7 +36,10 @@ export interface RunnerLog {
 }
 
 export interface RunnerClientInit {
-  /** Absolute; made with mode 0700 if it is not there. One runner a directory: its path is the runner's identity. */
+  /**
+   * Absolute; made with mode 0700 if it is not there. One runner a directory: its path is the runner's
+   * identity.
+   */
   readonly directory: string;
   /** Absolute path of the bundled runner/main.ts. */
   readonly runnerScript: string;
@@ -127,7 +130,8 @@ class SocketRunnerClient implements RunnerClient {
   }
 
   setLease(lease: string, remainingMs: number): void {
-    // Fixed here and now: if this process is stopped before the frame leaves, the lease does not grow by that.
+    // Fixed here and now: if this process is stopped before the frame leaves, the lease does not grow by
+    // that.
     const fromMs = machineMonotonicMs();
     const deadlineMs = fromMs + remainingMs;
     this.#leaseDeadlines.set(lease, deadlineMs);
@@ -201,7 +205,9 @@ class SocketRunnerClient implements RunnerClient {
     }
   }
 
-  /** Before a runner starts, nothing of a former one may live: its tasks may have been given to others by now. */
+  /**
+   * Before a runner starts, nothing of a former one may live: its tasks may have been given to others by now.
+   */
   async #startAndConnect(): Promise<RunnerConnection> {
     const left = await killLeftovers(this.#place.identity, this.#clock);
     if (left > 0) this.#log.error({ processes: left }, 'processes of the last runner hang in the kernel');

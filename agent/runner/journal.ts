@@ -19,18 +19,22 @@ import type { ExecutionKey, Exit } from './interface.ts';
 import { decodePayload, encodePayload, type Report } from './protocol.ts';
 
 /**
- * The exits that no agent has acknowledged yet, on disk, so that they survive the runner. A record is length, CRC-32,
- * and the very bytes of the message that went to or came from the agent: a report, or an acknowledgement.
+ * The exits that no agent has acknowledged yet, on disk, so that they survive the runner. A record is length,
+ * CRC-32, and the very bytes of the message that went to or came from the agent: a report, or an
+ * acknowledgement.
  *
- * It is written but not synced: it guards against the death of a process, which leaves the page cache alone. When the
- * machine itself dies, its tasks die with it, and an exit lost then is an execution that runs again, as promise 2 allows.
- * A start without an exit needs no answer of the journal: such an execution died with its runner.
+ * It is written but not synced: it guards against the death of a process, which leaves the page cache alone.
+ * When the machine itself dies, its tasks die with it, and an exit lost then is an execution that runs again,
+ * as promise 2 allows. A start without an exit needs no answer of the journal: such an execution died with
+ * its runner.
  */
 export class Journal {
   readonly #path: string;
   #fd: number;
   #bytes: number;
-  /** The next rewrite; it grows with what is kept, or a long list of exits would be written again and again. */
+  /**
+   * The next rewrite; it grows with what is kept, or a long list of exits would be written again and again.
+   */
   #rewriteAboveBytes = RUNNER_JOURNAL_BYTES_MAX;
   /** Set when a record could not be written (disk full): only a rewrite makes the file true again. */
   #isBehind = false;
@@ -41,7 +45,10 @@ export class Journal {
     this.#bytes = bytes;
   }
 
-  /** Opens or creates the file, cuts off a torn tail, and returns what is unacknowledged in the order of its end. */
+  /**
+   * Opens or creates the file, cuts off a torn tail, and returns what is unacknowledged in the order of its
+   * end.
+   */
   static open(path: string): { journal: Journal; exits: Exit[] } {
     const fd = openSync(path, 'a+', 0o600);
     const { exits, validBytes } = replay(readFileSync(fd));

@@ -34,8 +34,8 @@ export function findFault(launch: Launch, setup: NodeSetup | undefined): LaunchF
 }
 
 /**
- * The whole environment of a task: nothing of the runner's own or the agent's goes in. Our two marks come last, so that no
- * setting of the user can hide a process from its runner.
+ * The whole environment of a task: nothing of the runner's own or the agent's goes in. Our two marks come
+ * last, so that no setting of the user can hide a process from its runner.
  */
 export function taskEnvironment(
   launch: Launch,
@@ -54,7 +54,10 @@ export function taskEnvironment(
   };
 }
 
-/** A program without a slash is taken from the working directory if it is there and executable, else PATH is searched. */
+/**
+ * A program without a slash is taken from the working directory if it is there and executable, else PATH is
+ * searched.
+ */
 export function resolveProgram(program: string, workingDirectory: string): string {
   if (program.includes('/')) return program;
   const local = join(workingDirectory, program);

@@ -7,7 +7,8 @@ export class LeaseTable {
   /**
    * Prolongs or opens a lease. `fromMs` is when it was granted.
    *
-   * @returns false if it had ended before that: what ran under it ran without one for a while, and must not go on.
+   * @returns false if it had ended before that: what ran under it ran without one for a while, and must not
+   * go on.
    */
   renew(lease: string, fromMs: number, deadlineMs: number): boolean {
     const formerMs = this.#deadlines.get(lease);
@@ -49,9 +50,9 @@ export class LeaseTable {
 }
 
 /**
- * Tells a suspend of the machine from the passing of time: boot time (CLOCK_BOOTTIME) goes on while the machine sleeps,
- * monotonic time does not, so only a suspend lets the first run ahead of the second. The machine's leases were
- * given away meanwhile, although by monotonic time they still hold. Pure.
+ * Tells a suspend of the machine from the passing of time: boot time (CLOCK_BOOTTIME) goes on while the
+ * machine sleeps, monotonic time does not, so only a suspend lets the first run ahead of the second. The
+ * machine's leases were given away meanwhile, although by monotonic time they still hold. Pure.
  */
 export class SuspendDetector {
   #aheadMs: number | undefined;
@@ -60,7 +61,8 @@ export class SuspendDetector {
   observe(monotonicMs: number, bootMs: number): boolean {
     const aheadMs = bootMs - monotonicMs;
     const suspended = this.#aheadMs !== undefined && aheadMs - this.#aheadMs > RUNNER_SUSPEND_GAP_MS;
-    // The least distance seen is the base: a reading that was delayed between the two clocks must not hide a suspend.
+    // The least distance seen is the base: a reading that was delayed between the two clocks must not hide a
+    // suspend.
     if (suspended || this.#aheadMs === undefined || aheadMs < this.#aheadMs) this.#aheadMs = aheadMs;
     return suspended;
   }

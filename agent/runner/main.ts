@@ -1,6 +1,6 @@
 /**
- * The runner process. Arguments: its directory, its socket's path, its identity, and whether it has a PID namespace of its
- * own. Started by `startRunner`, never by hand; it takes nothing from its environment.
+ * The runner process. Arguments: its directory, its socket's path, its identity, and whether it has a PID
+ * namespace of its own. Started by `startRunner`, never by hand; it takes nothing from its environment.
  */
 import { openSync, readSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -55,7 +55,9 @@ function serve(directory: string, socketPath: string, identity: string, hasNames
   process.on('SIGHUP', () => {});
 }
 
-/** Its tasks inherit this. To raise one's own is everybody's right, so a failure means a system without it. */
+/**
+ * Its tasks inherit this. To raise one's own is everybody's right, so a failure means a system without it.
+ */
 function offerToOutOfMemoryKiller(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', String(RUNNER_OOM_SCORE_ADJUSTMENT));
@@ -64,7 +66,10 @@ function offerToOutOfMemoryKiller(): void {
   }
 }
 
-/** CLOCK_BOOTTIME, which Node does not offer, as the first field of /proc/uptime; through one descriptor kept open. */
+/**
+ * CLOCK_BOOTTIME, which Node does not offer, as the first field of /proc/uptime; through one descriptor kept
+ * open.
+ */
 function openBootClock(): () => number {
   const fd = openSync('/proc/uptime', 'r');
   const text = Buffer.alloc(64);

@@ -18,8 +18,8 @@ export interface MemoryFinding {
 }
 
 /**
- * A node's bound holds for its tasks together, and the largest goes first until the rest fits. Pages that processes share
- * count more than once: this is a bound that protects the machine, not an account. Pure.
+ * A node's bound holds for its tasks together, and the largest goes first until the rest fits. Pages that
+ * processes share count more than once: this is a bound that protects the machine, not an account. Pure.
  */
 export function findOverweight(
   uses: readonly MemoryUse[],

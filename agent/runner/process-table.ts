@@ -18,8 +18,9 @@ export interface ProcessEntry {
 }
 
 /**
- * Whose is each process? Asked of /proc, by descent while its parents live, and by the mark in its environment once a
- * double fork and `setsid` cut it off from them. An answer is remembered, so a process that is seen once cannot leave later.
+ * Whose is each process? Asked of /proc, by descent while its parents live, and by the mark in its
+ * environment once a double fork and `setsid` cut it off from them. An answer is remembered, so a process
+ * that is seen once cannot leave later.
  */
 export class ProcessTable {
   readonly #mark: string;
@@ -30,7 +31,9 @@ export class ProcessTable {
     this.#mark = `${RUNNER_MARK}=${runner}`;
   }
 
-  /** Reads /proc anew. `roots` maps the pid of each running execution's first process to the execution's name. */
+  /**
+   * Reads /proc anew. `roots` maps the pid of each running execution's first process to the execution's name.
+   */
   scan(roots: ReadonlyMap<number, string>): IterableIterator<ProcessEntry> {
     const fresh = new Map<number, ProcessEntry>();
     for (const name of readdirSync('/proc')) {
@@ -69,7 +72,10 @@ export class ProcessTable {
   }
 }
 
-/** Pids of all processes whose environment has the mark of this runner, our own excepted: the runner, if any, and its tasks. */
+/**
+ * Pids of all processes whose environment has the mark of this runner, our own excepted: the runner, if any,
+ * and its tasks.
+ */
 export function findMarked(runner: string): number[] {
   const marked: number[] = [];
   for (const name of readdirSync('/proc')) {
@@ -100,7 +106,8 @@ function pidOf(name: string): number | undefined {
 function readEntry(pid: number): ProcessEntry | undefined {
   const text = readProcFile(`/proc/${pid}/stat`, STAT_BYTES_MAX);
   if (text === undefined) return undefined;
-  // The program's name stands in parentheses and may hold anything, parentheses and spaces too: fields count from its end.
+  // The program's name stands in parentheses and may hold anything, parentheses and spaces too: fields count
+  // from its end.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return {
     pid,

@@ -13,8 +13,8 @@ export interface ProcessSpec {
 }
 
 /**
- * Starts a process as leader of its own session and group. A failure is thrown, or comes as the child's `error` event
- * with no pid: which of the two is libuv's choice by error code.
+ * Starts a process as leader of its own session and group. A failure is thrown, or comes as the child's
+ * `error` event with no pid: which of the two is libuv's choice by error code.
  */
 export function startProcess(spec: ProcessSpec): ChildProcess {
   return spawn(spec.program, spec.argv.slice(1), {

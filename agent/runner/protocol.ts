@@ -7,13 +7,16 @@ import { RUNNER_FRAME_BYTES_MAX, UNIX_SOCKET_PATH_BYTES_MAX } from '../../src/li
 import type { ExecutionKey, Exit, IsolationTier, Launch, NodeSetup, Running } from './interface.ts';
 
 /**
- * What an agent and its runner say to each other, over a Unix socket that only their user can reach: frames of a
- * 4-byte big-endian length and a msgpack map. The agent opens with `hello`; the runner answers `welcome` and its state.
- * A runner of another version is not talked to, but killed and replaced: it is of the same machine's former installation.
+ * What an agent and its runner say to each other, over a Unix socket that only their user can reach: frames
+ * of a 4-byte big-endian length and a msgpack map. The agent opens with `hello`; the runner answers `welcome`
+ * and its state. A runner of another version is not talked to, but killed and replaced: it is of the same
+ * machine's former installation.
  */
 export const RUNNER_PROTOCOL_VERSION = 1;
 
-/** Environment variables of every process under a runner: how its leftovers are found, whatever became of it. */
+/**
+ * Environment variables of every process under a runner: how its leftovers are found, whatever became of it.
+ */
 export const RUNNER_MARK = 'SHOAL_RUNNER';
 export const EXECUTION_MARK = 'SHOAL_EXECUTION';
 
@@ -115,8 +118,9 @@ export interface SocketPlace {
 }
 
 /**
- * Where the socket is: in the runner's directory, or, where that makes a path the kernel does not take (107 bytes), in
- * a private directory under the system's temporary one, with the user and the runner's identity in its name.
+ * Where the socket is: in the runner's directory, or, where that makes a path the kernel does not take (107
+ * bytes), in a private directory under the system's temporary one, with the user and the runner's identity in
+ * its name.
  */
 export function socketPlace(directory: string, temporary: string = tmpdir()): SocketPlace {
   const path = join(directory, 'runner.sock');

@@ -25,8 +25,9 @@ interface NodeQueue<T> {
 }
 
 /**
- * Executions that wait for the slots of their node: by priority, then in the order of arrival. Strictly so: one that
- * needs more slots than are free holds back all behind it, or a stream of small ones would keep it waiting for ever. Pure.
+ * Executions that wait for the slots of their node: by priority, then in the order of arrival. Strictly so:
+ * one that needs more slots than are free holds back all behind it, or a stream of small ones would keep it
+ * waiting for ever. Pure.
  */
 export class LaunchQueue<T extends Waiting> {
   readonly #nodes = new Map<string, NodeQueue<T>>();
@@ -108,8 +109,8 @@ export class LaunchQueue<T extends Waiting> {
   }
 
   /**
-   * Forgets a node, and returns what waited for it. A node of the same name that is added while the last executions of
-   * this one still die inherits the slots they use.
+   * Forgets a node, and returns what waited for it. A node of the same name that is added while the last
+   * executions of this one still die inherits the slots they use.
    */
   removeNode(node: string): T[] {
     const removed = this.removeWhere((item) => item.node === node);

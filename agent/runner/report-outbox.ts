@@ -8,8 +8,8 @@ import { encodePayload, type Report } from './protocol.ts';
 export type Send = (payload: Buffer) => void;
 
 /**
- * What the agent must hear. An exit is in the journal before it leaves, and is kept until it is acknowledged. Starts
- * are told once, to whom it may concern: who attaches later gets them with the state.
+ * What the agent must hear. An exit is in the journal before it leaves, and is kept until it is acknowledged.
+ * Starts are told once, to whom it may concern: who attaches later gets them with the state.
  */
 export class ReportOutbox {
   readonly #journal: Journal;

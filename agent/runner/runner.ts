@@ -55,8 +55,9 @@ interface Accepted extends Waiting {
 type Command = Exclude<ToRunner, { type: 'hello' } | { type: 'ping' } | { type: 'shutdown' }>;
 
 /**
- * Starts executions as slots and leases allow, and reports their ends. Everything happens in turns of the loop: a turn first
- * hands out what there is to report, for the agent can work on that while this process blocks in its next forks.
+ * Starts executions as slots and leases allow, and reports their ends. Everything happens in turns of the
+ * loop: a turn first hands out what there is to report, for the agent can work on that while this process
+ * blocks in its next forks.
  */
 export class Runner {
   readonly #components: RunnerComponents;
@@ -233,7 +234,10 @@ export class Runner {
     for (const { launch } of waiting) this.#refuse(launch, verdict);
   }
 
-  /** Renewals move the deadline on all the time, so a timer that is due too early is left alone and armed again when it fires. */
+  /**
+   * Renewals move the deadline on all the time, so a timer that is due too early is left alone and armed
+   * again when it fires.
+   */
   #armLeaseTimer(): void {
     const nextMs = this.#leases.nextDeadlineMs();
     if (nextMs === undefined || nextMs >= this.#leaseTimerAtMs) return;

@@ -29,8 +29,8 @@ export interface RunnerPlace {
 }
 
 /**
- * V8's helper threads and malloc's arenas are not wanted in a process that only waits and forks: without them it is smaller,
- * and each fork 15 % cheaper (measured).
+ * V8's helper threads and malloc's arenas are not wanted in a process that only waits and forks: without them
+ * it is smaller, and each fork 15 % cheaper (measured).
  */
 const NODE_FLAGS = ['--v8-pool-size=0', '--max-semi-space-size=1'];
 const LEAN_ENVIRONMENT = {
@@ -40,8 +40,8 @@ const LEAN_ENVIRONMENT = {
 };
 
 /**
- * Starts a runner that outlives this process: in its own session, with its own log, with none of our descriptors and none
- * of our environment, for tasks could read that in /proc. It listens some 50 ms later.
+ * Starts a runner that outlives this process: in its own session, with its own log, with none of our
+ * descriptors and none of our environment, for tasks could read that in /proc. It listens some 50 ms later.
  */
 export function startRunner(place: RunnerPlace, isolation: Isolation): ChildProcess {
   makePrivateDirectory(place.directory);
@@ -73,7 +73,10 @@ export function startRunner(place: RunnerPlace, isolation: Isolation): ChildProc
   }
 }
 
-/** The pid by which the live runner of this place can be killed with all its tasks; undefined if there is none. */
+/**
+ * The pid by which the live runner of this place can be killed with all its tasks; undefined if there is
+ * none.
+ */
 export function findRunnerPid(place: RunnerPlace): number | undefined {
   try {
     const pid = Number.parseInt(readFileSync(pidFile(place), 'latin1'), 10);
@@ -85,8 +88,9 @@ export function findRunnerPid(place: RunnerPlace): number | undefined {
 }
 
 /**
- * Kills whatever carries this runner's mark, the runner too if it lives, waits until it is gone, and clears its cgroups away. One that SIGKILL
- * does not end in time hangs in the kernel and will not run its own code again: it is not waited for.
+ * Kills whatever carries this runner's mark, the runner too if it lives, waits until it is gone, and clears
+ * its cgroups away. One that SIGKILL does not end in time hangs in the kernel and will not run its own code
+ * again: it is not waited for.
  *
  * @returns the number of processes that are still there.
  */
@@ -105,7 +109,8 @@ export async function killLeftovers(identity: string, clock: Clock): Promise<num
 function makePrivateDirectory(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const status = lstatSync(path);
-  // The temporary directory is everybody's: another user may have made the name first, to read our socket there.
+  // The temporary directory is everybody's: another user may have made the name first, to read our socket
+  // there.
   if (!status.isDirectory() || status.uid !== process.geteuid?.() || (status.mode & 0o077) !== 0) {
     throw new ShoalError(
       'Forbidden',

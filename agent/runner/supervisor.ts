@@ -28,9 +28,10 @@ export interface SupervisorComponents {
 }
 
 /**
- * Keeps running executions within their bounds, and sees to it that nothing outlives them. One timer for all: a timer
- * per task costs more than a task that does nothing. Kills go three ways at once, each for what the others
- * miss: to the process group, to the cgroup, and to whatever the process table says belongs to the execution.
+ * Keeps running executions within their bounds, and sees to it that nothing outlives them. One timer for all:
+ * a timer per task costs more than a task that does nothing. Kills go three ways at once, each for what the
+ * others miss: to the process group, to the cgroup, and to whatever the process table says belongs to the
+ * execution.
  */
 export class Supervisor {
   readonly #components: SupervisorComponents;
@@ -38,7 +39,10 @@ export class Supervisor {
   #timerAtMs = Number.POSITIVE_INFINITY;
   #sweepAtMs = Number.POSITIVE_INFINITY;
   #memoryAtMs = 0;
-  /** Executions killed because their lease ended, as long as a process of theirs is still seen, and since when. */
+  /**
+   * Executions killed because their lease ended, as long as a process of theirs is still seen, and since
+   * when.
+   */
   readonly #expired = new Map<string, number>();
 
   constructor(components: SupervisorComponents) {
@@ -69,7 +73,9 @@ export class Supervisor {
     this.#wakeWithin(Math.min(graceMs, RUNNER_TICK_MS));
   }
 
-  /** Kills the whole trees of these executions at once. Their exits follow when the kernel has reaped them. */
+  /**
+   * Kills the whole trees of these executions at once. Their exits follow when the kernel has reaped them.
+   */
   condemn(executions: readonly Execution[], verdict: Verdict): void {
     if (executions.length === 0) return;
     const nowMs = machineMonotonicMs();
@@ -84,7 +90,9 @@ export class Supervisor {
     this.#sweep(this.#scan());
   }
 
-  /** The first process of `execution` has ended: what is left of its group ends now, what hid from it soon. */
+  /**
+   * The first process of `execution` has ended: what is left of its group ends now, what hid from it soon.
+   */
   ended(execution: Execution): void {
     signalGroup(execution.pid, 'SIGKILL');
     if (execution.box !== undefined) this.#components.boxes?.giveBack(execution.box);
@@ -232,9 +240,9 @@ export class Supervisor {
   }
 
   /**
-   * Judges a process of the namespace that cleared its environment and left its parents before anybody looked. It is
-   * of some execution of ours: of one that is over, if it is older than all that run; and while an ended
-   * lease is being enforced, nobody gets the benefit of the doubt.
+   * Judges a process of the namespace that cleared its environment and left its parents before anybody
+   * looked. It is of some execution of ours: of one that is over, if it is older than all that run; and while
+   * an ended lease is being enforced, nobody gets the benefit of the doubt.
    */
   #isForsaken(startTicks: number, eldestTicks: number): boolean {
     return startTicks < eldestTicks || this.#expired.size > 0;
@@ -243,7 +251,8 @@ export class Supervisor {
   /** The promise that nothing survives its lease outweighs the other tasks of this runner. */
   #judgeExpired(victims: readonly ProcessEntry[]): void {
     if (this.#expired.size === 0) return;
-    // One in uninterruptible sleep (D) runs no code of its own again once SIGKILL is pending, and no collapse wakes it.
+    // One in uninterruptible sleep (D) runs no code of its own again once SIGKILL is pending, and no collapse
+    // wakes it.
     const alive = new Set(victims.filter((entry) => entry.state !== 'D').map((entry) => entry.owner));
     const nowMs = machineMonotonicMs();
     for (const [name, sinceMs] of this.#expired) {

@@ -48,8 +48,9 @@ export function prepareTaskFiles(root: string, task: string, working: string, ow
 }
 
 /**
- * Makes the directories of one execution where they are missing. A working directory is only made right inside the task's
- * directory: deeper down the path goes through directories that the task may have turned into links.
+ * Makes the directories of one execution where they are missing. A working directory is only made right
+ * inside the task's directory: deeper down the path goes through directories that the task may have turned
+ * into links.
  */
 function makeDirectories(root: string, task: string, working: string, owner: Owner): boolean {
   const isNew = makeTaskDirectory(root, task, owner);
@@ -60,8 +61,9 @@ function makeDirectories(root: string, task: string, working: string, owner: Own
 }
 
 /**
- * Makes a task's directory, and its missing parents below `root`. The parents stay the runner's own, so that no task can put
- * a link where another's directory will be; others may pass through them but not list them. False if it was there before.
+ * Makes a task's directory, and its missing parents below `root`. The parents stay the runner's own, so that
+ * no task can put a link where another's directory will be; others may pass through them but not list them.
+ * False if it was there before.
  */
 function makeTaskDirectory(root: string, path: string, owner: Owner): boolean {
   try {
@@ -80,7 +82,10 @@ function makeTaskDirectory(root: string, path: string, owner: Owner): boolean {
   return true;
 }
 
-/** By descriptor: where the parent is the task's, its older processes may have swapped the name for a link by now. */
+/**
+ * By descriptor: where the parent is the task's, its older processes may have swapped the name for a link by
+ * now.
+ */
 function giveDirectory(path: string, owner: Owner): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
@@ -118,8 +123,8 @@ const OUTPUT_FLAGS =
   constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_APPEND;
 
 /**
- * Creates an output file and returns its descriptor. Whatever had its name, a link or a FIFO for example, is removed
- * and never opened. Appending, so that a task which truncates its own log leaves no hole.
+ * Creates an output file and returns its descriptor. Whatever had its name, a link or a FIFO for example, is
+ * removed and never opened. Appending, so that a task which truncates its own log leaves no hole.
  */
 function createOutput(directory: string, name: string, owner: Owner): number {
   const fd = openFresh(join(directory, name));

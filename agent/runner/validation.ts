@@ -5,8 +5,9 @@ import type { ToRunner } from './protocol.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Checks a message before the runner acts on it. The socket is private, so its sender is no stranger, but it may be of
- * another version or broken, and the runner must not fall over it: all tasks of the machine would fall with it.
+ * Checks a message before the runner acts on it. The socket is private, so its sender is no stranger, but it
+ * may be of another version or broken, and the runner must not fall over it: all tasks of the machine would
+ * fall with it.
  *
  * @throws ShoalError InvalidRequestBody
  */

@@ -331,9 +331,9 @@ export class PoolSession {
       });
       const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
       this.#reportedIndex = Math.max(this.#reportedIndex, index);
-      sent.forEach(({ execution, item }, position) =>
-        this.#acknowledged(execution, item, verdicts[position] ?? 'stale'),
-      );
+      for (const [position, { execution, item }] of sent.entries()) {
+        this.#acknowledged(execution, item, verdicts[position] ?? 'stale');
+      }
       return true;
     } catch (error) {
       this.#options.log.debug(
@@ -347,7 +347,10 @@ export class PoolSession {
   }
 
   #acknowledged(execution: Execution, item: ReportItem, verdict: 'recorded' | 'stale'): void {
-    if (verdict === 'stale') return this.#drop(execution);
+    if (verdict === 'stale') {
+      this.#drop(execution);
+      return;
+    }
     execution.startReported = true;
     if (item.outcome === undefined) {
       // The start is known; if the end came meanwhile it is still to be told.

@@ -35,6 +35,7 @@ import {
   type SnapshotMeta,
 } from '../consensus/index.ts';
 import type { StateMachine } from '../core/interface.ts';
+import { loadRows } from './load-rows.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
@@ -432,15 +433,6 @@ export class GroupHost {
         );
       });
   }
-}
-
-export async function loadRows(
-  machine: StateMachine<unknown>,
-  store: Store,
-  rowsGroup: string,
-): Promise<void> {
-  for await (const [key, value] of store.scanRows(rowsGroup, { prefix: '' })) machine.load(key, value);
-  machine.loaded();
 }
 
 function firstRowsGroup(group: GroupId): string {

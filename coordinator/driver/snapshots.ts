@@ -12,7 +12,7 @@ import type { RowWrite, Store } from '../../src/store/interface.ts';
 import { encode } from '../../src/wire/codec.ts';
 import { SNAPSHOT_REQUEST, SnapshotSlice } from '../../src/wire/protocol.ts';
 import type { StateMachine } from '../core/interface.ts';
-import { loadRows } from './group-host.ts';
+import { loadRows } from './load-rows.ts';
 import type { Replica } from './replica.ts';
 
 interface SnapshotOptions {

@@ -15,20 +15,16 @@
 import { NODE_REPLACE_MS } from '../../src/lib/limits.ts';
 import type { MeshCommand } from '../../src/model/commands.ts';
 import { idKey } from '../../src/model/ids.ts';
-import type { Allotment, MachineRecord } from '../../src/model/machine.ts';
+import type { Allotment } from '../../src/model/machine.ts';
 import type { NodeDeallocationOption, ResizeError } from '../../src/model/pool.ts';
 import { parseVmSize } from '../../src/model/vm-size.ts';
 import { nodeName, slotsOf } from '../core/mesh/allotments.ts';
 import type { PoolRecord } from '../core/mesh/pools.ts';
 import { allocationFailed } from './resize-errors.ts';
-import type { Rank, Wish } from './site.ts';
+import type { PackMachine, Rank, Wish } from './site.ts';
 import { Site, youngestFirst } from './site.ts';
 
-export interface PackMachine extends Pick<MachineRecord, 'id' | 'capacity' | 'scheduling'> {
-  readonly alive: boolean;
-  /** How long it has been alive or silent, ms. */
-  readonly forMs: number;
-}
+export type { PackMachine } from './site.ts';
 
 export type PackPool = Pick<
   PoolRecord,

@@ -1,8 +1,13 @@
 /** One machine as the packer of nodes sees it: what is on it, what leaves it, and what was promised to whom. */
-import type { Allotment } from '../../src/model/machine.ts';
+import type { Allotment, MachineRecord } from '../../src/model/machine.ts';
 import type { VmSize } from '../../src/model/vm-size.ts';
 import { leavesAtOnce } from '../core/mesh/allotments.ts';
-import type { PackMachine } from './nodes.ts';
+
+export interface PackMachine extends Pick<MachineRecord, 'id' | 'capacity' | 'scheduling'> {
+  readonly alive: boolean;
+  /** How long it has been alive or silent, ms. */
+  readonly forMs: number;
+}
 
 /** 2: dedicated, 1: low priority, 0: of a pool that wants a node on every machine. */
 export type Rank = 0 | 1 | 2;

@@ -14,6 +14,7 @@ import {
   PREFETCH_BACKLOG_MS,
   PREFETCH_JOBS_MAX,
   PREFETCH_PER_SLOT_MAX,
+  PREFETCH_UNKNOWN_ROUNDS,
 } from '../../src/lib/limits.ts';
 import type { Assignment } from '../../src/model/commands.ts';
 
@@ -288,14 +289,15 @@ class Round {
   }
 
   /**
-   * Before one task of a job has ended nobody knows how long they run. One ahead for each slot then costs nothing as
-   * long as there is more work than slots: by the time the rest is placed, the first will have ended.
+   * Before one task of a job has ended nobody knows how long they run. One ahead for each slot then costs little as long
+   * as there is work for many rounds: what waits behind a long task is no later than the rest. With little work left
+   * it might wait behind the longest task of all while other nodes idle.
    */
   #mayPrefetch(job: PlacementJob): boolean {
     const left = job.readyCount - (this.#placedOf.get(job) ?? 0);
     if (left <= 0 || this.#parallelLeft(job) <= 0) return false;
     return job.expectedRunMs === undefined
-      ? left >= this.#view.openSlots
+      ? left >= PREFETCH_UNKNOWN_ROUNDS * this.#view.openSlots
       : job.expectedRunMs <= PREFETCH_BACKLOG_MS;
   }
 

@@ -25,6 +25,7 @@ export function answerableError(thrown: unknown): ShoalError {
   }
   const status = libraryStatus(thrown);
   if (status === 413) return new ShoalError('RequestBodyTooLarge');
+  if (status === 415) return new ShoalError('InvalidHeaderValue', undefined, { HeaderName: 'Content-Type' });
   if (status === 404 || status === 400) return new ShoalError('InvalidUri', undefined, {}, { cause: thrown });
   if (isAbort(thrown)) return new ShoalError('OperationTimedOut', undefined, {}, { cause: thrown });
   // What went wrong inside is for the log; the client gets the request id to find it by.

@@ -2,11 +2,11 @@
 import { fstatSync, openSync } from 'node:fs';
 import { homedir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { ReadStream } from 'node:tty';
+import { isatty, ReadStream } from 'node:tty';
 
 export interface World {
   readonly stdin: Readable;
-  /** `data` where someone has connected a file or pipe; `none` for a terminal's lack without one (/dev/null). */
+  /** `data` where someone has connected a file or pipe; `none` where there is nothing to read (/dev/null). */
   readonly stdinKind: 'terminal' | 'data' | 'none';
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -27,7 +27,10 @@ export interface World {
 
 export function systemWorld(): World {
   return {
-    stdin: process.stdin,
+    // Its mere mention opens the stream, and an open one keeps the process alive.
+    get stdin() {
+      return process.stdin;
+    },
     stdinKind: stdinKind(),
     stdout: process.stdout,
     stderr: process.stderr,
@@ -43,15 +46,12 @@ export function systemWorld(): World {
   };
 }
 
-/**
- * A daemon's or cron's standard input is /dev/null, or closed: no items are to be had from it, and none are meant.
- * Looked at without `process.stdin`, whose mere mention opens the stream.
- */
+/** A daemon's or cron's standard input is /dev/null, or closed: no items are to be had from it, and none are meant. */
 function stdinKind(): World['stdinKind'] {
   try {
     const status = fstatSync(0);
     if (status.isFIFO() || status.isFile() || status.isSocket()) return 'data';
-    return status.isCharacterDevice() && process.stdin.isTTY ? 'terminal' : 'none';
+    return isatty(0) ? 'terminal' : 'none';
   } catch {
     return 'none';
   }

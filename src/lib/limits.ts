@@ -177,6 +177,8 @@ export const PLACEMENT_PASSED_OVER_MAX = 16;
 export const PLACEMENT_RESERVED_MAX = 8;
 /** Jobs, in their order, for which one round of placement assigns ahead of free slots: each looks at every node. */
 export const PREFETCH_JOBS_MAX = 4;
+/** Ready tasks for each slot of the pool that a job of unknown run time must have to be assigned ahead at all. */
+export const PREFETCH_UNKNOWN_ROUNDS = 4;
 /** stdout and stderr of at most this many bytes each travel inside the completion report and outlive every node. */
 export const INLINE_OUTPUT_BYTES_MAX = 1024;
 

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Stream } from '@libp2p/interface';
+import { pipe } from 'it-pipe';
 import { asShoalError } from '../lib/errors.ts';
 import type { BulkPipe } from './bulk-duplex.ts';
 import { JoinedWriter } from './joined-writer.ts';
@@ -54,7 +55,7 @@ export function streamPipe(stream: Stream, source: Stream['source'] | AsyncItera
     },
     read({ onData, onDrain, onEnd }) {
       writer.onDrain(onDrain);
-      const sunk = Promise.resolve(stream.sink(writer.source()));
+      const sunk = Promise.resolve(pipe(writer.source(), stream.sink));
       sunk.catch((thrown) => onEnd(asShoalError(thrown)));
       void readAll(source, onData).then(
         () => onEnd(),

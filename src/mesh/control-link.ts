@@ -1,4 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface';
+import { pipe } from 'it-pipe';
 import type { Clock } from '../lib/clock.ts';
 import { asShoalError, ShoalError } from '../lib/errors.ts';
 import {
@@ -87,10 +88,11 @@ export class ControlLink {
 
   /** Says hello and begins to read. */
   open(): void {
-    Promise.resolve(this.#stream.sink(this.#writer.source())).catch((thrown) =>
+    // Two pipes, not one through the duplex: it-pipe would merge them, one more hop for each frame.
+    Promise.resolve(pipe(this.#writer.source(), this.#stream.sink)).catch((thrown) =>
       this.close(brokenOff(this.peer, thrown)),
     );
-    void this.#read();
+    void pipe(this.#stream.source, (chunks) => this.#read(chunks));
     this.#write(helloFrame(this.#owner.hello()));
   }
 
@@ -174,11 +176,11 @@ export class ControlLink {
     }
   }
 
-  async #read(): Promise<void> {
+  async #read(chunks: AsyncIterable<{ subarray(): Uint8Array }>): Promise<void> {
     const reader = new FrameReader();
     const onFrame = (frame: Frame): void => this.#onFrame(frame);
     try {
-      for await (const chunk of this.#stream.source) {
+      for await (const chunk of chunks) {
         if (this.#state === 'closed') return;
         this.#silentMs = 0;
         this.#silenceBoundMs = PEER_SILENCE_MS;

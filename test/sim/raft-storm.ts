@@ -35,7 +35,7 @@ const WEIGHTS = {
   straggler: 2,
   disk: 60,
   propose: 10,
-  read: 4,
+  read: 8,
   change: 2,
   transfer: 0.5,
   coup: 0.8,
@@ -93,7 +93,7 @@ class Storm {
         proposalsMax: 30,
       },
     });
-    const voters = Array.from({ length: prng.pick([1, 2, 3, 3, 3, 4, 5]) }, () => this.#nextId());
+    const voters = Array.from({ length: prng.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]) }, () => this.#nextId());
     const learners = prng.chance(0.3) ? [this.#nextId()] : [];
     for (const id of [...voters, ...learners]) this.#world.add(id, { voters, learners });
   }
@@ -155,7 +155,7 @@ class Storm {
         if (faults.compaction) this.#atAwake((id) => this.#compact(id));
         break;
       case 'crash':
-        if (faults.crashes) this.#atAwake((id) => this.#crash(id));
+        if (faults.crashes) this.#atEither((id) => this.#crash(id));
         break;
       case 'restart':
         this.#restart();
@@ -181,6 +181,11 @@ class Storm {
   #atAwake(act: (id: ReplicaId) => void): void {
     const awake = this.#world.up.filter(({ id }) => !this.#paused.has(id));
     if (awake.length > 0) act(this.#prng.pick(awake).id);
+  }
+
+  #atEither(act: (id: ReplicaId) => void): void {
+    if (this.#prng.chance(0.5)) this.#atLeader(act);
+    else this.#atAwake(act);
   }
 
   /** At any that believes to lead: a deposed leader that does not know it yet is the interesting one. */
@@ -213,7 +218,7 @@ class Storm {
     if (this.#stragglers.length === 0) return;
     const position = this.#prng.int(0, this.#stragglers.length - 1);
     for (const envelope of this.#stragglers.splice(position, 1)) {
-      if (!this.#paused.has(envelope.message.to)) this.#world.deliver(envelope);
+      if (!this.#paused.has(envelope.message.to)) this.#world.deliver(envelope, true);
     }
   }
 

@@ -244,10 +244,11 @@ export class RaftWorld {
     return envelope;
   }
 
-  deliver(envelope: Envelope): void {
+  /** `late`: the message was past a cut link before that was cut. */
+  deliver(envelope: Envelope, late = false): void {
     const { message, rows } = envelope;
     const receiver = this.machines.get(message.to);
-    if (receiver?.up !== true || this.blocked(envelope)) {
+    if (receiver?.up !== true || (this.blocked(envelope) && !late)) {
       this.lose(envelope);
       return;
     }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { runStorm } from './raft-storm.ts';
 
-const SEEDS = Number(process.env.RAFT_SEEDS ?? 300);
+const SEEDS = Number(process.env.RAFT_SEEDS ?? 500);
 const FIRST_SEED = Number(process.env.RAFT_SEED ?? 1);
 
 describe('a group in a storm', () => {

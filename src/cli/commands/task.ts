@@ -48,7 +48,7 @@ interface AddOptions {
 }
 
 export function addTaskCommands(program: Command, context: CliContext): void {
-  const task = program.command('task').description('tasks: the commands of a job').enablePositionalOptions();
+  const task = program.command('task').description('tasks: the commands of a job');
   addAdd(task, context);
 
   withExamples(
@@ -112,7 +112,7 @@ function addAdd(task: Command, context: CliContext): void {
       .option('--env <name=value>', 'in its environment (repeatable)', settings)
       .option('--depends-on <task>', 'starts only after this task succeeded (repeatable)', collect)
       .option('--label <label>', 'only on machines with this label (repeatable)', collect)
-      .passThroughOptions()
+      .usage('[options] <job> [-- COMMAND [ARGUMENT...]]')
       .action(action<[string, string[], AddOptions]>(context, addTasks)),
     [
       ['shoal task add nightly --id report -- python3 report.py --all', 'one task'],

@@ -113,6 +113,7 @@ export class LocalControl implements Control {
   }
 
   async recover(group: GroupId, confirmed: boolean): Promise<{ lastIndex: number; mayBeLost: string }> {
+    if (!this.#groups.has(group)) throw new ShoalError('GroupNotFound');
     if (confirmed) throw new ShoalError('QuorumAlive');
     return { lastIndex: this.#group(group).appliedIndex, mayBeLost: 'nothing' };
   }

@@ -135,7 +135,7 @@ export class SmallMesh {
       task.state = 'completed';
       this.#schedule(job);
       const over = [...job.tasks.values()].every((one) => one.state === 'completed');
-      if (over && job.spec['onAllTasksComplete'] === 'terminatejob') job.state = 'completed';
+      if (over && job.spec.onAllTasksComplete === 'terminatejob') job.state = 'completed';
     })();
   }
 
@@ -373,16 +373,14 @@ export class SmallMesh {
           const names = [...this.#container(name).keys()]
             .sort()
             .filter((one) => one.startsWith(query.get('prefix') ?? '') && one > (query.get('after') ?? ''));
-          const items = names
-            .slice(0, PAGE)
-            .map((one) => ({
-              container: name,
-              name: one,
-              sizeBytes: this.#container(name).get(one)?.length,
-              modifiedAtMs: Date.now(),
-              holders: ['m'],
-              manifest: '',
-            }));
+          const items = names.slice(0, PAGE).map((one) => ({
+            container: name,
+            name: one,
+            sizeBytes: this.#container(name).get(one)?.length,
+            modifiedAtMs: Date.now(),
+            holders: ['m'],
+            manifest: '',
+          }));
           return { json: names.length > PAGE ? { items, next: names[PAGE - 1] } : { items } };
         },
       ],

@@ -320,7 +320,7 @@ describe('an endpoint', () => {
         `GET\n\n\n\n\n\n\n\n\n\n\n\nocp-date:${date}\n/acme/jobs` +
         "\n$filter:id eq 'ä b'\napi-version:2022-10-01.16.0";
       const signature = createHmac('sha256', Buffer.from(key, 'base64')).update(text).digest('base64');
-      expect(seen?.headers['authorization']).toBe(`SharedKey acme:${signature}`);
+      expect(seen?.headers.authorization).toBe(`SharedKey acme:${signature}`);
     } finally {
       signed.close();
       await remote.close();

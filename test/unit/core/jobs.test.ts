@@ -164,7 +164,7 @@ describe('disabling a job', () => {
     expect(h.schedule()).toEqual([]);
     h.ok({ kind: 'job.enable', job: 'j' });
     // What was requeued goes first: it is the oldest.
-    expect(h.schedule()).toMatchObject([{ task: 1 }]);
+    expect(h.schedule(1)).toMatchObject([{ task: 1 }]);
   });
 
   test('with terminate completes what runs as ended by the user', async () => {

@@ -1,6 +1,7 @@
 /**
- * An agent in a process of its own, for tests that kill or stop it. Arguments: the runner's directory, its script, the
- * lease's length in milliseconds, and the launches as JSON. Renews the lease, prints a line for each start and exit.
+ * An agent in a process of its own, for tests that kill or stop it. Arguments: the runner's directory, its
+ * script, the lease's length in milliseconds, and the launches as JSON. Renews the lease, prints a line for
+ * each start and exit.
  */
 import { createRunnerClient } from '../../../agent/runner/client.ts';
 import type { Launch, NodeSetup } from '../../../agent/runner/interface.ts';
