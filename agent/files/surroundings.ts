@@ -19,6 +19,7 @@ export interface MeshView {
   machine(id: MachineId): object | undefined;
   machineByPeer(peer: PeerId): { readonly id: MachineId } | undefined;
   allotment(node: string): { readonly pool: string; readonly machine: MachineId } | undefined;
+  jobPool(job: string): string | undefined;
   manifestHolders(manifest: string): readonly MachineId[];
   isReferenced(manifest: string): boolean;
   blobsHeldBy(machine: MachineId): Iterable<string>;

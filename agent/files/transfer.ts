@@ -365,7 +365,11 @@ export class Transfer {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
     try {
-      const ask = Have.encode({ manifest, fetching: true, withChunks: !store.has(manifest) });
+      const ask = Have.encode({
+        manifest,
+        fetching: this.#init.stream === undefined,
+        withChunks: !store.has(manifest),
+      });
       const answer = HaveAnswer.decode(
         await surroundings.transport.request(peer, HAVE_REQUEST, ask, { timeoutMs: 4 * TRANSFER_REFRESH_MS }),
       );

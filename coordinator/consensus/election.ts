@@ -1,7 +1,7 @@
 import { quorumSize } from './configuration.ts';
 import type { Configuration, ReplicaId } from './interface.ts';
 
-export type ElectionOutcome = 'won' | 'lost' | 'open';
+type ElectionOutcome = 'won' | 'lost' | 'open';
 
 /** The answers to one call for votes. */
 export class Ballot {

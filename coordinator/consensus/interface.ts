@@ -184,8 +184,8 @@ export interface RaftNode {
   /** The rows stand for the log up to `index`: forgets entries up to there. */
   compact(index: number): SnapshotMeta;
   /**
-   * The point at `index`, which must lie in [firstIndex - 1, lastIndex], as a snapshot would carry it. For the driver that
-   * streams rows: they may stand for a later index than the `snapshot` message named, and then carry this instead.
+   * The point at `index`, which must lie in [firstIndex - 1, lastIndex], as a snapshot would carry it. For the driver
+   * that streams rows: they may stand for a later index than the `snapshot` message named, and then carry this instead.
    */
   metaAt(index: number): SnapshotMeta;
   status(): RaftStatus;

@@ -13,7 +13,7 @@ interface Transfer {
   told: boolean;
 }
 
-export type Refusal = 'transferring' | 'busy';
+type Refusal = 'transferring' | 'busy';
 
 /**
  * All that exists only while this replica leads, in one term: who has what of the log, reads under way, a transfer.
@@ -32,13 +32,14 @@ export class Leadership {
   #transfer: Transfer | undefined;
   #heartbeatElapsedTicks = 0;
   #quorumElapsedTicks = 0;
-  #uncommittedBytes = 0;
+  #uncommittedBytes: number;
 
   constructor(options: RaftOptions, term: number, log: RaftLog, outbox: Outbox) {
     this.#options = options;
     this.#term = term;
     this.#log = log;
     this.#outbox = outbox;
+    this.#uncommittedBytes = log.bytesBetween(log.commit, log.lastIndex);
     this.#followConfiguration(log.lastIndex + 1);
   }
 
@@ -70,7 +71,8 @@ export class Leadership {
 
   /**
    * A change must wait for the one before it, whoever proposed that, and for an entry of this term: otherwise two
-   * leaders could each commit a change of theirs by majorities that do not meet (the bug found in 2015 in thesis 4.1).
+   * leaders could each commit a change of theirs by majorities that do not meet (Ongaro's correction of 2015 to
+   * thesis 4.1).
    */
   get changeAllowed(): boolean {
     return this.#log.configurationIndex <= this.#log.commit && this.#committedInTerm;
@@ -87,7 +89,7 @@ export class Leadership {
     const before = this.#log.commit;
     if (index <= before || !this.#log.matches(index, this.#term)) return false;
     this.#log.commitTo(index);
-    this.#uncommittedBytes = Math.max(0, this.#uncommittedBytes - this.#log.bytesBetween(before, index));
+    this.#uncommittedBytes -= this.#log.bytesBetween(before, index);
     this.#dropRemoved();
     return true;
   }
@@ -111,7 +113,7 @@ export class Leadership {
     }
   }
 
-  /** A committed removal is told to the removed, if he can be reached, so that he ceases to campaign. */
+  /** A committed removal is told to the removed, if it can be reached, so that it ceases to campaign. */
   #dropRemoved(): void {
     if (this.#log.configurationIndex > this.#log.commit) return;
     for (const [id, progress] of this.#progress) {

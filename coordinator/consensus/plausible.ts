@@ -13,7 +13,7 @@ function isIndex(index: number): boolean {
 /**
  * Whether a message could come from a correct peer, as far as it tells by itself. One that could not is dropped
  * without an answer: a peer's bug or a stray frame must not stop this replica. A message to another id is one for the
- * former owner of this machine's address, whose disk was wiped; answering it would lend him our vote.
+ * former owner of this machine's address, whose disk was wiped; to answer it would be to vote in its place.
  */
 export function isPlausible(message: Message, self: ReplicaId): boolean {
   const { from, to, term } = message;

@@ -104,9 +104,9 @@ class Raft implements RaftNode {
   }
 
   /**
-   * Learners and the removed never campaign, but who is being removed may until that is committed, without a vote of
-   * his own (thesis 4.2.2): the leader of a group of two that removed itself and crashed may be the only one with the
-   * entry, and then the other cannot win without his vote, nor he be replaced.
+   * Learners and the removed never campaign, but a voter that is being removed may until that is committed, without a
+   * vote of its own (thesis 4.2.2): the leader of a group of two that removed itself and crashed may be the only one
+   * with the entry, and then the other one, whose log is shorter, can never win.
    */
   get #mayCampaign(): boolean {
     return this.#isVoter || isVoter(this.#log.committedConfiguration, this.#options.id);

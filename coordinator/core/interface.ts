@@ -45,6 +45,8 @@ export type PoolEffect =
     }
   /** A leaving node has nothing assigned any more. */
   | { readonly kind: 'nodeEmpty'; readonly node: string }
+  /** The last row of a deleted job is gone: its id may be used again. Lost with a leader, the reservation is taken over by whoever wants the id. */
+  | { readonly kind: 'jobGone'; readonly job: string }
   /** The pool is deleting and holds no node and no job. */
   | { readonly kind: 'erasable' };
 

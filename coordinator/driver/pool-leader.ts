@@ -22,7 +22,9 @@ import type {
   PoolCommand,
   PoolMirror,
 } from '../../src/model/commands.ts';
+import type { TaskSpec } from '../../src/model/task.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import { decode, encode } from '../../src/wire/codec.ts';
 import {
   type Acknowledgement,
   Acknowledgement as AcknowledgementCodec,
@@ -147,6 +149,7 @@ export class PoolLeader {
         if (effect.kind === 'dispatch') dispatches.push(effect);
         else if (effect.kind === 'stop') stops.push(effect);
         else if (effect.kind === 'nodeEmpty') this.#release(effect.node);
+        else if (effect.kind === 'jobGone') this.#releaseJob(effect.job);
         else this.#erase();
       }
     }
@@ -204,11 +207,17 @@ export class PoolLeader {
         jobs.set(job, described);
       }
       const list = items.get(info.machine);
-      const item = { node, job, task, epoch, spec };
+      const item = { node, job, task, epoch, spec: this.#withUpdates(job, task, spec) };
       if (list === undefined) items.set(info.machine, [item]);
       else list.push(item);
     });
     this.#dispatcher.dispatch(replica.leadership.term, items, jobs);
+  }
+
+  /** A task's constraints may have been changed since it was added; the row of its specification never is. */
+  #withUpdates(job: number, task: number, spec: Uint8Array): Uint8Array {
+    const constraints = this.#machine.updatedConstraints(job, task);
+    return constraints === undefined ? spec : encode({ ...(decode(spec) as TaskSpec), constraints });
   }
 
   onTaken(from: string, batch: number): void {
@@ -465,6 +474,11 @@ export class PoolLeader {
     this.#options
       .proposeToMesh({ kind: 'node.released', nodes: [node] })
       .catch(() => this.#released.delete(node));
+  }
+
+  #releaseJob(job: string): void {
+    const { pool } = this.#options.poolView();
+    this.#options.proposeToMesh({ kind: 'job.release', job, pool: pool.id }).catch(() => undefined);
   }
 
   #erase(): void {

@@ -98,14 +98,15 @@ interface Load {
 
 interface Ranked {
   readonly load: Load;
+  readonly node: PlacementNode;
   /** `assigned` when it was ranked: a stale rank is renewed when it comes to the top. */
   readonly assigned: number;
 }
 
-interface PassedOverHead {
-  readonly key: string;
-  /** Placements made before it was passed over in this round. */
-  readonly placedBefore: number;
+/** A node's load, and by how many slots it may be assigned ahead. */
+interface Room {
+  readonly load: Load;
+  readonly slots: number;
 }
 
 class Round {
@@ -117,7 +118,10 @@ class Round {
   readonly #ranked = new Map<string, Heap<Ranked>>();
   /** Fewest slots, by labels, for which no node was found; loads only grow in a round. */
   readonly #noFit = new Map<string, number>();
-  readonly #heads: PassedOverHead[] = [];
+  /** Big tasks that were passed over in this round, with how many placements were made before. */
+  readonly #heads = new Map<string, number>();
+  /** Queues whose first task waits for the next free slot: nothing of a later order is put ahead of it. */
+  readonly #claims: PlacementQueue[] = [];
   readonly #taken: { readonly queue: PlacementQueue; readonly task: number }[] = [];
   readonly #placedOf = new Map<PlacementJob, number>();
   readonly #freeNodes: PlacementNode[];
@@ -203,7 +207,7 @@ class Round {
       const { load } = top;
       if (load.reserved || freeOf(load) <= 0) continue;
       if (load.assigned !== top.assigned) {
-        ranked.push({ load, assigned: load.assigned });
+        ranked.push(rankOf(load));
         continue;
       }
       tooSmall.push(top);
@@ -223,7 +227,7 @@ class Round {
     for (const node of this.#freeNodes) {
       if (!node.hasLabels(labels)) continue;
       const load = this.#loadOf(node);
-      ranked.push({ load, assigned: load.assigned });
+      ranked.push(rankOf(load));
     }
     this.#ranked.set(labelsKey, ranked);
     return ranked;
@@ -246,9 +250,9 @@ class Round {
    * went ahead of it, the node that is nearest to having room is kept free of all later tasks until it has.
    */
   #passOver(job: PlacementJob, queue: PlacementQueue, task: number): void {
-    if (queue.slots <= 1) return;
     const key = `${job.number}/${task}`;
-    this.#heads.push({ key, placedBefore: this.assignments.length });
+    if (queue.slots <= 1 || this.#heads.has(key)) return;
+    this.#heads.set(key, this.assignments.length);
     if (
       (this.#passedOver.get(key) ?? 0) < PLACEMENT_PASSED_OVER_MAX ||
       this.#reserved >= PLACEMENT_RESERVED_MAX
@@ -281,11 +285,29 @@ class Round {
   // --- Second pass: ahead of free slots -----------------------------------------------------------------------------
 
   prefetch(): void {
-    for (let position = 0; position < PREFETCH_JOBS_MAX && !this.#isFull; position++) {
+    for (let position = 0; position < PREFETCH_JOBS_MAX; position++) {
       const job = this.#job(position);
       if (job === undefined) return;
-      if (this.#mayPrefetch(job)) this.#prefetchFrom(job);
+      for (const queue of inOrder(job.queues).drain()) {
+        if (this.#mayPrefetch(job)) this.#prefetchFrom(job, queue);
+        if (this.#isFull || !this.#leave(job, queue)) return;
+      }
     }
+  }
+
+  /**
+   * What stays in a queue waits for the next free slot. If tasks of later jobs were put ahead on the nodes, that slot
+   * would never come: so they keep off the nodes that could run it. Returns false where that is all of them.
+   */
+  #leave(job: PlacementJob, queue: PlacementQueue): boolean {
+    const task = queue.peek();
+    if (task === undefined || this.#parallelLeft(job) <= 0) return true;
+    if (queue.slots > 1) {
+      this.#passOver(job, queue, task);
+      return true;
+    }
+    this.#claims.push(queue);
+    return queue.labels.length > 0;
   }
 
   /**
@@ -301,24 +323,25 @@ class Round {
       : job.expectedRunMs <= PREFETCH_BACKLOG_MS;
   }
 
-  #prefetchFrom(job: PlacementJob): void {
-    const nodes = [...this.#view.openNodes];
-    for (const queue of inOrder(job.queues).drain()) {
-      const rooms = new Heap<{ readonly load: Load; readonly room: number }>((a, b) =>
-        emptierFirst(rankOf(a.load), rankOf(b.load)),
-      );
-      for (const node of nodes) {
-        const load = this.#loadOf(node);
-        const room = load.reserved || !node.hasLabels(queue.labels) ? 0 : this.#prefetchRoom(job, load);
-        if (room >= queue.slots) rooms.push({ load, room });
-      }
-      for (let next = rooms.pop(); next !== undefined; next = rooms.pop()) {
-        if (this.#isFull || this.#parallelLeft(job) <= 0 || queue.peek() === undefined) break;
-        this.#assign(job, queue, next.load);
-        const room = next.room - queue.slots;
-        if (room >= queue.slots) rooms.push({ load: next.load, room });
-      }
+  #prefetchFrom(job: PlacementJob, queue: PlacementQueue): void {
+    const rooms = new Heap<Room>((a, b) => emptierFirst(a.load, b.load));
+    for (const node of this.#view.openNodes) {
+      const load = this.#loadOf(node);
+      if (node.slots < queue.slots || load.reserved || this.#isClaimed(node)) continue;
+      if (!node.hasLabels(queue.labels)) continue;
+      const slots = this.#prefetchRoom(job, load);
+      if (slots >= queue.slots) rooms.push({ load, slots });
     }
+    for (let room = rooms.pop(); room !== undefined; room = rooms.pop()) {
+      if (this.#isFull || this.#parallelLeft(job) <= 0 || queue.peek() === undefined) return;
+      this.#assign(job, queue, room.load);
+      const slots = room.slots - queue.slots;
+      if (slots >= queue.slots) rooms.push({ load: room.load, slots });
+    }
+  }
+
+  #isClaimed(node: PlacementNode): boolean {
+    return this.#claims.some(({ labels }) => node.hasLabels(labels));
   }
 
   /** Slots by which the node may be assigned ahead with tasks of this job. */
@@ -353,7 +376,7 @@ class Round {
     for (const { queue, task } of this.#taken) queue.push(task);
     const before = new Map(this.#passedOver);
     this.#passedOver.clear();
-    for (const { key, placedBefore } of this.#heads) {
+    for (const [key, placedBefore] of this.#heads) {
       this.#passedOver.set(key, (before.get(key) ?? 0) + this.assignments.length - placedBefore);
     }
   }
@@ -364,19 +387,21 @@ function freeOf(load: Load): number {
 }
 
 function rankOf(load: Load): Ranked {
-  return { load, assigned: load.assigned };
+  return { load, node: load.node, assigned: load.assigned };
 }
 
-function emptierFirst(a: Ranked, b: Ranked): boolean {
-  const shareA = a.assigned / a.load.node.slots;
-  const shareB = b.assigned / b.load.node.slots;
-  return shareA === shareB ? a.load.node.index < b.load.node.index : shareA < shareB;
+type Rank = Pick<Load, 'node' | 'assigned'>;
+
+function emptierFirst(a: Rank, b: Rank): boolean {
+  const shareA = a.assigned / a.node.slots;
+  const shareB = b.assigned / b.node.slots;
+  return shareA === shareB ? a.node.index < b.node.index : shareA < shareB;
 }
 
-function fullerFirst(a: Ranked, b: Ranked): boolean {
-  const shareA = a.assigned / a.load.node.slots;
-  const shareB = b.assigned / b.load.node.slots;
-  return shareA === shareB ? a.load.node.index < b.load.node.index : shareA > shareB;
+function fullerFirst(a: Rank, b: Rank): boolean {
+  const shareA = a.assigned / a.node.slots;
+  const shareB = b.assigned / b.node.slots;
+  return shareA === shareB ? a.node.index < b.node.index : shareA > shareB;
 }
 
 /** Queues with ready tasks, the one whose first task is oldest first. */

@@ -35,8 +35,8 @@ export interface LocalAgent {
   process: ChildProcess | undefined;
 }
 
-/** The bundled program, from the source tree as well as from the bundle. */
-export const PROGRAM = findProgram();
+/** The bundled program, from the source tree as well as from the bundle; `SHOAL_PROGRAM` names another. */
+export const PROGRAM = process.env['SHOAL_PROGRAM'] ?? findProgram();
 
 function findProgram(): string {
   const here = dirname(fileURLToPath(import.meta.url));
@@ -144,6 +144,15 @@ export class LocalMesh {
     const status = await this.status(agent);
     await this.kill(agent);
     if (status !== undefined) killQuietly(status.runner.pid);
+  }
+
+  /** SIGSTOP to the agent's process: it hangs, and its runner and links find out by themselves. */
+  freeze(agent: LocalAgent): void {
+    agent.process?.kill('SIGSTOP');
+  }
+
+  thaw(agent: LocalAgent): void {
+    agent.process?.kill('SIGCONT');
   }
 
   async status(agent: LocalAgent): Promise<LocalStatus | undefined> {

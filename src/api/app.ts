@@ -97,8 +97,7 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
       try {
         await admit(init, arrival);
         const call = await callOf(arrival, route, request.params, init.clock);
-        const close = route.endless === true ? init.streams.enter() : undefined;
-        if (close !== undefined) reply.raw.once('close', close);
+        if (route.endless === true) arrival.deadline.onceOver(init.streams.enter());
         const answer = await route.handle(call);
         sendAnswer(arrival, route, answer, reply);
       } catch (thrown) {

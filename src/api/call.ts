@@ -25,6 +25,8 @@ export interface Arrival {
 export class Deadline {
   readonly #clock: Clock;
   readonly #endsAtMs: number;
+  readonly #over: (() => void)[] = [];
+  #isOver = false;
   readonly signal: AbortSignal;
 
   constructor(clock: Clock, timeoutMs: number, response: ServerResponse) {
@@ -33,8 +35,16 @@ export class Deadline {
     const controller = new AbortController();
     this.signal = controller.signal;
     response.once('close', () => {
+      this.#isOver = true;
       if (!response.writableFinished) controller.abort();
+      for (const run of this.#over) run();
     });
+  }
+
+  /** Runs when the answer was sent or its client is gone; now, if that is so already. */
+  onceOver(run: () => void): void {
+    if (this.#isOver) run();
+    else this.#over.push(run);
   }
 
   options(): CallOptions {

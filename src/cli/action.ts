@@ -59,14 +59,19 @@ export class Run {
     return this.world.stderrIsTerminal && this.output.format === 'table';
   }
 
-  /** From now on an interrupt calls `listener` (and no longer aborts `signal`). */
+  /** From now on an interrupt calls `listener`, and no longer aborts `signal`. */
   onInterrupt(listener: (cause: InterruptCause) => void): void {
     this.#listener = listener;
   }
 
-  interrupt(cause: InterruptCause): void {
-    if (this.#listener === undefined) this.#interrupt.abort(new Exit(exitCodeOfInterrupt(cause)));
-    else this.#listener(cause);
+  /** True where the command ends now, and a further interrupt may end the process. */
+  interrupt(cause: InterruptCause): boolean {
+    if (this.#listener !== undefined) {
+      this.#listener(cause);
+      return false;
+    }
+    this.#interrupt.abort(new Exit(exitCodeOfInterrupt(cause)));
+    return true;
   }
 
   /** A remark for people, on standard error. */
@@ -101,7 +106,9 @@ export function action<A extends readonly unknown[]>(
     // Commander calls an action with the declared arguments, the options, and the command itself.
     const command = args.at(-1) as Command;
     const run = new Run(context.world, connectionFlags(command), outputFormat(command));
-    context.interrupt = (cause) => run.interrupt(cause);
+    context.interrupt = (cause) => {
+      if (run.interrupt(cause)) stop();
+    };
     const stop = context.world.onInterrupt(context.interrupt);
     try {
       const code = await body(run, ...(args.slice(0, -1) as unknown as A));

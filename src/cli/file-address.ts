@@ -30,3 +30,12 @@ export function parseFileAddress(text: string): FileAddress {
 export function formatFileAddress(container: string, name: string): string {
   return `mesh://${container}/${name}`;
 }
+
+/** What the names of the files below the address begin with. */
+export function prefixOf(address: FileAddress): string {
+  return address.isDirectory && address.path !== '' ? `${address.path}/` : address.path;
+}
+
+export function countFiles(count: number): string {
+  return count === 1 ? '1 file' : `${count} files`;
+}

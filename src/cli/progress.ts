@@ -43,7 +43,7 @@ export function renderTaskProgress(progress: TaskProgress, columns: number): str
   const parts = [
     `${done}/${total}`,
     ...(failed > 0 ? [`${failed} failed`] : []),
-    `${running} running`,
+    ...(running > 0 ? [`${running} running`] : []),
     ...(perSecond === undefined
       ? []
       : [`${perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`]),

@@ -24,6 +24,10 @@ export interface PoolResource {
   readonly targetDedicatedNodes?: number;
   readonly targetLowPriorityNodes?: number;
   readonly taskSlotsPerNode?: number;
+  /** Ours: a node on every machine, whatever the targets say. */
+  readonly everyMachine?: boolean;
+  /** Ours: as many slots as the node has cores, whatever `taskSlotsPerNode` says. */
+  readonly slotsFromCores?: boolean;
   readonly resizeErrors?: readonly { readonly code: string; readonly message: string }[];
   readonly metadata?: readonly NameValue[];
 }

@@ -77,8 +77,8 @@ export const BULK_PATH_RETRY_MS = 60_000;
 // --- Consensus --------------------------------------------------------------------------------------------------
 /** One tick of every Raft group. */
 export const RAFT_TICK_MS = 50;
-/** Leader heartbeats, in ticks. */
-export const RAFT_HEARTBEAT_TICKS = 3;
+/** Leader heartbeats, in ticks: four to an election timeout. Each is a socket write, and those are most of what an idle agent costs. */
+export const RAFT_HEARTBEAT_TICKS = 5;
 /** Shortest election timeout, in ticks; the longest is twice that. A second on a loaded 2-core machine; a leader whose connection drops is suspected at once. */
 export const RAFT_ELECTION_TICKS = 20;
 /** Bytes of one append message. */

@@ -139,8 +139,6 @@ export const JoinAnswer = message(
     name: Name,
   }),
 );
-/** Request of a member whose addresses, capacity or version changed. */
-export const MACHINE_UPDATE_REQUEST = 'mesh.update';
 
 // --- Leases and heartbeats ----------------------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ import type {
   Entry,
   Message,
   RaftNode,
+  RaftStatus,
   ReplicaId,
 } from '../../coordinator/consensus/interface.ts';
 import { configurationOf, type Disk, lastIndexOf, type Rows, termAt } from './raft-disk.ts';
 
 /** What the referee may look at of one replica. */
-export interface Observed {
+interface Observed {
   readonly id: ReplicaId;
   readonly raft: RaftNode;
   /** What would be found if the machine lost its power now. */
@@ -32,6 +33,10 @@ export class RaftReferee {
   readonly #hashes = new Map<number, number>();
   readonly #seenCommit = new Map<RaftNode, number>();
   readonly #seenTerm = new Map<RaftNode, number>();
+  readonly #seenVoters = new Map<
+    RaftNode,
+    { readonly term: number; readonly voters: readonly ReplicaId[] }
+  >();
   #commitMax = 0;
 
   /** The greatest index known to be committed. */
@@ -127,7 +132,10 @@ export class RaftReferee {
         `${node.id} applied ${status.applied}, committed ${status.commit} of ${status.lastIndex}`,
       );
     }
-    if (status.role === 'leader') this.#leader(node, status.term, status.configuration);
+    if (status.role === 'leader') {
+      this.#leader(node, status.term, status.configuration);
+      this.#changes(node, status);
+    }
     const commitBefore = this.#seenCommit.get(node.raft) ?? 0;
     if (status.commit < commitBefore) this.#fail('R6', `${node.id}'s commit index went back`);
     if (status.commit === commitBefore) return;
@@ -159,11 +167,22 @@ export class RaftReferee {
     }
     const { firstIndex, lastIndex } = node.raft.status();
     for (const [index, committed] of this.#committed) {
-      // Late votes may still make a leader of a term that others have left behind; of him nothing is asked.
+      // Late votes may still make a leader of a term that others have left behind; of that one nothing is asked.
       if (index < firstIndex - 1 || committed.by >= term) continue;
       if (index > lastIndex || node.raft.metaAt(index).term !== committed.term) {
         this.#fail('R4', `${node.id} leads in term ${term} without the committed entry ${index}`);
       }
+    }
+  }
+
+  /** A leader changes the voters only after a commit of its own term, and one change at a time. */
+  #changes(node: Observed, { term, commit, configuration: { voters } }: RaftStatus): void {
+    const seen = this.#seenVoters.get(node.raft);
+    this.#seenVoters.set(node.raft, { term, voters });
+    if (seen === undefined || seen.term !== term || isDeepStrictEqual(seen.voters, voters)) return;
+    const committed = node.raft.metaAt(commit);
+    if (committed.term !== term || !isDeepStrictEqual(committed.configuration.voters, seen.voters)) {
+      this.#fail('R10', `${node.id} changes the voters before the last change or its own no-op is committed`);
     }
   }
 
@@ -174,6 +193,9 @@ export class RaftReferee {
     disks: ReadonlyMap<ReplicaId, Disk>,
   ): void {
     const { term } = node.raft.metaAt(commit);
+    if (term !== node.raft.status().term) {
+      this.#fail('R4', `${node.id} commits entry ${commit} of the earlier term ${term} by counting copies`);
+    }
     const holders = voters.filter((id) => {
       const disk = disks.get(id);
       return disk !== undefined && (termAt(disk, commit) === term || disk.start.index > commit);
@@ -205,7 +227,8 @@ export function describe(message: Message): string {
       return `${head} ${message.granted ? 'granted' : 'refused'}`;
     case 'append': {
       const entries = message.entries.map((entry) => ` ${describeEntry(entry)}`).join('');
-      return `${head} after ${message.previousIndex}/${message.previousTerm}:${entries || ' nothing'}, commit ${message.commit}`;
+      const { previousIndex, previousTerm, commit } = message;
+      return `${head} after ${previousIndex}/${previousTerm}:${entries || ' nothing'}, commit ${commit}`;
     }
     case 'appendResponse':
       return message.rejected

@@ -33,7 +33,7 @@ interface Machine {
   readonly reads: Map<number, number>;
 }
 
-export interface WorldOptions {
+interface WorldOptions {
   /** The source of a machine's election timeouts. */
   readonly random: (id: ReplicaId) => RaftOptions['random'];
   readonly raft?: Partial<Omit<RaftOptions, 'id' | 'random'>>;

@@ -44,7 +44,7 @@ function changedSpec(job: Job, spec: JobSpec, metadata: JobSpec['metadata']): Jo
 
 /** All that a filter of jobs may ask, without a row. */
 export function hotJobEntity(state: PoolState, job: Job): JobEntity {
-  return jobEntity(job, { id: job.id, poolInfo: { poolId: state.poolId } }, undefined);
+  return jobEntity(job, { id: job.id, poolInfo: { poolId: state.poolName } }, undefined);
 }
 
 // --- Tasks --------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ export function taskEntity(
   return defined<TaskEntity>({
     ...stampOf({ version: table.version(task), modifiedAtMs: table.modifiedAtMs(task) }),
     job: job.id,
-    pool: state.poolId,
+    pool: state.poolName,
     spec: { ...spec, constraints: constraintsOf(job, task, spec) },
     number: task,
     state: table.state(task),
@@ -169,7 +169,7 @@ export class HotTask {
 export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
   return {
     id: node.id,
-    pool: state.poolId,
+    pool: state.poolName,
     machine: node.machine,
     state: node.state,
     schedulingState: node.enabled ? 'enabled' : 'disabled',

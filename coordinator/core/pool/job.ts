@@ -37,7 +37,7 @@ function poolViolation(state: PoolState, { poolInfo }: { readonly poolInfo?: Job
   return invalidValue(
     'poolInfo/poolId',
     poolId,
-    `the job belongs to the pool ${state.poolId} and cannot move to another`,
+    `the job belongs to the pool ${state.poolName} and cannot move to another`,
   );
 }
 

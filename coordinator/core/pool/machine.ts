@@ -2,6 +2,7 @@
  * The replicated state machine of a pool's group: jobs, tasks, dependencies, assignments, nodes. It only routes; each
  * aggregate has a file of its own.
  */
+import { assertNever } from '../../../src/lib/assert.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
@@ -28,6 +29,7 @@ import { answerQuery, type CompileFilter } from './queries.ts';
 import { recordReport } from './report.ts';
 import { Restorer } from './restore.ts';
 import { checkState } from './sanity.ts';
+import { shapeFault } from './shape.ts';
 import { dueAtMs, sweep } from './sweep.ts';
 import { addTasks, deleteTaskCommand, reactivateTaskCommand, terminateTask, updateTask } from './task.ts';
 import { Intent } from './task-table.ts';
@@ -88,6 +90,8 @@ export class PoolMachine implements StateMachine<PoolEffect> {
 
   /** A request that was answered before is answered the same and does nothing; a refusal is an answer too. */
   #answer(turn: Turn, requestId: string | null, command: PoolCommand): Outcome<unknown> {
+    const fault = shapeFault(command);
+    if (fault !== undefined) return refused('InvalidRequestBody', `The command is not valid: ${fault}.`);
     if (requestId === null) return execute(turn, command);
     const { requests } = this.#state;
     const known = requests.find(requestId, command);
@@ -237,14 +241,8 @@ function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
     case 'sweep':
       return sweep(turn, command);
     default:
-      return unknownCommand(command);
+      return assertNever(command);
   }
-}
-
-/** A newer leader's command: all replicas of this version refuse it alike. */
-function unknownCommand(command: never): Outcome<unknown> {
-  const { kind } = command as { readonly kind?: unknown };
-  return refused('InvalidArgument', `A pool's group has no command ${String(kind).slice(0, 64)}.`);
 }
 
 function noFilters(kind: string): never {

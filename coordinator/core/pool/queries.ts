@@ -344,7 +344,7 @@ async function explain(
       maxParallelTasks: job.maxParallelTasks,
       readyBefore: readyBefore(state, job, task),
     },
-    pool: { id: state.poolId, exists: pool?.exists === true, deleting: pool?.deleting === true },
+    pool: { id: state.poolName, exists: pool?.exists === true, deleting: pool?.deleting === true },
     nodes: state.nodes.sorted().map((node) => ({
       id: node.id,
       slots: node.slots,

@@ -144,4 +144,5 @@ function eraseJob(turn: Turn, job: Job): void {
     turn.delete(key);
   turn.state.removeJob(job);
   turn.event('job.deleted', `${job.id} is deleted`, { job: job.id });
+  turn.effect({ kind: 'jobGone', job: job.id });
 }

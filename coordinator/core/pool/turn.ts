@@ -47,6 +47,11 @@ export class PoolState {
     this.poolId = poolId;
   }
 
+  /** The pool's id as its users write it; the group's name has it in lower case. */
+  get poolName(): string {
+    return this.pool?.pool.id ?? this.poolId;
+  }
+
   jobNamed(id: string): Job | undefined {
     const number = this.#jobNumbers.get(idKey(id));
     return number === undefined ? undefined : this.jobs.get(number);

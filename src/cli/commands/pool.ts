@@ -23,12 +23,9 @@ const COLUMNS: readonly Column<PoolResource>[] = [
   { title: 'ID', value: (row) => row.id },
   { title: 'STATE', value: poolState, tone: (row) => toneOf(poolState(row)) },
   { title: 'SIZE', value: (row) => row.vmSize },
-  { title: 'DEDICATED', value: (row) => ofTarget(row.currentDedicatedNodes, row.targetDedicatedNodes) },
-  {
-    title: 'LOW PRIORITY',
-    value: (row) => ofTarget(row.currentLowPriorityNodes, row.targetLowPriorityNodes),
-  },
-  { title: 'SLOTS', value: (row) => row.taskSlotsPerNode },
+  { title: 'DEDICATED', value: dedicatedNodes },
+  { title: 'LOW PRIORITY', value: lowPriorityNodes },
+  { title: 'SLOTS', value: slotsPerNode },
   { title: 'AGE', value: (row) => ago(row.creationTime, Date.now()) },
   { title: 'RESIZE ERROR', value: (row) => row.resizeErrors?.[0]?.message, shrinks: true, tone: () => 'bad' },
 ];
@@ -212,9 +209,9 @@ async function showPool(run: Run, poolId: string): Promise<void> {
     ['state', found.state],
     ['allocation', found.allocationState],
     ['size', found.vmSize],
-    ['dedicated nodes', ofTarget(found.currentDedicatedNodes, found.targetDedicatedNodes)],
-    ['low-priority nodes', ofTarget(found.currentLowPriorityNodes, found.targetLowPriorityNodes)],
-    ['slots a node', found.taskSlotsPerNode],
+    ['dedicated nodes', dedicatedNodes(found)],
+    ['low-priority nodes', lowPriorityNodes(found)],
+    ['slots a node', slotsPerNode(found)],
     ['made', found.creationTime],
     ['metadata', found.metadata?.map(({ name, value }) => `${name}=${value}`).join(', ')],
     ['resize errors', found.resizeErrors?.map(({ code, message }) => `${code}: ${message}`).join('; ')],
@@ -223,6 +220,20 @@ async function showPool(run: Run, poolId: string): Promise<void> {
 
 function poolState(row: PoolResource): string | undefined {
   return row.state === 'deleting' ? row.state : (row.allocationState ?? row.state);
+}
+
+function dedicatedNodes(row: PoolResource): string | undefined {
+  return ofTarget(row.currentDedicatedNodes, row.targetDedicatedNodes);
+}
+
+function lowPriorityNodes(row: PoolResource): string | undefined {
+  return row.everyMachine === true
+    ? `${row.currentLowPriorityNodes ?? 0}/all`
+    : ofTarget(row.currentLowPriorityNodes, row.targetLowPriorityNodes);
+}
+
+function slotsPerNode(row: PoolResource): string | number | undefined {
+  return row.slotsFromCores === true ? 'cores' : row.taskSlotsPerNode;
 }
 
 /** `3/4`: what there is of what is wanted. */

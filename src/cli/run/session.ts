@@ -1,18 +1,18 @@
 /** One `shoal run` from its submission to its exit code, with Ctrl-C at any moment. */
 import { pause } from '../../client/retry.ts';
 import type { TaskResource } from '../../client/shapes.ts';
-import { ShoalError } from '../../lib/errors.ts';
 import { CANCEL_WAIT_MS, WAIT_POLL_MS_MAX } from '../../lib/limits.ts';
 import { exitCodeOfInterrupt, type InterruptCause, type Run } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
 import { Exit } from '../failure.ts';
 import { exitCodeOfTask, pollDelayMs, taskProgress } from '../job-wait.ts';
-import { ProgressLine, RateMeter, renderByteProgress, renderTaskProgress } from '../progress.ts';
+import { ProgressLine, RateMeter, renderTaskProgress } from '../progress.ts';
 import { OutputFetcher } from './fetch-outputs.ts';
 import { Gate } from './gate.ts';
-import { type FoundInputs, type InputFile, uploadInputs } from './inputs.ts';
+import type { FoundInputs } from './inputs.ts';
 import type { RunPlan } from './plan.ts';
 import { RunResults } from './results.ts';
+import { quietly, Submission } from './submission.ts';
 import { OutputPrinter } from './task-output.ts';
 
 export interface SessionOptions {
@@ -29,7 +29,6 @@ export interface SessionOptions {
 export class RunSession {
   readonly #run: Run;
   readonly #plan: RunPlan;
-  readonly #inputs: FoundInputs;
   readonly #options: SessionOptions;
   readonly #line: ProgressLine;
   readonly #gate = new Gate();
@@ -40,26 +39,25 @@ export class RunSession {
   #phase: 'submitting' | 'watching' = 'submitting';
   #decision: 'detach' | 'cancel' | undefined;
   #cause: InterruptCause = 'SIGINT';
-  readonly #containers: string[] = [];
-  #jobAdded = false;
+  readonly #submission: Submission;
 
   constructor(run: Run, plan: RunPlan, inputs: FoundInputs, options: SessionOptions) {
     this.#run = run;
     this.#plan = plan;
-    this.#inputs = inputs;
     this.#options = options;
     this.#line = new ProgressLine(run.world.stderr, run.showsProgress);
+    this.#submission = new Submission(run, plan, inputs, this.#line);
   }
 
   /** Resolves with the exit code of the command: the worst of the tasks' own. */
   async execute(): Promise<number> {
     this.#run.onInterrupt((cause) => this.#interrupted(cause));
-    await this.#submit();
+    await this.#submission.submit(this.#stop.signal, () => this.#briefly());
     if (this.#options.detach) return this.#detached();
     this.#phase = 'watching';
     try {
       const worst = await this.#watch();
-      if (this.#options.cleanup) await this.#deleteContainers();
+      if (this.#options.cleanup) await this.#submission.deleteContainers(() => this.#briefly());
       return worst;
     } catch (error) {
       this.#line.clear();
@@ -76,94 +74,6 @@ export class RunSession {
 
   get #job(): string {
     return this.#plan.wish.job;
-  }
-
-  // --- Submission -------------------------------------------------------------------------------------------------
-
-  /** All or nothing: what was made is taken back if not everything could be. */
-  async #submit(): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      await this.#uploadInputs(signal);
-      if (this.#plan.wish.outputs.length > 0) await this.#makeContainer(this.#plan.outputContainer, signal);
-      await this.#run.client.jobs.add(this.#plan.jobSpec(), { signal });
-      this.#jobAdded = true;
-      await this.#addTasks(signal);
-      // Not before: a job without tasks counts as having completed all of them.
-      await this.#run.client.jobs.patch(this.#job, { onAllTasksComplete: 'terminatejob' }, { signal });
-    } catch (error) {
-      this.#line.clear();
-      await this.#withdraw();
-      throw error;
-    } finally {
-      this.#line.clear();
-    }
-  }
-
-  async #uploadInputs(signal: AbortSignal): Promise<void> {
-    const { shared, ownFiles } = this.#inputs;
-    const sizeOf = (files: readonly InputFile[]): number =>
-      files.reduce((sum, file) => sum + file.sizeBytes, 0);
-    const total = sizeOf(shared) + sizeOf(ownFiles);
-    const rate = new RateMeter();
-    let done = 0;
-    const onBytes = (count: number): void => {
-      done += count;
-      rate.note(performance.now(), done);
-      const progress = { label: 'inputs', done, total, perSecond: rate.perSecond() };
-      this.#line.draw(() => renderByteProgress(progress, this.#run.world.columns()));
-    };
-    const uploads = [
-      [this.#plan.inputContainer, shared],
-      [this.#plan.ownInputContainer, ownFiles],
-    ] as const;
-    for (const [container, files] of uploads) {
-      if (files.length === 0) continue;
-      await this.#makeContainer(container, signal);
-      await uploadInputs(this.#run.client, container, files, { signal, onBytes });
-    }
-  }
-
-  async #makeContainer(name: string, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#run.client.blobs.createContainer(name, { signal });
-    } catch (error) {
-      // Its files may be another run's, which may still need them.
-      if (!(error instanceof ShoalError) || error.code !== 'ContainerExists') throw error;
-      const remedy = `Delete it with \`shoal container delete ${name}\`, or give another --name.`;
-      throw new ShoalError('ContainerExists', `A run of this name has left the container ${name}. ${remedy}`);
-    }
-    this.#containers.push(name);
-  }
-
-  async #addTasks(signal: AbortSignal): Promise<void> {
-    const rate = new RateMeter();
-    const { total } = this.#plan;
-    const onProgress = (accepted: number): void => {
-      rate.note(performance.now(), accepted);
-      const progress = { label: 'submitting', succeeded: accepted, failed: 0, running: 0, total };
-      this.#line.draw(() =>
-        renderTaskProgress({ ...progress, perSecond: rate.perSecond() }, this.#run.world.columns()),
-      );
-    };
-    await this.#run.client.tasks.addAll(this.#job, this.#plan.taskSpecs(this.#inputs), {
-      signal,
-      onProgress,
-    });
-  }
-
-  /** Best effort: the error that led here is the one to be told. */
-  async #withdraw(): Promise<void> {
-    if (this.#decision === 'cancel')
-      await this.#run.note(`Job ${this.#job} is taken back; none of it was complete.`);
-    if (this.#jobAdded) await this.#quietly(() => this.#run.client.jobs.delete(this.#job, this.#briefly()));
-    await this.#deleteContainers();
-  }
-
-  async #deleteContainers(): Promise<void> {
-    for (const container of this.#containers) {
-      await this.#quietly(() => this.#run.client.blobs.deleteContainer(container, this.#briefly()));
-    }
   }
 
   // --- Watching ---------------------------------------------------------------------------------------------------
@@ -219,7 +129,7 @@ export class RunSession {
     if (!this.#run.showsProgress) return;
     const rate = new RateMeter();
     const startedMs = performance.now();
-    await this.#quietly(async () => {
+    await quietly(async () => {
       for (;;) {
         const counts = await this.#run.client.jobs.taskCounts(this.#job, { signal });
         rate.note(performance.now(), counts.completed);
@@ -311,15 +221,6 @@ export class RunSession {
   /** For what must still be done when the user has no patience any more. */
   #briefly(): { readonly signal: AbortSignal } {
     return { signal: AbortSignal.any([this.#hurry.signal, AbortSignal.timeout(CANCEL_WAIT_MS)]) };
-  }
-
-  async #quietly(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      const expected = error instanceof ShoalError || error instanceof Exit || error instanceof DOMException;
-      if (!expected) throw error;
-    }
   }
 }
 

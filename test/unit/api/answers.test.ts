@@ -261,7 +261,10 @@ describe('an error', () => {
       'RequestBodyTooLarge',
     ],
     [Object.assign(new Error(), { code: 'FST_ERR_BAD_URL', statusCode: 400 }), 'InvalidUri'],
-    [Object.assign(new Error(), { code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE', statusCode: 415 }), 'InvalidHeaderValue'],
+    [
+      Object.assign(new Error(), { code: 'FST_ERR_CTP_INVALID_MEDIA_TYPE', statusCode: 415 }),
+      'InvalidHeaderValue',
+    ],
     [new DOMException('x', 'AbortError'), 'OperationTimedOut'],
     [new DOMException('x', 'TimeoutError'), 'OperationTimedOut'],
   ] satisfies [Error, ErrorCode][])('%s is told as %s', (thrown, code) => {

@@ -129,6 +129,18 @@ describe('failures', () => {
   });
 });
 
+describe('a reader that has enough', () => {
+  test('ends the command, and what a run has started', async () => {
+    const shell = new Shell(['run', '--name', 'long', '--shell', '--', 'echo {}; sleep 30', ':::', '1', '2'], {
+      data: mesh.root,
+    });
+    await expect.poll(() => shell.stdout).toBe('1\n');
+    shell.closeOutput();
+    expect((await shell.ended).code).toBe(141);
+    expect(mesh.runningProcesses).toBe(0);
+  });
+});
+
 describe('files', () => {
   test('go up under their own names below a directory, and come down again', async () => {
     await mkdir(path.join(home, 'scenes/sub'), { recursive: true });

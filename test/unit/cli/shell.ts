@@ -24,12 +24,13 @@ export interface ShellOptions {
 /** A command in progress. */
 export class Shell {
   readonly ended: Promise<Ended>;
+  readonly #stdout = new PassThrough();
   readonly #out: Buffer[] = [];
   readonly #err: Buffer[] = [];
   readonly #interrupts = new Set<(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => void>();
 
   constructor(words: readonly string[], options: ShellOptions = {}) {
-    const stdout = new PassThrough();
+    const stdout = this.#stdout;
     const stderr = new PassThrough();
     stdout.on('data', (chunk: Buffer) => this.#out.push(chunk));
     stderr.on('data', (chunk: Buffer) => this.#err.push(chunk));
@@ -68,6 +69,11 @@ export class Shell {
 
   get stderr(): string {
     return Buffer.concat(this.#err).toString();
+  }
+
+  /** The reader of standard output goes away, as `head` does. */
+  closeOutput(): void {
+    this.#stdout.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
   }
 
   interrupt(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' = 'SIGINT'): void {

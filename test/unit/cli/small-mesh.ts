@@ -81,7 +81,10 @@ export class SmallMesh {
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
-    for (const job of this.jobs.values()) this.#kill(job);
+    for (const job of this.jobs.values()) {
+      job.state = 'completed';
+      this.#kill(job);
+    }
     await rm(this.root, { recursive: true, force: true });
   }
 

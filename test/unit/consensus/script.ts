@@ -220,11 +220,9 @@ class Script {
       const { role, term, leader, commit, applied, firstIndex, lastIndex, configuration } = raft.status();
       const { voters, learners } = configuration;
       const members = `[${voters.join()}|${learners.join()}]`;
-      this.#print(
-        up
-          ? `${id} ${role} term ${term} leader ${leader ?? 'unknown'} log ${firstIndex}..${lastIndex} commit ${commit} applied ${applied} ${members}`
-          : `${id} down`,
-      );
+      const office = `${role} term ${term} leader ${leader ?? 'unknown'}`;
+      const log = `log ${firstIndex}..${lastIndex} commit ${commit} applied ${applied}`;
+      this.#print(up ? `${id} ${office} ${log} ${members}` : `${id} down`);
     }
   }
 

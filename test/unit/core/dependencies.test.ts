@@ -26,7 +26,9 @@ function idOf(h: Harness, task: number): string {
 }
 
 const after = (...taskIds: string[]): Partial<TaskSpec> => ({ dependsOn: { taskIds } });
-const afterRange = (start: number, end: number): Partial<TaskSpec> => ({ dependsOn: { taskIdRanges: [{ start, end }] } });
+const afterRange = (start: number, end: number): Partial<TaskSpec> => ({
+  dependsOn: { taskIdRanges: [{ start, end }] },
+});
 
 describe('a task that depends on others', () => {
   test('runs when the last of them has succeeded', async () => {
@@ -44,7 +46,9 @@ describe('a task that depends on others', () => {
   test('may be added before them', async () => {
     const h = withDependencies();
     h.add('j', { id: 'c', ...after('a') });
-    expect((await h.explain('j', 'c')).reasons).toMatchObject([{ rule: 'dependencies', detail: 'It waits for task a (not added).' }]);
+    expect((await h.explain('j', 'c')).reasons).toMatchObject([
+      { rule: 'dependencies', detail: 'It waits for task a (not added).' },
+    ]);
     h.add('j', { id: 'a' });
     run(h, 'a');
     expect(runnable(h)).toEqual(['c']);
@@ -64,12 +68,18 @@ describe('a task that depends on others', () => {
     run(h, 'a', 1);
     h.sweep();
     expect(runnable(h)).toEqual([]);
-    expect((await h.explain('j', 'c')).reasons[0]?.detail).toBe('It waits for task a (failed, and blocks its dependents).');
+    expect((await h.explain('j', 'c')).reasons[0]?.detail).toBe(
+      'It waits for task a (failed, and blocks its dependents).',
+    );
   });
 
   test('runs after a failure whose exit condition satisfies', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', exitConditions: { exitCodes: [{ code: 3, exitOptions: { dependencyAction: 'satisfy' } }] } }, { id: 'c', ...after('a') });
+    h.add(
+      'j',
+      { id: 'a', exitConditions: { exitCodes: [{ code: 3, exitOptions: { dependencyAction: 'satisfy' } }] } },
+      { id: 'c', ...after('a') },
+    );
     run(h, 'a', 3);
     expect(runnable(h)).toEqual(['c']);
   });
@@ -85,7 +95,11 @@ describe('a task that depends on others', () => {
 
   test('waits anew when one of them is reactivated', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', exitConditions: { default: { dependencyAction: 'satisfy' } } }, { id: 'c', ...after('a') });
+    h.add(
+      'j',
+      { id: 'a', exitConditions: { default: { dependencyAction: 'satisfy' } } },
+      { id: 'c', ...after('a') },
+    );
     run(h, 'a', 1);
     h.ok({ kind: 'task.reactivate', job: 'j', task: 'a' });
     expect(runnable(h)).toEqual(['a']);
@@ -146,7 +160,9 @@ describe('a range of ids', () => {
     run(h, '02');
     run(h, 'x3');
     expect(runnable(h)).toEqual([]);
-    expect((await h.explain('j', 'sum')).reasons[0]?.detail).toBe('It waits for tasks 1 to 3 (3 is the first that does not hold).');
+    expect((await h.explain('j', 'sum')).reasons[0]?.detail).toBe(
+      'It waits for tasks 1 to 3 (3 is the first that does not hold).',
+    );
     h.add('j', { id: '003' });
     h.restart();
     run(h, '003');
@@ -165,10 +181,24 @@ describe('a range of ids', () => {
   test('added late counts what is done, also over many ids', async () => {
     const h = withDependencies(1);
     const ids = Array.from({ length: 3_000 }, (_, n) => ({ id: String(n), commandLine: 'x' }));
-    h.ok({ kind: 'task.add', job: 'j', tasks: ids.map((task) => ({ ...task, exitConditions: { default: { dependencyAction: 'satisfy' as const } } })) });
+    h.ok({
+      kind: 'task.add',
+      job: 'j',
+      tasks: ids.map((task) => ({
+        ...task,
+        exitConditions: { default: { dependencyAction: 'satisfy' as const } },
+      })),
+    });
     // One entry for all: the whole state is checked after each.
-    h.apply(...ids.slice(0, 2_999).map(({ id }) => ({ kind: 'task.terminate' as const, job: 'j', task: id })));
-    h.add('j', { id: 'part', ...afterRange(500, 2_900) }, { id: 'all', ...afterRange(0, 2_999) }, { id: 'wide', ...afterRange(0, 2_147_483_647) });
+    h.apply(
+      ...ids.slice(0, 2_999).map(({ id }) => ({ kind: 'task.terminate' as const, job: 'j', task: id })),
+    );
+    h.add(
+      'j',
+      { id: 'part', ...afterRange(500, 2_900) },
+      { id: 'all', ...afterRange(0, 2_999) },
+      { id: 'wide', ...afterRange(0, 2_147_483_647) },
+    );
     expect(runnable(h)).toEqual(['2999']);
     expect(h.place()).toHaveLength(1);
     h.ok({ kind: 'task.terminate', job: 'j', task: '2999' });
@@ -179,16 +209,24 @@ describe('a range of ids', () => {
   });
 
   test('the index of ranges finds exactly those that hold an integer', () => {
-    const range = fc.tuple(fc.nat({ max: 2 ** 31 - 1 }), fc.oneof(fc.nat({ max: 20 }), fc.nat({ max: 2 ** 31 - 1 }))).map(([start, length]) => [start, Math.min(2 ** 31 - 1, start + length)] as const);
+    const range = fc
+      .tuple(fc.nat({ max: 2 ** 31 - 1 }), fc.oneof(fc.nat({ max: 20 }), fc.nat({ max: 2 ** 31 - 1 })))
+      .map(([start, length]) => [start, Math.min(2 ** 31 - 1, start + length)] as const);
     fc.assert(
-      fc.property(fc.array(range, { maxLength: 20 }), fc.array(fc.nat({ max: 2 ** 31 - 1 }), { maxLength: 20 }), (ranges, probes) => {
-        const index = new RangeIndex<number>();
-        ranges.forEach(([start, end], position) => index.add(start, end, position));
-        for (const probe of [...probes, ...ranges.flat()]) {
-          const expected = ranges.flatMap(([start, end], position) => (start <= probe && probe <= end ? [position] : []));
-          expect([...index.holding(probe)].sort((a, b) => a - b)).toEqual(expected);
-        }
-      }),
+      fc.property(
+        fc.array(range, { maxLength: 20 }),
+        fc.array(fc.nat({ max: 2 ** 31 - 1 }), { maxLength: 20 }),
+        (ranges, probes) => {
+          const index = new RangeIndex<number>();
+          ranges.forEach(([start, end], position) => index.add(start, end, position));
+          for (const probe of [...probes, ...ranges.flat()]) {
+            const expected = ranges.flatMap(([start, end], position) =>
+              start <= probe && probe <= end ? [position] : [],
+            );
+            expect([...index.holding(probe)].sort((a, b) => a - b)).toEqual(expected);
+          }
+        },
+      ),
     );
   });
 });
@@ -198,14 +236,32 @@ describe('the dependency action cancel', () => {
 
   test('completes dependents, and theirs in turn, with a failure that says so', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...after('a') }, { id: 'c', ...after('b') }, { id: '7', ...after('c') }, { id: 'd', ...afterRange(7, 7) }, { id: 'free' });
+    h.add(
+      'j',
+      { id: 'a', ...cancels },
+      { id: 'b', ...after('a') },
+      { id: 'c', ...after('b') },
+      { id: '7', ...after('c') },
+      { id: 'd', ...afterRange(7, 7) },
+      { id: 'free' },
+    );
     run(h, 'a', 1);
     expect(h.machine.dueAtMs()).toBe(h.timeMs);
     h.restart();
     expect(h.machine.dueAtMs()).toBe(h.timeMs);
     h.sweep(1);
-    expect(await h.states('j')).toEqual({ a: 'completed', b: 'completed', c: 'completed', '7': 'completed', d: 'completed', free: 'active' });
-    expect(await h.getTask('j', 'd')).toMatchObject({ result: 'failure', failure: { category: 'usererror', code: 'DependencyFailed' } });
+    expect(await h.states('j')).toEqual({
+      a: 'completed',
+      b: 'completed',
+      c: 'completed',
+      '7': 'completed',
+      d: 'completed',
+      free: 'active',
+    });
+    expect(await h.getTask('j', 'd')).toMatchObject({
+      result: 'failure',
+      failure: { category: 'usererror', code: 'DependencyFailed' },
+    });
     expect(h.machine.dueAtMs()).toBeUndefined();
   });
 

@@ -14,12 +14,18 @@ function running(): Harness {
 
 describe('the gate of assignments', () => {
   const codes = (h: Harness, ...items: { job?: number; task?: number; node?: string }[]): number =>
-    (h.do({ kind: 'assign', items: items.map((item) => ({ job: 1, task: 1, node: 'n1', ...item })) }) as { value: { assigned: unknown[] } }).value.assigned.length;
+    (
+      h.do({ kind: 'assign', items: items.map((item) => ({ job: 1, task: 1, node: 'n1', ...item })) }) as {
+        value: { assigned: unknown[] };
+      }
+    ).value.assigned.length;
 
   test('leaves out what does not exist, is assigned already, or is not ready', () => {
     const h = withNodes(2, 2, { usesTaskDependencies: true });
     h.add('j', { id: 'a' }, { id: 'b', dependsOn: { taskIds: ['a'] } });
-    expect(codes(h, { job: 9 }, { task: 9 }, { node: 'n9' }, { task: 2 }, { task: -1 }, { task: 0.5 })).toBe(0);
+    expect(codes(h, { job: 9 }, { task: 9 }, { node: 'n9' }, { task: 2 }, { task: -1 }, { task: 0.5 })).toBe(
+      0,
+    );
     expect(codes(h, {}, {}, { node: 'n2' })).toBe(1);
     expect(h.machine.countOutstanding()).toBe(1);
   });
@@ -27,14 +33,23 @@ describe('the gate of assignments', () => {
   test('answers with the log index as the epoch, and has each dispatched', () => {
     const h = withNodes(1);
     h.add('j', { id: 'a' });
-    expect(h.do({ kind: 'assign', items: [{ job: 1, task: 1, node: 'n1' }] })).toEqual({ ok: true, value: { epoch: h.index, assigned: [{ job: 1, task: 1, node: 'n1' }] } });
+    expect(h.do({ kind: 'assign', items: [{ job: 1, task: 1, node: 'n1' }] })).toEqual({
+      ok: true,
+      value: { epoch: h.index, assigned: [{ job: 1, task: 1, node: 'n1' }] },
+    });
     expect(h.takeEffects()).toEqual([{ kind: 'dispatch', node: 'n1', job: 1, task: 1, epoch: h.index }]);
   });
 
   test('never gives one task two executions of one epoch', () => {
     const h = withNodes(2);
     h.add('j', { id: 'a' });
-    const assign = { kind: 'assign', items: [{ job: 1, task: 1, node: 'n1' }, { job: 1, task: 1, node: 'n2' }] } as const;
+    const assign = {
+      kind: 'assign',
+      items: [
+        { job: 1, task: 1, node: 'n1' },
+        { job: 1, task: 1, node: 'n2' },
+      ],
+    } as const;
     const { results, effects } = h.apply(assign, { kind: 'node.lost', node: 'n1' }, assign);
     expect(results[2]).toMatchObject({ value: { assigned: [] } });
     expect(effects.filter(({ kind }) => kind === 'dispatch')).toHaveLength(1);
@@ -94,7 +109,12 @@ describe('the loss of a node', () => {
     h.ok({ kind: 'node.lost', node: 'n1' });
     expect(await h.getNode('n1')).toMatchObject({ state: 'unknown', runningTasks: 0, waitingTasks: 0 });
     expect(h.machine.digest('n1')).toBe(0);
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', previousState: 'running', requeueCount: 0, retryCount: 0 });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'active',
+      previousState: 'running',
+      requeueCount: 0,
+      retryCount: 0,
+    });
     expect(h.schedule(9)).toEqual([{ job: 1, task: 1, node: 'n2' }]);
     h.tick(3);
     h.ok({ kind: 'node.heard', node: 'n1' });
@@ -129,41 +149,52 @@ describe('disabling a node', () => {
 
   test('twice is refused', () => {
     const h = running();
-    expect(h.refusal({ kind: 'node.scheduling', node: 'n1', enabled: true, option: 'requeue' })).toBe('NodeAlreadyInTargetSchedulingState');
+    expect(h.refusal({ kind: 'node.scheduling', node: 'n1', enabled: true, option: 'requeue' })).toBe(
+      'NodeAlreadyInTargetSchedulingState',
+    );
   });
 });
 
 describe('a node that leaves', () => {
-  const leave = (h: Harness, option: 'requeue' | 'terminate' | 'taskcompletion' | 'retaineddata', reason: 'resize' | 'preempted' = 'resize'): void =>
-    h.pool({ taskSlotsPerNode: 1 }, [{ node: 'n1', leaving: { option, reason } }, { node: 'n2' }]);
+  const leave = (
+    h: Harness,
+    option: 'requeue' | 'terminate' | 'taskcompletion' | 'retaineddata',
+    reason: 'resize' | 'preempted' = 'resize',
+  ): void => h.pool({ taskSlotsPerNode: 1 }, [{ node: 'n1', leaving: { option, reason } }, { node: 'n2' }]);
 
   test.each([
     ['requeue', 'resize', { state: 'active', requeueCount: 1 }],
     ['requeue', 'preempted', { state: 'active', requeueCount: 0 }],
     ['terminate', 'resize', { state: 'completed', result: 'failure' }],
-  ] as const)('with %s (%s) stops what runs and is released when that has ended', async (option, reason, expected) => {
-    const h = running();
-    leave(h, option, reason);
-    expect(h.takeEffects()).toMatchObject([{ kind: 'stop', node: 'n1', task: 1 }]);
-    expect((await h.getNode('n1')).state).toBe(reason === 'preempted' ? 'preempted' : 'leavingpool');
-    expect(h.machine.isReleasable('n1')).toBe(false);
-    h.end('n1', 1, { kind: 'killed' });
-    expect(h.takeEffects()).toEqual([{ kind: 'nodeEmpty', node: 'n1' }]);
-    expect(h.machine.isReleasable('n1')).toBe(true);
-    expect(await h.getTask('j', 'a')).toMatchObject(expected);
-    h.pool({ taskSlotsPerNode: 1 }, [{ node: 'n2' }], { removed: ['n1'] });
-    await expect(h.getNode('n1')).rejects.toMatchObject({ code: 'NodeNotFound' });
-  });
+  ] as const)(
+    'with %s (%s) stops what runs and is released when that has ended',
+    async (option, reason, expected) => {
+      const h = running();
+      leave(h, option, reason);
+      expect(h.takeEffects()).toMatchObject([{ kind: 'stop', node: 'n1', task: 1 }]);
+      expect((await h.getNode('n1')).state).toBe(reason === 'preempted' ? 'preempted' : 'leavingpool');
+      expect(h.machine.isReleasable('n1')).toBe(false);
+      h.end('n1', 1, { kind: 'killed' });
+      expect(h.takeEffects()).toEqual([{ kind: 'nodeEmpty', node: 'n1' }]);
+      expect(h.machine.isReleasable('n1')).toBe(true);
+      expect(await h.getTask('j', 'a')).toMatchObject(expected);
+      h.pool({ taskSlotsPerNode: 1 }, [{ node: 'n2' }], { removed: ['n1'] });
+      await expect(h.getNode('n1')).rejects.toMatchObject({ code: 'NodeNotFound' });
+    },
+  );
 
-  test.each(['taskcompletion', 'retaineddata'] as const)('with %s lets what runs end and takes nothing new', async (option) => {
-    const h = running();
-    leave(h, option);
-    h.add('j', { id: 'b' }, { id: 'c' });
-    expect(h.takeEffects()).toEqual([]);
-    expect(h.schedule().map(({ node }) => node)).toEqual(['n2']);
-    h.end('n1', 1);
-    expect(h.takeEffects()).toMatchObject([{ kind: 'dispatch' }, { kind: 'nodeEmpty', node: 'n1' }]);
-  });
+  test.each(['taskcompletion', 'retaineddata'] as const)(
+    'with %s lets what runs end and takes nothing new',
+    async (option) => {
+      const h = running();
+      leave(h, option);
+      h.add('j', { id: 'b' }, { id: 'c' });
+      expect(h.takeEffects()).toEqual([]);
+      expect(h.schedule().map(({ node }) => node)).toEqual(['n2']);
+      h.end('n1', 1);
+      expect(h.takeEffects()).toMatchObject([{ kind: 'dispatch' }, { kind: 'nodeEmpty', node: 'n1' }]);
+    },
+  );
 
   test('that is empty, or is lost, is released at once', () => {
     const h = running();
@@ -179,9 +210,17 @@ describe('the mirror of the pool', () => {
   test('a removed node gives its executions back', async () => {
     const h = running();
     h.pool({}, [], { removed: ['n1'] });
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', node: 'n1', machine: 'peer-n1/00000001' });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'active',
+      node: 'n1',
+      machine: 'peer-n1/00000001',
+    });
     h.restart();
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', node: 'n1', machine: 'peer-n1/00000001' });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'active',
+      node: 'n1',
+      machine: 'peer-n1/00000001',
+    });
     expect(h.schedule()).toMatchObject([{ node: 'n2' }]);
   });
 
@@ -199,7 +238,13 @@ describe('the mirror of the pool', () => {
   test('an older view of the mesh group changes nothing', async () => {
     const h = running();
     const spec = { id: POOL_ID, vmSize: 'machine' };
-    h.ok({ kind: 'mirror', meshIndex: 0, pool: { id: POOL_ID, exists: false, deleting: true, spec }, nodes: [aNode({ node: 'n3' })], removed: ['n1'] });
+    h.ok({
+      kind: 'mirror',
+      meshIndex: 0,
+      pool: { id: POOL_ID, exists: false, deleting: true, spec },
+      nodes: [aNode({ node: 'n3' })],
+      removed: ['n1'],
+    });
     expect([...h.machine.nodeIds()]).toEqual(['n1', 'n2']);
   });
 

@@ -17,20 +17,44 @@ describe('a report', () => {
     const h = withNodes(1);
     h.add('j', { id: 'a' });
     h.schedule();
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', epoch: h.index, node: 'n1', machine: 'peer-n1/00000001' });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'active',
+      epoch: h.index,
+      node: 'n1',
+      machine: 'peer-n1/00000001',
+    });
     expect(await h.getNode('n1')).toMatchObject({ state: 'idle', runningTasks: 0, waitingTasks: 1 });
     h.tick(10);
     h.start('n1', 1);
     const startedAtMs = h.timeMs;
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'running', startTimeMs: startedAtMs, stateTransitionTimeMs: startedAtMs });
-    expect(await h.getNode('n1')).toMatchObject({ state: 'running', runningTasks: 1, runningSlots: 1, waitingTasks: 0 });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'running',
+      startTimeMs: startedAtMs,
+      stateTransitionTimeMs: startedAtMs,
+    });
+    expect(await h.getNode('n1')).toMatchObject({
+      state: 'running',
+      runningTasks: 1,
+      runningSlots: 1,
+      waitingTasks: 0,
+    });
     h.tick(20);
     const files = [{ path: 'stdout.txt', sizeBytes: 2, inline: Uint8Array.of(104, 105) }];
     h.end('n1', 1, { files });
     h.restart();
     const task = await h.getTask('j', 'a');
-    expect(task).toMatchObject({ state: 'completed', previousState: 'running', previousStateTransitionTimeMs: startedAtMs, startTimeMs: startedAtMs, endTimeMs: h.timeMs, exitCode: 0, result: 'success' });
-    expect(task.files.map(({ path, inline }) => [path, [...(inline ?? [])]])).toEqual([['stdout.txt', [104, 105]]]);
+    expect(task).toMatchObject({
+      state: 'completed',
+      previousState: 'running',
+      previousStateTransitionTimeMs: startedAtMs,
+      startTimeMs: startedAtMs,
+      endTimeMs: h.timeMs,
+      exitCode: 0,
+      result: 'success',
+    });
+    expect(task.files.map(({ path, inline }) => [path, [...(inline ?? [])]])).toEqual([
+      ['stdout.txt', [104, 105]],
+    ]);
     expect(await h.getNode('n1')).toMatchObject({ state: 'idle', totalTasksRun: 1, totalTasksSucceeded: 1 });
   });
 
@@ -39,7 +63,11 @@ describe('a report', () => {
     h.add('j', { id: 'a' });
     h.schedule();
     h.end('n1', 1, { startedAtMs: 5 });
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'completed', previousState: 'active', startTimeMs: 5 });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'completed',
+      previousState: 'active',
+      startTimeMs: 5,
+    });
   });
 
   test('is stale with any epoch, node, task or job but the present one, and changes nothing', async () => {
@@ -48,8 +76,17 @@ describe('a report', () => {
     const before = await h.getTask('j', 'a');
     const outcome = anOutcome({ exitCode: 1 });
     const verdicts = [
-      ...h.report('n1', { job: 1, task: 1, epoch: epoch - 1, outcome }, { job: 1, task: 1, epoch: epoch + 1, outcome }),
-      ...h.report('n1', { job: 1, task: 2, epoch, outcome }, { job: 2, task: 1, epoch, outcome }, { job: 1, task: 2 ** 40, epoch, outcome }),
+      ...h.report(
+        'n1',
+        { job: 1, task: 1, epoch: epoch - 1, outcome },
+        { job: 1, task: 1, epoch: epoch + 1, outcome },
+      ),
+      ...h.report(
+        'n1',
+        { job: 1, task: 2, epoch, outcome },
+        { job: 2, task: 1, epoch, outcome },
+        { job: 1, task: 2 ** 40, epoch, outcome },
+      ),
       ...h.report('n2', { job: 1, task: 1, epoch, outcome }),
       ...h.report('stranger', { job: 1, task: 1, epoch, outcome }),
     ];
@@ -73,7 +110,12 @@ describe('a report', () => {
     expect(h.schedule()).toMatchObject([{ node: 'n2' }]);
     expect(h.report('n1', { ...old, outcome: anOutcome() })).toEqual(['stale']);
     expect(h.execution('n2', 1).epoch).toBeGreaterThan(old.epoch);
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', node: 'n2', retryCount: 0, requeueCount: 0 });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'active',
+      node: 'n2',
+      retryCount: 0,
+      requeueCount: 0,
+    });
   });
 });
 
@@ -84,7 +126,11 @@ describe('a task that fails', () => {
       h.tick(1);
       h.end('n1', 1, { exitCode: 7 });
       if (run === 2) break;
-      expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', retryCount: run + 1, lastRetryTimeMs: h.timeMs });
+      expect(await h.getTask('j', 'a')).toMatchObject({
+        state: 'active',
+        retryCount: run + 1,
+        lastRetryTimeMs: h.timeMs,
+      });
       expect(await h.getTask('j', 'a')).not.toHaveProperty('exitCode');
       h.restart();
       h.schedule();
@@ -113,7 +159,11 @@ describe('a task that fails', () => {
     expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', retryCount: 1 });
     h.schedule();
     h.end('n1', 1, { kind: 'wallClock', exitCode: 137 });
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'completed', exitCode: 137, failure: { code: 'TaskEnded' } });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'completed',
+      exitCode: 137,
+      failure: { code: 'TaskEnded' },
+    });
   });
 
   test.each(['preProcessingError', 'fileUploadError'] as const)('by a %s is not retried', async (kind) => {
@@ -123,17 +173,25 @@ describe('a task that fails', () => {
     expect(await h.getTask('j', 'a')).toMatchObject({ state: 'completed', retryCount: 0, failure });
   });
 
-  test.each(['lost', 'killed'] as const)('because it was %s runs again outside its retry count', async (kind) => {
-    const h = running({ maxTaskRetryCount: 0 });
-    h.end('n1', 1, { kind });
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', retryCount: 0, requeueCount: 0 });
-    expect(await h.getNode('n1')).toMatchObject({ totalTasksRun: 0 });
-  });
+  test.each(['lost', 'killed'] as const)(
+    'because it was %s runs again outside its retry count',
+    async (kind) => {
+      const h = running({ maxTaskRetryCount: 0 });
+      h.end('n1', 1, { kind });
+      expect(await h.getTask('j', 'a')).toMatchObject({ state: 'active', retryCount: 0, requeueCount: 0 });
+      expect(await h.getNode('n1')).toMatchObject({ totalTasksRun: 0 });
+    },
+  );
 });
 
 describe('the end of an execution that was to be stopped', () => {
   const end = (intent: number, kind: 'exited' | 'killed', exitCode?: number) =>
-    verdictOf({ intent, outcome: anOutcome({ kind, ...(exitCode === undefined ? {} : { exitCode }) }), retryCount: 0, maxRetryCount: 5 });
+    verdictOf({
+      intent,
+      outcome: anOutcome({ kind, ...(exitCode === undefined ? {} : { exitCode }) }),
+      retryCount: 0,
+      maxRetryCount: 5,
+    });
 
   test('is a success where it had ended well by itself, unless the task was deleted', () => {
     for (const intent of [Intent.recover, Intent.requeue, Intent.terminate]) {
@@ -143,7 +201,10 @@ describe('the end of an execution that was to be stopped', () => {
   });
 
   test('else is what was wished, also where it failed by itself: that is no retry', () => {
-    for (const outcome of [['killed', undefined], ['exited', 5]] as const) {
+    for (const outcome of [
+      ['killed', undefined],
+      ['exited', 5],
+    ] as const) {
       expect(end(Intent.recover, ...outcome)).toEqual({ kind: 'requeue', counted: false });
       expect(end(Intent.requeue, ...outcome)).toEqual({ kind: 'requeue', counted: true });
       expect(end(Intent.terminate, ...outcome)).toEqual({ kind: 'complete', succeeded: false, byUser: true });
@@ -161,21 +222,50 @@ describe('exit conditions', () => {
   };
 
   test('a listed code beats a range, and a code beats an upload error', () => {
-    expect(exitActions(conditions, { kind: 'exited', exitCode: 4 }, false)).toEqual({ jobAction: 'none', dependencyAction: 'satisfy' });
-    expect(exitActions(conditions, { kind: 'exited', exitCode: 5 }, false)).toEqual({ jobAction: 'disable', dependencyAction: 'block' });
-    expect(exitActions(conditions, { kind: 'fileUploadError', exitCode: 4 }, false)).toEqual({ jobAction: 'none', dependencyAction: 'satisfy' });
-    expect(exitActions(conditions, { kind: 'fileUploadError', exitCode: 0 }, false)).toEqual({ jobAction: 'none', dependencyAction: 'block' });
+    expect(exitActions(conditions, { kind: 'exited', exitCode: 4 }, false)).toEqual({
+      jobAction: 'none',
+      dependencyAction: 'satisfy',
+    });
+    expect(exitActions(conditions, { kind: 'exited', exitCode: 5 }, false)).toEqual({
+      jobAction: 'disable',
+      dependencyAction: 'block',
+    });
+    expect(exitActions(conditions, { kind: 'fileUploadError', exitCode: 4 }, false)).toEqual({
+      jobAction: 'none',
+      dependencyAction: 'satisfy',
+    });
+    expect(exitActions(conditions, { kind: 'fileUploadError', exitCode: 0 }, false)).toEqual({
+      jobAction: 'none',
+      dependencyAction: 'block',
+    });
   });
 
   test('the default is for failures that nothing else names, never for exit code 0', () => {
-    expect(exitActions({ default: { dependencyAction: 'block' } }, { kind: 'exited', exitCode: 0 }, false)).toEqual({ jobAction: 'none', dependencyAction: 'satisfy' });
-    expect(exitActions(conditions, { kind: 'exited', exitCode: 77 }, false)).toEqual({ jobAction: 'none', dependencyAction: 'satisfy' });
-    expect(exitActions({ exitCodes: [{ code: 0, exitOptions: { dependencyAction: 'block' } }] }, { kind: 'exited', exitCode: 0 }, false).dependencyAction).toBe('block');
+    expect(
+      exitActions({ default: { dependencyAction: 'block' } }, { kind: 'exited', exitCode: 0 }, false),
+    ).toEqual({ jobAction: 'none', dependencyAction: 'satisfy' });
+    expect(exitActions(conditions, { kind: 'exited', exitCode: 77 }, false)).toEqual({
+      jobAction: 'none',
+      dependencyAction: 'satisfy',
+    });
+    expect(
+      exitActions(
+        { exitCodes: [{ code: 0, exitOptions: { dependencyAction: 'block' } }] },
+        { kind: 'exited', exitCode: 0 },
+        false,
+      ).dependencyAction,
+    ).toBe('block');
   });
 
   test('what is left out is terminate and block for a failure', () => {
-    expect(exitActions(undefined, { kind: 'exited', exitCode: 1 }, false)).toEqual({ jobAction: 'terminate', dependencyAction: 'block' });
-    expect(exitActions(conditions, { kind: 'preProcessingError' }, false)).toEqual({ jobAction: 'terminate', dependencyAction: 'cancel' });
+    expect(exitActions(undefined, { kind: 'exited', exitCode: 1 }, false)).toEqual({
+      jobAction: 'terminate',
+      dependencyAction: 'block',
+    });
+    expect(exitActions(conditions, { kind: 'preProcessingError' }, false)).toEqual({
+      jobAction: 'terminate',
+      dependencyAction: 'cancel',
+    });
   });
 
   test('a failure ends a job that performs job actions, whatever else runs', async () => {

@@ -33,12 +33,26 @@ describe('a request that is sent again', () => {
 
   test('of many tasks gets each answer again', () => {
     const h = withNodes(0);
-    const tasks = [aTask({ id: 'a' }), aTask({ id: 'b', requiredSlots: 99_999 }), aTask({ id: 'a' }), aTask({ id: 'c' })];
+    const tasks = [
+      aTask({ id: 'a' }),
+      aTask({ id: 'b', requiredSlots: 99_999 }),
+      aTask({ id: 'a' }),
+      aTask({ id: 'c' }),
+    ];
     const request = { requestId: 'r', command: { kind: 'task.add', job: 'j', tasks } as const };
     const { results } = h.applyRequests(request);
     h.restart();
     expect(h.applyRequests(request).results).toEqual(results);
-    expect(results).toMatchObject([{ value: [{ id: 'a', outcome: { ok: true } }, { id: 'b', outcome: { ok: false } }, { id: 'a', outcome: { code: 'TaskExists' } }, { id: 'c', outcome: { ok: true } }] }]);
+    expect(results).toMatchObject([
+      {
+        value: [
+          { id: 'a', outcome: { ok: true } },
+          { id: 'b', outcome: { ok: false } },
+          { id: 'a', outcome: { code: 'TaskExists' } },
+          { id: 'c', outcome: { ok: true } },
+        ],
+      },
+    ]);
   });
 
   test('commands without a request id are not remembered', () => {
@@ -51,7 +65,10 @@ describe('a request that is sent again', () => {
 test('the oldest answers are forgotten first, and their rows go', () => {
   const log = new RequestLog();
   const rows = new Set<string>();
-  const writes = { putBytes: (key: string) => void rows.add(key), delete: (key: string) => void rows.delete(key) };
+  const writes = {
+    putBytes: (key: string) => void rows.add(key),
+    delete: (key: string) => void rows.delete(key),
+  };
   const command: PoolCommand = { kind: 'job.enable', job: 'j' };
   const outcome = { ok: true, value: { eTag: '0x1', lastModifiedMs: 1 } } as const;
   for (let n = 0; n < REQUEST_IDS_KEPT + 10; n++) log.remember(`r${n}`, command, outcome, writes);
@@ -71,7 +88,38 @@ test('time never goes back, whatever the next leader says', async () => {
   expect((await h.getTask('j', 'b')).creationTimeMs).toBe(1_000_000);
 });
 
-test('a command of a newer version is refused by all alike', () => {
-  const h = new Harness();
-  expect(h.refusal({ kind: 'job.sing' } as never)).toBe('InvalidArgument');
+describe('a command that has not the shape of its kind', () => {
+  test.each([
+    null,
+    7,
+    {},
+    { kind: 'job.sing' },
+    { kind: 'toString' },
+    { kind: 'job.add' },
+    { kind: 'job.add', spec: { id: 5, poolInfo: {} } },
+    { kind: 'task.add', job: 'j', tasks: null },
+    { kind: 'task.add', job: 'j', tasks: [aTask({ id: 'a' }), null] },
+    { kind: 'task.add', job: 'j', tasks: [{ id: 'a', commandLine: 'x', dependsOn: { taskIds: 7 } }] },
+    { kind: 'task.delete', job: 'j' },
+    { kind: 'job.patch', job: 'j', patch: { constraints: 'PT1M' } },
+    { kind: 'job.patch', job: 'j', patch: {}, condition: { ifMatch: 7 } },
+    { kind: 'assign', items: [{ job: 1, task: 1 }] },
+    { kind: 'report', node: 'n1', items: [{ job: 1, task: 1, epoch: 3, outcome: { kind: 'exited' } }] },
+    { kind: 'report', node: 'n1', items: [{ job: 1, task: 1, epoch: 3, outcome: { kind: 'won', endedAtMs: 1, files: [] } }] },
+    { kind: 'mirror', meshIndex: 9, pool: { id: 'p', exists: true, deleting: false }, nodes: [{ node: 'n' }], removed: [] },
+    { kind: 'sweep' },
+  ])('is refused and changes nothing: %j', (command) => {
+    const h = withNodes(1);
+    const before = h.store.sorted();
+    const { results, writes, effects } = h.applyRequests({ requestId: 'r', command: command as never });
+    expect(results).toMatchObject([{ ok: false, code: 'InvalidRequestBody' }]);
+    expect({ writes, effects }).toEqual({ writes: [], effects: [] });
+    expect(h.store.sorted()).toEqual(before);
+  });
+
+  test('does not keep the others of its entry from being carried out', () => {
+    const h = withNodes(1);
+    const { results } = h.apply({ kind: 'sweep' } as never, { kind: 'task.add', job: 'j', tasks: [aTask({ id: 'a' })] });
+    expect(results.map(({ ok }) => ok)).toEqual([false, true]);
+  });
 });

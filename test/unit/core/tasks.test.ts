@@ -27,7 +27,11 @@ describe('adding tasks', () => {
   test('a task that needs more slots than any node of the pool can have is refused with the maximum', () => {
     const h = withNodes(1, 4);
     const [result] = h.add('j', { id: 'big', requiredSlots: 5 });
-    expect(result?.outcome).toMatchObject({ ok: false, code: 'TaskCanNeverRun', values: { Maximum: '4', PropertyValue: '5' } });
+    expect(result?.outcome).toMatchObject({
+      ok: false,
+      code: 'TaskCanNeverRun',
+      values: { Maximum: '4', PropertyValue: '5' },
+    });
     expect(h.addOutcome('j', { id: 'fits', requiredSlots: 4 })).toBe('accepted');
   });
 
@@ -51,14 +55,21 @@ describe('adding tasks', () => {
 
   test('dependencies need a job that uses them', () => {
     const h = withNodes(0);
-    expect(h.addOutcome('j', { id: 'a', dependsOn: { taskIds: ['b'] } })).toBe('TaskDependenciesNotSpecifiedOnJob');
+    expect(h.addOutcome('j', { id: 'a', dependsOn: { taskIds: ['b'] } })).toBe(
+      'TaskDependenciesNotSpecifiedOnJob',
+    );
     expect(h.addOutcome('j', { id: 'a', dependsOn: { taskIds: [] } })).toBe('accepted');
   });
 
   test('a job action needs a job that performs them', () => {
     const exitConditions: TaskSpec['exitConditions'] = { default: { jobAction: 'none' } };
     expect(withNodes(0).addOutcome('j', { id: 'a', exitConditions })).toBe('InvalidPropertyValue');
-    expect(withNodes(0, 1, { onTaskFailure: 'performexitoptionsjobaction' }).addOutcome('j', { id: 'a', exitConditions })).toBe('accepted');
+    expect(
+      withNodes(0, 1, { onTaskFailure: 'performexitoptionsjobaction' }).addOutcome('j', {
+        id: 'a',
+        exitConditions,
+      }),
+    ).toBe('accepted');
   });
 
   test('a number is never given twice, also after the newest task is deleted and the replica restarts', async () => {
@@ -85,7 +96,11 @@ describe('terminating a task', () => {
     expect(h.machine.hasStops('n1')).toBe(true);
     expect(h.schedule()).toEqual([]);
     h.end('n1', 1, { kind: 'killed' });
-    expect(await h.getTask('j', 'a')).toMatchObject({ state: 'completed', result: 'failure', failure: { category: 'usererror', code: 'TaskEnded' } });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      state: 'completed',
+      result: 'failure',
+      failure: { category: 'usererror', code: 'TaskEnded' },
+    });
     expect(h.machine.hasStops('n1')).toBe(false);
     expect(h.schedule()).toMatchObject([{ task: 2 }]);
   });
@@ -105,7 +120,12 @@ describe('terminating a task', () => {
     const { eTag } = await h.getTask('j', 'a');
     h.ok({ kind: 'task.terminate', job: 'j', task: 'a' });
     const task = await h.getTask('j', 'a');
-    expect(task).toMatchObject({ state: 'completed', previousState: 'active', failure: { code: 'TaskEnded' }, endTimeMs: h.timeMs });
+    expect(task).toMatchObject({
+      state: 'completed',
+      previousState: 'active',
+      failure: { code: 'TaskEnded' },
+      endTimeMs: h.timeMs,
+    });
     expect(task.eTag).not.toBe(eTag);
     expect(task).not.toHaveProperty('startTimeMs');
     expect(h.refusal({ kind: 'task.terminate', job: 'j', task: 'a' })).toBe('TaskCompleted');
@@ -145,7 +165,13 @@ describe('deleting a task', () => {
     expect(h.takeEffects()).toMatchObject([{ kind: 'stop', task: 1 }]);
     await expect(h.getTask('j', 'a')).rejects.toMatchObject({ code: 'TaskNotFound' });
     expect(await h.states('j')).toEqual({ b: 'active' });
-    expect((await h.getJob('j')).counts).toEqual({ active: 1, running: 0, completed: 0, succeeded: 0, failed: 0 });
+    expect((await h.getJob('j')).counts).toEqual({
+      active: 1,
+      running: 0,
+      completed: 0,
+      succeeded: 0,
+      failed: 0,
+    });
     expect(h.schedule()).toEqual([]);
     h.restart();
     expect(await h.states('j')).toEqual({ b: 'active' });
@@ -192,7 +218,8 @@ describe('reactivating a task', () => {
     h.ok({ kind: 'task.reactivate', job: 'j', task: 'a' });
     const task = await h.getTask('j', 'a');
     expect(task).toMatchObject({ state: 'active', previousState: 'completed', retryCount: 0, files: [] });
-    for (const property of ['exitCode', 'failure', 'result', 'endTimeMs', 'lastRetryTimeMs']) expect(task).not.toHaveProperty(property);
+    for (const property of ['exitCode', 'failure', 'result', 'endTimeMs', 'lastRetryTimeMs'])
+      expect(task).not.toHaveProperty(property);
     expect(task.eTag).not.toBe(eTag);
     const { epoch } = task;
     h.schedule();
@@ -230,10 +257,14 @@ describe('updating a task', () => {
       expect(task.lastModifiedMs).toBe(h.timeMs);
       expect(task.eTag).not.toBe(eTag);
       expect(h.machine.updatedConstraints(1, 1)).toEqual({ retentionTime: 'P1D' });
-      expect(await h.query('task.specs', { items: [{ job: 1, task: 1 }, { job: 1, task: 2 }] })).toEqual([
-        { ...aTask({ id: 'a' }), constraints: { retentionTime: 'P1D' } },
-        undefined,
-      ]);
+      expect(
+        await h.query('task.specs', {
+          items: [
+            { job: 1, task: 1 },
+            { job: 1, task: 2 },
+          ],
+        }),
+      ).toEqual([{ ...aTask({ id: 'a' }), constraints: { retentionTime: 'P1D' } }, undefined]);
     }
   });
 
@@ -244,7 +275,10 @@ describe('updating a task', () => {
     h.end('n1', 1, { exitCode: 4 });
     h.ok({ kind: 'task.update', job: 'j', task: 'a', constraints: { retentionTime: 'P1D' } });
     h.restart();
-    expect(await h.getTask('j', 'a')).toMatchObject({ exitCode: 4, spec: { constraints: { retentionTime: 'P1D' } } });
+    expect(await h.getTask('j', 'a')).toMatchObject({
+      exitCode: 4,
+      spec: { constraints: { retentionTime: 'P1D' } },
+    });
   });
 
   test('a bad duration or a lost race is refused and changes nothing', async () => {
@@ -252,7 +286,9 @@ describe('updating a task', () => {
     h.add('j', { id: 'a' });
     const update = { kind: 'task.update', job: 'j', task: 'a' } as const;
     expect(h.refusal({ ...update, constraints: { maxWallClockTime: 'P1Y' } })).toBe('InvalidPropertyValue');
-    expect(h.refusal({ ...update, constraints: {}, condition: { ifMatch: '0xFFFF' } })).toBe('ConditionNotMet');
+    expect(h.refusal({ ...update, constraints: {}, condition: { ifMatch: '0xFFFF' } })).toBe(
+      'ConditionNotMet',
+    );
     expect((await h.getTask('j', 'a')).spec.constraints).toEqual({ maxTaskRetryCount: 0 });
   });
 });

@@ -1,0 +1,196 @@
+/** The transfers of this machine: one at most for each content, however many ask for it, and a bounded number at work. */
+import { Readable } from 'node:stream';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { COLLECT_PERIOD_MS, TRANSFERS_MAX } from '../../src/lib/limits.ts';
+import { GOT_CHANNEL, Got } from '../../src/wire/files.ts';
+import type { ByteRange, ChunkStore } from './chunk-store.ts';
+import type { Holds } from './holds.ts';
+import { type ChunkHash, chunkLength, type Manifest } from './manifest.ts';
+import type { Surroundings } from './surroundings.ts';
+import { Transfer } from './transfer.ts';
+
+interface Shared {
+  readonly transfer: Transfer;
+  /** Who still waits for it; without anybody it ends. */
+  waiting: number;
+}
+
+export class Fetcher {
+  readonly #surroundings: Surroundings;
+  readonly #store: ChunkStore;
+  readonly #holds: Holds;
+  readonly #shared = new Map<ChunkHash, Shared>();
+  readonly #streams = new Set<Transfer>();
+  #room = TRANSFERS_MAX;
+  readonly #inLine: (() => void)[] = [];
+  #stopped = false;
+
+  constructor(surroundings: Surroundings, store: ChunkStore, holds: Holds) {
+    this.#surroundings = surroundings;
+    this.#store = store;
+    this.#holds = holds;
+  }
+
+  start(): void {
+    const { transport, coordinator, log } = this.#surroundings;
+    transport.onMessage(GOT_CHANNEL, (from, payload) => {
+      try {
+        coordinator.requireMember(from);
+        const { manifest, chunks } = Got.decode(payload);
+        this.#shared.get(manifest)?.transfer.onGot(from, chunks);
+      } catch (error) {
+        log.debug({ from, error: asShoalError(error).message }, 'an announcement of chunks was refused');
+      }
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    const error = new ShoalError('ServerBusy', 'This agent stops.');
+    for (const { transfer } of [...this.#shared.values()]) transfer.fail(error);
+    for (const transfer of [...this.#streams]) transfer.fail(error);
+  }
+
+  /** The transfer of a content that is under way. */
+  active(manifest: ChunkHash): Transfer | undefined {
+    return this.#shared.get(manifest)?.transfer;
+  }
+
+  /** Resolves when all of the content is here. `hints`: peers that are said to hold it. */
+  async fetch(manifest: ChunkHash, hints: readonly string[], signal?: AbortSignal): Promise<Manifest> {
+    signal?.throwIfAborted();
+    const here = await this.complete(manifest);
+    if (here !== undefined) return here;
+    const shared = this.#join(manifest, hints);
+    shared.waiting += 1;
+    try {
+      return await unlessAborted(shared.transfer.done, signal);
+    } finally {
+      shared.waiting -= 1;
+      if (shared.waiting === 0)
+        shared.transfer.fail(new ShoalError('OperationTimedOut', 'Nobody waits for the content.'));
+    }
+  }
+
+  /** The content's manifest where all of it is here; its chunks are safe from collection for a while then. */
+  async complete(manifest: ChunkHash): Promise<Manifest | undefined> {
+    const resolved = await this.#store.readManifest(manifest);
+    if (resolved.kind === 'missing') return undefined;
+    const chunks = [...resolved.manifestChunks, ...resolved.manifest.chunks];
+    for (const hash of chunks) this.#store.pin(hash);
+    this.#holds.hold(manifest, COLLECT_PERIOD_MS, () => {
+      for (const hash of chunks) this.#store.unpin(hash);
+    });
+    return chunks.every((hash) => this.#store.has(hash)) ? resolved.manifest : undefined;
+  }
+
+  /**
+   * The bytes of a content as they arrive; what is here already is not fetched. `range` undefined: all of it. Throws
+   * InvalidRange before anything is read.
+   */
+  async stream(
+    manifest: ChunkHash,
+    sizeBytes: number,
+    range: ByteRange,
+    hints: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Readable> {
+    if (range.offsetBytes + range.lengthBytes > sizeBytes) throw new ShoalError('InvalidRange');
+    const transfer = new Transfer({
+      surroundings: this.#surroundings,
+      store: this.#store,
+      manifest,
+      hints,
+      room: async () => () => undefined,
+      stream: range,
+    });
+    this.#streams.add(transfer);
+    transfer.start();
+    try {
+      const found = await unlessAborted(transfer.manifestIsHere(), signal);
+      const body = Readable.from(this.#readAlong(transfer, found, range), {
+        objectMode: false,
+        highWaterMark: 1,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      body.once('close', () => this.#endStream(transfer));
+      return body;
+    } catch (error) {
+      this.#endStream(transfer);
+      throw error;
+    }
+  }
+
+  async *#readAlong(transfer: Transfer, manifest: Manifest, range: ByteRange): AsyncGenerator<Uint8Array> {
+    const { chunkBytes, chunks } = manifest;
+    const { offsetBytes } = range;
+    const end = offsetBytes + range.lengthBytes;
+    for (let chunk = Math.floor(offsetBytes / chunkBytes); chunk * chunkBytes < end; chunk++) {
+      await transfer.chunkIsHere(chunk);
+      const bytes = await this.#store.get(chunks[chunk] ?? '');
+      if (bytes === undefined || bytes.length !== chunkLength(manifest, chunk)) {
+        throw new ShoalError(
+          'BlobNotFound',
+          `Chunk ${chunk} of the content is damaged on this machine's disk.`,
+        );
+      }
+      const start = chunk * chunkBytes;
+      yield bytes.subarray(Math.max(0, offsetBytes - start), Math.min(bytes.length, end - start));
+    }
+  }
+
+  #endStream(transfer: Transfer): void {
+    this.#streams.delete(transfer);
+    transfer.fail(new ShoalError('OperationTimedOut', 'Nobody reads the content any more.'));
+    transfer.takePins()();
+  }
+
+  #join(manifest: ChunkHash, hints: readonly string[]): Shared {
+    if (this.#stopped) throw new ShoalError('ServerBusy', 'This agent stops.');
+    const known = this.#shared.get(manifest);
+    if (known !== undefined) return known;
+    const transfer = new Transfer({
+      surroundings: this.#surroundings,
+      store: this.#store,
+      manifest,
+      hints,
+      room: () => this.#takeRoom(),
+    });
+    const shared: Shared = { transfer, waiting: 0 };
+    this.#shared.set(manifest, shared);
+    const ended = (): void => {
+      if (this.#shared.get(manifest) === shared) this.#shared.delete(manifest);
+      this.#holds.hold(manifest, COLLECT_PERIOD_MS, transfer.takePins());
+    };
+    transfer.done.then(ended, ended);
+    transfer.start();
+    return shared;
+  }
+
+  async #takeRoom(): Promise<() => void> {
+    if (this.#room > 0) this.#room -= 1;
+    else await new Promise<void>((resolve) => this.#inLine.push(resolve));
+    return () => {
+      // The room passes straight to the next in line.
+      const next = this.#inLine.shift();
+      if (next === undefined) this.#room += 1;
+      else next();
+    };
+  }
+}
+
+/** Stops waiting, not the work: others may wait for it too. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}

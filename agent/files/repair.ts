@@ -1,0 +1,105 @@
+/**
+ * Mends what has too few copies, on the machine that leads the mesh group: asks a machine that is up and has no copy to
+ * fetch one, and names it as a holder when it has all of it. A few at a time; what fails is left alone for a while.
+ */
+import { every, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { REPAIR_PERIOD_MS, REPAIR_RETRY_MS, REPAIRS_AT_ONCE } from '../../src/lib/limits.ts';
+import { type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import type { Copies } from './copies.ts';
+import type { Fetcher } from './fetcher.ts';
+import type { HeldManifest, Surroundings } from './surroundings.ts';
+
+/** Contents whose repair failed lately that a look passes over. */
+const FAILURES_KEPT_MAX = 1_024;
+
+export class Repair {
+  readonly #surroundings: Surroundings;
+  readonly #copies: Copies;
+  readonly #fetcher: Fetcher;
+  /** Manifest to when it may be tried again, monotonic ms. */
+  readonly #failed = new Map<string, number>();
+  #timer: Timer | undefined;
+  #running = false;
+  #turn = 0;
+  readonly #aborter = new AbortController();
+
+  constructor(surroundings: Surroundings, copies: Copies, fetcher: Fetcher) {
+    this.#surroundings = surroundings;
+    this.#copies = copies;
+    this.#fetcher = fetcher;
+  }
+
+  start(): void {
+    this.#timer = every(this.#surroundings.clock, REPAIR_PERIOD_MS, () => void this.look());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#aborter.abort(new ShoalError('ServerBusy', 'This agent stops.'));
+  }
+
+  /** One look, if this machine leads and no look is under way. */
+  async look(): Promise<void> {
+    const { coordinator, log } = this.#surroundings;
+    if (this.#running || !coordinator.leads(MESH_GROUP)) return;
+    this.#running = true;
+    try {
+      const due = this.#due();
+      const made = await Promise.all(due.map((content) => this.#mend(content)));
+      const changes = due.flatMap(({ manifest }, index) => {
+        const machine = made[index];
+        return machine === undefined ? [] : [{ manifest, add: [machine], remove: [] }];
+      });
+      if (changes.length === 0) return;
+      await coordinator.router.propose(MESH_GROUP, { kind: 'blob.holders', changes });
+      log.info({ copies: changes.length }, 'copies of blobs were made anew');
+    } catch (error) {
+      log.warn({ error: asShoalError(error).message }, 'copies of blobs could not be recorded');
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #due(): HeldManifest[] {
+    const { coordinator, clock } = this.#surroundings;
+    const nowMs = clock.monotonicMs();
+    for (const [manifest, againMs] of this.#failed) {
+      if (againMs <= nowMs || this.#failed.size > FAILURES_KEPT_MAX) this.#failed.delete(manifest);
+    }
+    const alive = (machine: MachineId): boolean => coordinator.presence.isAlive(machine);
+    const found = coordinator.mesh?.underCopied(REPAIRS_AT_ONCE + this.#failed.size, alive) ?? [];
+    return found.filter(({ manifest }) => !this.#failed.has(manifest)).slice(0, REPAIRS_AT_ONCE);
+  }
+
+  /** The machine that has a copy now. */
+  async #mend({ manifest, holders }: HeldManifest): Promise<MachineId | undefined> {
+    const { clock, log, self } = this.#surroundings;
+    const target = this.#target(manifest);
+    if (target === undefined) return undefined;
+    const from = holders.map(peerOfMachine);
+    try {
+      if (target === self) await this.#fetcher.fetch(manifest, from, this.#aborter.signal);
+      else await this.#copies.orderFetch(target, manifest, from, undefined, this.#aborter.signal);
+      return target;
+    } catch (error) {
+      this.#failed.set(manifest, clock.monotonicMs() + REPAIR_RETRY_MS);
+      log.info({ manifest, target, error: asShoalError(error).message }, 'a copy could not be made anew');
+      return undefined;
+    }
+  }
+
+  /** A machine that is up and not a holder, each time another. */
+  #target(manifest: string): MachineId | undefined {
+    const { coordinator } = this.#surroundings;
+    const { mesh } = coordinator;
+    const holders = new Set(mesh?.manifestHolders(manifest) ?? []);
+    const free = (mesh?.machines() ?? []).filter(
+      ({ id }) => !holders.has(id) && coordinator.presence.isAlive(id),
+    );
+    const enabled = free.filter(({ scheduling }) => scheduling === 'enabled');
+    const machines = enabled.length > 0 ? enabled : free;
+    this.#turn += 1;
+    return machines[this.#turn % Math.max(1, machines.length)]?.id;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The shape of each command. What reaches the log came from a member of the mesh, but an entry that made `apply` throw
+ * would do so on every replica, at every start, for ever: so nothing but values of these shapes gets past the gate.
+ */
+import Type, { type TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { TASKS_PER_ADD_EXTENDED_MAX } from '../../../src/lib/limits.ts';
+import type { PoolCommand } from '../../../src/model/commands.ts';
+import { JobPatch, JobSpec, JobUpdate } from '../../../src/model/job.ts';
+import { TaskConstraints, TaskSpec } from '../../../src/model/task.ts';
+
+const Text = Type.String({ maxLength: 4096 });
+const Whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Items = { maxItems: 100_000 } as const;
+
+const Condition = Type.Object({
+  ifMatch: Type.Optional(Text),
+  ifNoneMatch: Type.Optional(Text),
+  ifModifiedSinceMs: Type.Optional(Type.Number()),
+  ifUnmodifiedSinceMs: Type.Optional(Type.Number()),
+});
+const ofJob = { job: Text, condition: Type.Optional(Condition) };
+const ofTask = { ...ofJob, task: Text };
+
+const DeallocationOption = Type.Enum(['requeue', 'terminate', 'taskcompletion', 'retaineddata']);
+const Node = Type.Object({
+  node: Text,
+  machine: Text,
+  cores: Whole,
+  memoryBytes: Type.Number(),
+  slots: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  dedicated: Type.Boolean(),
+  labels: Type.Array(Text),
+  allottedAtMs: Type.Number(),
+  leaving: Type.Optional(
+    Type.Object({ option: DeallocationOption, reason: Type.Enum(['resize', 'preempted', 'drain', 'poolDeleted']) }),
+  ),
+});
+/** The mesh group checked the pool's specification; here only what is read of it. */
+const Pool = Type.Object({
+  id: Text,
+  exists: Type.Boolean(),
+  deleting: Type.Boolean(),
+  spec: Type.Optional(
+    Type.Object({
+      taskSlotsPerNode: Type.Optional(Whole),
+      slotsFromCores: Type.Optional(Type.Boolean()),
+      taskSchedulingPolicy: Type.Optional(Type.Object({ nodeFillType: Type.Enum(['spread', 'pack']) })),
+    }),
+  ),
+});
+
+const Failure = Type.Object({
+  category: Type.Enum(['usererror', 'servererror']),
+  code: Text,
+  message: Type.String(),
+  details: Type.Array(Type.Object({ name: Type.String(), value: Type.String() })),
+});
+const KeptFile = Type.Object({ path: Type.String(), sizeBytes: Type.Number() });
+const TaskOutcome = Type.Object({
+  kind: Type.Enum(['exited', 'preProcessingError', 'fileUploadError', 'wallClock', 'killed', 'lost']),
+  exitCode: Type.Optional(Type.Integer()),
+  startedAtMs: Type.Optional(Type.Number()),
+  endedAtMs: Type.Number(),
+  failure: Type.Optional(Failure),
+  files: Type.Array(KeptFile),
+});
+const ReportItem = Type.Object({
+  job: Type.Number(),
+  task: Type.Number(),
+  epoch: Type.Number(),
+  startedAtMs: Type.Optional(Type.Number()),
+  outcome: Type.Optional(TaskOutcome),
+});
+const Assignment = Type.Object({ job: Type.Number(), task: Type.Number(), node: Text });
+
+const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
+  mirror: Type.Object({ meshIndex: Whole, pool: Pool, nodes: Type.Array(Node, Items), removed: Type.Array(Text, Items) }),
+  'job.add': Type.Object({ spec: JobSpec }),
+  'job.patch': Type.Object({ ...ofJob, patch: JobPatch }),
+  'job.update': Type.Object({ ...ofJob, update: JobUpdate }),
+  'job.disable': Type.Object({ ...ofJob, disableTasks: Type.Enum(['requeue', 'terminate', 'wait']) }),
+  'job.enable': Type.Object(ofJob),
+  'job.terminate': Type.Object({ ...ofJob, reason: Text }),
+  'job.delete': Type.Object(ofJob),
+  'task.add': Type.Object({ job: Text, tasks: Type.Array(TaskSpec, { maxItems: TASKS_PER_ADD_EXTENDED_MAX }) }),
+  'task.update': Type.Object({ ...ofTask, constraints: TaskConstraints }),
+  'task.terminate': Type.Object(ofTask),
+  'task.delete': Type.Object(ofTask),
+  'task.reactivate': Type.Object(ofTask),
+  assign: Type.Object({ items: Type.Array(Assignment, Items) }),
+  report: Type.Object({ node: Text, items: Type.Array(ReportItem, Items) }),
+  'node.lost': Type.Object({ node: Text }),
+  'node.heard': Type.Object({ node: Text }),
+  'node.scheduling': Type.Object({
+    node: Text,
+    enabled: Type.Boolean(),
+    option: Type.Enum(['requeue', 'terminate', 'taskcompletion']),
+  }),
+  sweep: Type.Object({ limit: Type.Number() }),
+};
+
+type Checker = ReturnType<typeof Compile<TSchema>>;
+const checkers = new Map<string, Checker>();
+
+/** What is wrong with the command; undefined where it has the shape of its kind. */
+export function shapeFault(command: unknown): string | undefined {
+  const kind = typeof command === 'object' && command !== null ? (command as { readonly kind?: unknown }).kind : undefined;
+  if (typeof kind !== 'string' || !Object.hasOwn(SHAPES, kind)) return `a pool's group has no command ${String(kind).slice(0, 64)}`;
+  const checker = checkerOf(kind as PoolCommand['kind']);
+  if (checker.Check(command)) return undefined;
+  const first = checker.Errors(command)[0];
+  return `${first?.instancePath ?? ''} ${first?.message ?? 'has the wrong shape'}`.trim().slice(0, 256);
+}
+
+/** Compiled when it is first needed: all of them at once would hold up the start. */
+function checkerOf(kind: PoolCommand['kind']): Checker {
+  const known = checkers.get(kind);
+  if (known !== undefined) return known;
+  const checker = Compile(SHAPES[kind]);
+  checkers.set(kind, checker);
+  return checker;
+}
