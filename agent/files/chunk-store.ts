@@ -123,6 +123,20 @@ export class ChunkStore {
     return hash;
   }
 
+  /**
+   * Stores one chunk of many whose hash the caller has computed. Its name may be lost in a crash until `settle` was called
+   * with it; never do wrong bytes get its name.
+   */
+  async putHashed(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
+    if (bytes.length > CHUNK_BYTES) throw new ShoalError('TooLarge');
+    await this.#write(hash, bytes);
+  }
+
+  /** Makes the names of chunks that `putHashed` stored durable: one sync for each directory, not for each chunk. */
+  settle(hashes: readonly ChunkHash[]): Promise<void> {
+    return this.#syncFanOuts(hashes);
+  }
+
   /** The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. */
   async get(hash: ChunkHash): Promise<Uint8Array | undefined> {
     if (!this.#sizes.has(hash)) return undefined;

@@ -102,7 +102,7 @@ export class ChunkSwarm {
       if (bytes === undefined) plan.missing(peer, chunk, this.#nowMs());
       else if ((exact !== undefined && bytes.length !== exact) || hashOf(bytes) !== hash) this.#expel(peer);
       else {
-        await this.#store(store, bytes);
+        await this.#store(store, hash, bytes);
         this.#arrived(chunk);
       }
     } catch (error) {
@@ -112,9 +112,9 @@ export class ChunkSwarm {
     this.pump();
   }
 
-  async #store(store: ChunkStore, bytes: Uint8Array): Promise<void> {
+  async #store(store: ChunkStore, hash: ChunkHash, bytes: Uint8Array): Promise<void> {
     try {
-      await store.put(bytes);
+      await store.putHashed(hash, bytes);
     } catch (error) {
       this.#init.onFailed(asShoalError(error));
       throw error;

@@ -282,11 +282,15 @@ export class Transfer {
     }
   }
 
+  /** Done is what a crash cannot undo. */
   #finish(manifest: Manifest): void {
     if (this.#settled) return;
     this.#announce();
     this.#end();
-    this.#settle.resolve(manifest);
+    this.#init.store.settle([...this.#pinned]).then(
+      () => this.#settle.resolve(manifest),
+      (error: unknown) => this.#settle.reject(asShoalError(error)),
+    );
   }
 
   #end(): void {

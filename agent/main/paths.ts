@@ -2,8 +2,9 @@
  * Where an agent keeps its things. `private` is closed to everybody else; `nodes` can be walked through by the tasks'
  * own users, who can read nothing on the way but their own directories.
  */
-import { chmod, mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { chmod, mkdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ShoalError } from '../../src/lib/errors.ts';
 
 export interface Paths {
   readonly root: string;
@@ -35,6 +36,7 @@ export function pathsOf(dataDirectory: string): Paths {
   };
 }
 
+/** Throws InvalidArgument where the tasks' own users could not reach their directories. */
 export async function createDirectories(paths: Paths): Promise<void> {
   await mkdir(paths.root, { recursive: true });
   await chmod(paths.root, 0o711);
@@ -44,4 +46,20 @@ export async function createDirectories(paths: Paths): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   await mkdir(paths.nodes, { recursive: true });
   await chmod(paths.nodes, 0o711);
+  if (process.getuid?.() === 0) await requireWayFor(paths.nodes);
+}
+
+/** Root's tasks run as users of their own: every directory on the way to theirs must let others through. */
+async function requireWayFor(directory: string): Promise<void> {
+  for (let at = directory; ; at = dirname(at)) {
+    const { mode } = await stat(at);
+    if ((mode & 0o001) === 0) {
+      throw new ShoalError(
+        'InvalidArgument',
+        `Tasks run as users of their own and cannot reach ${directory}: ${at} is closed to others. Open it with \`chmod o+x ${at}\`, or choose another --data.`,
+        { directory: at },
+      );
+    }
+    if (at === dirname(at)) return;
+  }
 }

@@ -5,7 +5,7 @@
  */
 import '../../src/lib/polyfill.ts';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -31,6 +31,7 @@ const { quick } = flags;
 /** A memory file system where there is one: creating and removing thousands of files on a disk measures the disk. */
 const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const directory = await mkdtemp(join(base, 'shoal-bench-'));
+await chmod(directory, 0o711);
 
 const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
   idle: (mesh) => idle(mesh, quick ? 3_000 : 10_000),

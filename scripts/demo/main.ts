@@ -5,7 +5,7 @@
 import '../../src/lib/polyfill.ts';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify, styleText } from 'node:util';
@@ -28,6 +28,7 @@ const say = (text: string): void =>
   );
 
 const scratch = await mkdtemp(join(tmpdir(), 'shoal-demo-'));
+await chmod(scratch, 0o711);
 let mesh: LocalMesh | undefined;
 let ending: Promise<void> | undefined;
 

@@ -3,8 +3,10 @@
  * chaos script and the end-to-end tests stand on. Processes it started, and no others, are ended by `stop`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +21,7 @@ const END_MS_MAX = 10_000;
 export interface LocalMeshOptions {
   /** Where the agents' directories are made; a new one below the system's temporary directory by default. */
   readonly directory?: string;
-  /** Default 127.0.0.1 and a free port. */
+  /** Default 127.0.0.1 and a free port, the same one at every start. */
   readonly listen?: (agent: number) => string;
   readonly mdns?: boolean;
   /** Put before the agent's command, as `ip netns exec NAME`. */
@@ -60,6 +62,8 @@ export class LocalMesh {
   static async start(agents: number, options: LocalMeshOptions = {}): Promise<LocalMesh> {
     const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'shoal-mesh-')));
     await mkdir(directory, { recursive: true });
+    // A temporary directory is closed to others, and tasks run as users of their own.
+    await chmod(directory, 0o711);
     const mesh = new LocalMesh(directory, options);
     try {
       await mesh.add();
@@ -81,7 +85,7 @@ export class LocalMesh {
       '--name',
       name,
       '--listen',
-      this.#options.listen?.(number) ?? '/ip4/127.0.0.1/tcp/0',
+      this.#options.listen?.(number) ?? `/ip4/127.0.0.1/tcp/${await freePort()}`,
       ...(this.#options.mdns === true ? [] : ['--no-mdns']),
     ];
     if (this.#options.apiPort === true) flags.push('--api', '127.0.0.1:0');
@@ -242,6 +246,22 @@ export class LocalMesh {
         code === 0 ? resolve() : reject(new Error(`shoal ${words.slice(2, 3).join(' ')} failed: ${said}`)),
       );
     });
+  }
+}
+
+/** Below the ports that the kernel gives to outgoing connections: it must still be free when the agent starts again. */
+const PORT_MIN = 20_000;
+const PORTS = 12_000;
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORT_MIN + randomInt(PORTS);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
   }
 }
 

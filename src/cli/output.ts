@@ -1,5 +1,4 @@
 /** What a command says on standard output, as a table for people or as JSON for programs. */
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { type Column, renderRecord, renderTable, type TableStyle } from './table.ts';
 
@@ -87,5 +86,15 @@ export class Output {
 /** Writes, and waits for the reader where the stream is full. A stream that was closed takes nothing more. */
 export async function writeTo(stream: Writable, text: string | Uint8Array): Promise<void> {
   if (stream.destroyed || text.length === 0) return;
-  if (!stream.write(text)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]).catch(() => {});
+  if (!stream.write(text)) await drained(stream);
+}
+
+function drained(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      stream.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    stream.on('drain', settle).on('close', settle);
+  });
 }

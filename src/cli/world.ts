@@ -36,7 +36,8 @@ export function systemWorld(): World {
     stderr: process.stderr,
     stdoutIsTerminal: process.stdout.isTTY === true,
     stderrIsTerminal: process.stderr.isTTY === true,
-    columns: () => process.stderr.columns ?? process.stdout.columns ?? 80,
+    // A terminal that was never told its size says 0.
+    columns: () => process.stderr.columns || process.stdout.columns || 80,
     env: process.env,
     home: homedir(),
     isRoot: process.getuid?.() === 0,

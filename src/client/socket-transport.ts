@@ -1,4 +1,5 @@
 /** The transport of Node: a unix socket of the local agent, or an agent's HTTP address with SharedKey. */
+import { setMaxListeners } from 'node:events';
 import http from 'node:http';
 import type https from 'node:https';
 import { ShoalError } from '../lib/errors.ts';
@@ -23,6 +24,8 @@ export class SocketTransport implements HttpTransport {
 
   async send(request: HttpRequest): Promise<HttpAnswer> {
     request.signal?.throwIfAborted();
+    // A run has dozens of requests under one signal; Node takes eleven for a leak.
+    if (request.signal !== undefined) setMaxListeners(0, request.signal);
     const outgoing = await this.#open(request);
     const answered = answer(outgoing, request, this.where);
     await Promise.all([answered, pour(request.body, outgoing, answered)]);

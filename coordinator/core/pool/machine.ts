@@ -3,9 +3,9 @@
  * aggregate has a file of its own.
  */
 import { assertNever } from '../../../src/lib/assert.ts';
-import { ShoalError } from '../../../src/lib/errors.ts';
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
+import { compileFilter as compileOData } from '../../../src/model/filter.ts';
 import type { NodeEntity } from '../../../src/model/queries.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
 import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
@@ -29,7 +29,7 @@ import { answerQuery, type CompileFilter } from './queries.ts';
 import { recordReport } from './report.ts';
 import { Restorer } from './restore.ts';
 import { checkState } from './sanity.ts';
-import { shapeFault } from './shape.ts';
+import { commandFault } from './shape.ts';
 import { dueAtMs, sweep } from './sweep.ts';
 import { addTasks, deleteTaskCommand, reactivateTaskCommand, terminateTask, updateTask } from './task.ts';
 import { Intent } from './task-table.ts';
@@ -58,10 +58,10 @@ export class PoolMachine implements StateMachine<PoolEffect> {
 
   readonly #compileFilter: CompileFilter;
 
-  /** Without `compileFilter` every list request with a filter is refused. */
+  /** `compileFilter`: the language of list filters. */
   constructor(
     poolId: string,
-    { compileFilter = noFilters }: { readonly compileFilter?: CompileFilter } = {},
+    { compileFilter = odataFilter }: { readonly compileFilter?: CompileFilter } = {},
   ) {
     this.#state = new PoolState(poolId);
     this.#compileFilter = compileFilter;
@@ -90,7 +90,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
 
   /** A request that was answered before is answered the same and does nothing; a refusal is an answer too. */
   #answer(turn: Turn, requestId: string | null, command: PoolCommand): Outcome<unknown> {
-    const fault = shapeFault(command);
+    const fault = commandFault(command);
     if (fault !== undefined) return refused('InvalidRequestBody', `The command is not valid: ${fault}.`);
     if (requestId === null) return execute(turn, command);
     const { requests } = this.#state;
@@ -245,6 +245,4 @@ function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
   }
 }
 
-function noFilters(kind: string): never {
-  throw new ShoalError('InvalidQueryParameterValue', `Lists of ${kind} entities take no filter here.`);
-}
+const odataFilter: CompileFilter = (kind, text) => compileOData(kind, text) as (entity: unknown) => boolean;

@@ -33,7 +33,10 @@ const Node = Type.Object({
   labels: Type.Array(Text),
   allottedAtMs: Type.Number(),
   leaving: Type.Optional(
-    Type.Object({ option: DeallocationOption, reason: Type.Enum(['resize', 'preempted', 'drain', 'poolDeleted']) }),
+    Type.Object({
+      option: DeallocationOption,
+      reason: Type.Enum(['resize', 'preempted', 'drain', 'poolDeleted']),
+    }),
   ),
 });
 /** The mesh group checked the pool's specification; here only what is read of it. */
@@ -74,8 +77,16 @@ const ReportItem = Type.Object({
 });
 const Assignment = Type.Object({ job: Type.Number(), task: Type.Number(), node: Text });
 
+/** Of an added task the rest is checked for each by itself: one that is wrong must not keep the others out. */
+const AddedTask = Type.Object({ id: Text });
+
 const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
-  mirror: Type.Object({ meshIndex: Whole, pool: Pool, nodes: Type.Array(Node, Items), removed: Type.Array(Text, Items) }),
+  mirror: Type.Object({
+    meshIndex: Whole,
+    pool: Pool,
+    nodes: Type.Array(Node, Items),
+    removed: Type.Array(Text, Items),
+  }),
   'job.add': Type.Object({ spec: JobSpec }),
   'job.patch': Type.Object({ ...ofJob, patch: JobPatch }),
   'job.update': Type.Object({ ...ofJob, update: JobUpdate }),
@@ -83,7 +94,10 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
   'job.enable': Type.Object(ofJob),
   'job.terminate': Type.Object({ ...ofJob, reason: Text }),
   'job.delete': Type.Object(ofJob),
-  'task.add': Type.Object({ job: Text, tasks: Type.Array(TaskSpec, { maxItems: TASKS_PER_ADD_EXTENDED_MAX }) }),
+  'task.add': Type.Object({
+    job: Text,
+    tasks: Type.Array(AddedTask, { maxItems: TASKS_PER_ADD_EXTENDED_MAX }),
+  }),
   'task.update': Type.Object({ ...ofTask, constraints: TaskConstraints }),
   'task.terminate': Type.Object(ofTask),
   'task.delete': Type.Object(ofTask),
@@ -101,23 +115,33 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
 };
 
 type Checker = ReturnType<typeof Compile<TSchema>>;
-const checkers = new Map<string, Checker>();
+/** Compiled when first needed: all of them at once would hold up the start. */
+const checkers = new Map<TSchema, Checker>();
 
 /** What is wrong with the command; undefined where it has the shape of its kind. */
-export function shapeFault(command: unknown): string | undefined {
-  const kind = typeof command === 'object' && command !== null ? (command as { readonly kind?: unknown }).kind : undefined;
-  if (typeof kind !== 'string' || !Object.hasOwn(SHAPES, kind)) return `a pool's group has no command ${String(kind).slice(0, 64)}`;
-  const checker = checkerOf(kind as PoolCommand['kind']);
-  if (checker.Check(command)) return undefined;
-  const first = checker.Errors(command)[0];
-  return `${first?.instancePath ?? ''} ${first?.message ?? 'has the wrong shape'}`.trim().slice(0, 256);
+export function commandFault(command: unknown): string | undefined {
+  const kind =
+    typeof command === 'object' && command !== null
+      ? (command as { readonly kind?: unknown }).kind
+      : undefined;
+  if (typeof kind !== 'string' || !Object.hasOwn(SHAPES, kind)) {
+    return `a pool's group has no command ${String(kind).slice(0, 64)}`;
+  }
+  return faultOf(SHAPES[kind as PoolCommand['kind']], command);
 }
 
-/** Compiled when it is first needed: all of them at once would hold up the start. */
-function checkerOf(kind: PoolCommand['kind']): Checker {
-  const known = checkers.get(kind);
-  if (known !== undefined) return known;
-  const checker = Compile(SHAPES[kind]);
-  checkers.set(kind, checker);
-  return checker;
+/** The same for one task of a `task.add`. */
+export function taskFault(task: unknown): string | undefined {
+  return faultOf(TaskSpec, task);
+}
+
+function faultOf(schema: TSchema, value: unknown): string | undefined {
+  let checker = checkers.get(schema);
+  if (checker === undefined) {
+    checker = Compile(schema);
+    checkers.set(schema, checker);
+  }
+  if (checker.Check(value)) return undefined;
+  const first = checker.Errors(value)[0];
+  return `${first?.instancePath ?? ''} ${first?.message ?? 'has the wrong shape'}`.trim().slice(0, 256);
 }

@@ -29,6 +29,7 @@ import {
   taskRowKey,
   taskUpdateRowKey,
 } from './rows.ts';
+import { taskFault } from './shape.ts';
 import { Flag, Intent } from './task-table.ts';
 import { completeTask, deleteTask, reactivateTask } from './transition.ts';
 import { accepted, type PoolState, type Refusal, refused, stampOf, type Turn } from './turn.ts';
@@ -70,6 +71,8 @@ function addTask(
   { turn, job, version, defaultMaxRetryCount, slotsMax }: AddContext,
   spec: TaskSpec,
 ): Refusal | undefined {
+  const fault = taskFault(spec);
+  if (fault !== undefined) return refused('InvalidRequestBody', `The task is not valid: ${fault}.`);
   const violation = validateTask(spec) ?? jobViolation(job, spec) ?? slotsViolation(spec, slotsMax);
   if (violation !== undefined) return { ok: false, ...violation };
   const { table } = job;

@@ -134,9 +134,9 @@ export class RunResults {
 
   async #noteFailure(printer: OutputPrinter, task: TaskResource): Promise<void> {
     const info = task.executionInfo;
+    const { code = 'no reason given', message } = info?.failureInfo ?? {};
     // An exit code was the program's own choice, and it has said on standard error what it had to say.
-    if (info?.result !== 'failure' || (info.exitCode ?? 0) !== 0) return;
-    const { code = 'no reason given', message } = info.failureInfo ?? {};
+    if (info?.result !== 'failure' || code === 'FailureExitCode') return;
     await printer.note(`${task.id}: failed: ${code}${message === undefined ? '' : `: ${message}`}`);
   }
 

@@ -25,7 +25,7 @@ function idOf(h: Harness, task: number): string {
   return (unpack(h.store.rows.get(taskRowKey(1, task)) ?? new Uint8Array()) as TaskSpec).id;
 }
 
-const after = (...taskIds: string[]): Partial<TaskSpec> => ({ dependsOn: { taskIds } });
+const afterIds = (...taskIds: string[]): Partial<TaskSpec> => ({ dependsOn: { taskIds } });
 const afterRange = (start: number, end: number): Partial<TaskSpec> => ({
   dependsOn: { taskIdRanges: [{ start, end }] },
 });
@@ -33,7 +33,7 @@ const afterRange = (start: number, end: number): Partial<TaskSpec> => ({
 describe('a task that depends on others', () => {
   test('runs when the last of them has succeeded', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a' }, { id: 'b' }, { id: 'c', ...after('A', 'b', 'a') });
+    h.add('j', { id: 'a' }, { id: 'b' }, { id: 'c', ...afterIds('A', 'b', 'a') });
     expect(runnable(h)).toEqual(['a', 'b']);
     run(h, 'a');
     expect(runnable(h)).toEqual(['b']);
@@ -45,7 +45,7 @@ describe('a task that depends on others', () => {
 
   test('may be added before them', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'c', ...after('a') });
+    h.add('j', { id: 'c', ...afterIds('a') });
     expect((await h.explain('j', 'c')).reasons).toMatchObject([
       { rule: 'dependencies', detail: 'It waits for task a (not added).' },
     ]);
@@ -58,13 +58,13 @@ describe('a task that depends on others', () => {
     const h = withDependencies();
     h.add('j', { id: 'a' });
     run(h, 'a');
-    h.add('j', { id: 'c', ...after('a') });
+    h.add('j', { id: 'c', ...afterIds('a') });
     expect(runnable(h)).toEqual(['c']);
   });
 
   test('waits for ever for one that failed, and says for whom', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a' }, { id: 'c', ...after('a') });
+    h.add('j', { id: 'a' }, { id: 'c', ...afterIds('a') });
     run(h, 'a', 1);
     h.sweep();
     expect(runnable(h)).toEqual([]);
@@ -78,7 +78,7 @@ describe('a task that depends on others', () => {
     h.add(
       'j',
       { id: 'a', exitConditions: { exitCodes: [{ code: 3, exitOptions: { dependencyAction: 'satisfy' } }] } },
-      { id: 'c', ...after('a') },
+      { id: 'c', ...afterIds('a') },
     );
     run(h, 'a', 3);
     expect(runnable(h)).toEqual(['c']);
@@ -86,7 +86,7 @@ describe('a task that depends on others', () => {
 
   test('does not run while a retry of the failure is due', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', constraints: { maxTaskRetryCount: 1 } }, { id: 'c', ...after('a') });
+    h.add('j', { id: 'a', constraints: { maxTaskRetryCount: 1 } }, { id: 'c', ...afterIds('a') });
     run(h, 'a', 1);
     expect(runnable(h)).toEqual(['a']);
     run(h, 'a', 0);
@@ -98,7 +98,7 @@ describe('a task that depends on others', () => {
     h.add(
       'j',
       { id: 'a', exitConditions: { default: { dependencyAction: 'satisfy' } } },
-      { id: 'c', ...after('a') },
+      { id: 'c', ...afterIds('a') },
     );
     run(h, 'a', 1);
     h.ok({ kind: 'task.reactivate', job: 'j', task: 'a' });
@@ -111,7 +111,7 @@ describe('a task that depends on others', () => {
 
   test('is not held back by the deletion of one that had succeeded', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a' }, { id: 'b' }, { id: 'c', ...after('a', 'b') });
+    h.add('j', { id: 'a' }, { id: 'b' }, { id: 'c', ...afterIds('a', 'b') });
     run(h, 'a');
     h.ok({ kind: 'task.delete', job: 'j', task: 'a' });
     h.restart();
@@ -122,11 +122,11 @@ describe('a task that depends on others', () => {
   test('waits for one that is deleted and added again', async () => {
     // Azure/Batch#129: there both run side by side.
     const h = withDependencies();
-    h.add('j', { id: 'a' }, { id: 'c', ...after('a') });
+    h.add('j', { id: 'a' }, { id: 'c', ...afterIds('a') });
     run(h, 'a');
     run(h, 'c');
     for (const task of ['a', 'c']) h.ok({ kind: 'task.delete', job: 'j', task });
-    h.add('j', { id: 'a' }, { id: 'c', ...after('a') });
+    h.add('j', { id: 'a' }, { id: 'c', ...afterIds('a') });
     expect(runnable(h)).toEqual(['a']);
     h.restart();
     expect(runnable(h)).toEqual(['a']);
@@ -136,7 +136,7 @@ describe('a task that depends on others', () => {
 
   test('that was assigned is left alone when one of them is added again', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a' }, { id: 'c', ...after('a') });
+    h.add('j', { id: 'a' }, { id: 'c', ...afterIds('a') });
     run(h, 'a');
     h.schedule();
     h.ok({ kind: 'task.delete', job: 'j', task: 'a' });
@@ -218,7 +218,7 @@ describe('a range of ids', () => {
         fc.array(fc.nat({ max: 2 ** 31 - 1 }), { maxLength: 20 }),
         (ranges, probes) => {
           const index = new RangeIndex<number>();
-          ranges.forEach(([start, end], position) => index.add(start, end, position));
+          for (const [position, [start, end]] of ranges.entries()) index.add(start, end, position);
           for (const probe of [...probes, ...ranges.flat()]) {
             const expected = ranges.flatMap(([start, end], position) =>
               start <= probe && probe <= end ? [position] : [],
@@ -239,9 +239,9 @@ describe('the dependency action cancel', () => {
     h.add(
       'j',
       { id: 'a', ...cancels },
-      { id: 'b', ...after('a') },
-      { id: 'c', ...after('b') },
-      { id: '7', ...after('c') },
+      { id: 'b', ...afterIds('a') },
+      { id: 'c', ...afterIds('b') },
+      { id: '7', ...afterIds('c') },
       { id: 'd', ...afterRange(7, 7) },
       { id: 'free' },
     );
@@ -269,14 +269,14 @@ describe('the dependency action cancel', () => {
     const h = withDependencies();
     h.add('j', { id: '1', ...cancels });
     run(h, '1', 1);
-    h.add('j', { id: 'b', ...after('1') }, { id: 'c', ...afterRange(0, 5) });
+    h.add('j', { id: 'b', ...afterIds('1') }, { id: 'c', ...afterRange(0, 5) });
     h.sweep();
     expect(await h.states('j')).toMatchObject({ b: 'completed', c: 'completed' });
   });
 
   test('lets a job end that waits for all its tasks', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...after('a') });
+    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...afterIds('a') });
     h.ok({ kind: 'job.patch', job: 'j', patch: { onAllTasksComplete: 'terminatejob' } });
     run(h, 'a', 1);
     expect((await h.getJob('j')).state).toBe('active');
@@ -286,7 +286,7 @@ describe('the dependency action cancel', () => {
 
   test('is taken back while it has not reached a dependent', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...after('a') });
+    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...afterIds('a') });
     run(h, 'a', 1);
     h.ok({ kind: 'task.reactivate', job: 'j', task: 'a' });
     h.sweep();
@@ -296,7 +296,7 @@ describe('the dependency action cancel', () => {
 
   test('a cancelled task that is reactivated is cancelled again as long as its parent is', async () => {
     const h = withDependencies();
-    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...after('a') });
+    h.add('j', { id: 'a', ...cancels }, { id: 'b', ...afterIds('a') });
     run(h, 'a', 1);
     h.sweep();
     h.ok({ kind: 'task.reactivate', job: 'j', task: 'b' });

@@ -13,20 +13,22 @@ function running(): Harness {
 }
 
 describe('the gate of assignments', () => {
-  const codes = (h: Harness, ...items: { job?: number; task?: number; node?: string }[]): number =>
-    (
-      h.do({ kind: 'assign', items: items.map((item) => ({ job: 1, task: 1, node: 'n1', ...item })) }) as {
-        value: { assigned: unknown[] };
-      }
-    ).value.assigned.length;
+  /** How many of these the gate takes. */
+  const taken = (h: Harness, ...items: { job?: number; task?: number; node?: string }[]): number => {
+    const outcome = h.do({
+      kind: 'assign',
+      items: items.map((item) => ({ job: 1, task: 1, node: 'n1', ...item })),
+    });
+    return outcome.ok ? outcome.value.assigned.length : -1;
+  };
 
   test('leaves out what does not exist, is assigned already, or is not ready', () => {
     const h = withNodes(2, 2, { usesTaskDependencies: true });
     h.add('j', { id: 'a' }, { id: 'b', dependsOn: { taskIds: ['a'] } });
-    expect(codes(h, { job: 9 }, { task: 9 }, { node: 'n9' }, { task: 2 }, { task: -1 }, { task: 0.5 })).toBe(
+    expect(taken(h, { job: 9 }, { task: 9 }, { node: 'n9' }, { task: 2 }, { task: -1 }, { task: 0.5 })).toBe(
       0,
     );
-    expect(codes(h, {}, {}, { node: 'n2' })).toBe(1);
+    expect(taken(h, {}, {}, { node: 'n2' })).toBe(1);
     expect(h.machine.countOutstanding()).toBe(1);
   });
 
@@ -53,7 +55,7 @@ describe('the gate of assignments', () => {
     const { results, effects } = h.apply(assign, { kind: 'node.lost', node: 'n1' }, assign);
     expect(results[2]).toMatchObject({ value: { assigned: [] } });
     expect(effects.filter(({ kind }) => kind === 'dispatch')).toHaveLength(1);
-    expect(codes(h, { node: 'n2' })).toBe(1);
+    expect(taken(h, { node: 'n2' })).toBe(1);
   });
 
   test('gives nothing to a node that is lost, disabled, leaving, or lacks what is asked', () => {
@@ -70,22 +72,22 @@ describe('the gate of assignments', () => {
     h.ok({ kind: 'node.scheduling', node: 'disabled', enabled: false, option: 'taskcompletion' });
     h.job('j');
     h.add('j', { id: 'a', requiredSlots: 3, requiredLabels: ['ssd', 'gpu', 'ssd'] });
-    for (const node of ['lost', 'disabled', 'leaving', 'small', 'bare']) expect(codes(h, { node })).toBe(0);
+    for (const node of ['lost', 'disabled', 'leaving', 'small', 'bare']) expect(taken(h, { node })).toBe(0);
     expect(h.place()).toEqual([{ job: 1, task: 1, node: 'good' }]);
-    expect(codes(h, { node: 'good' })).toBe(1);
+    expect(taken(h, { node: 'good' })).toBe(1);
   });
 
   test('bounds what waits on a node', () => {
     const h = withNodes(1);
     const most = 1 + PREFETCH_PER_SLOT_MAX;
     h.add('j', ...Array.from({ length: most + 5 }, (_, n) => ({ id: `t${n}` })));
-    expect(codes(h, ...Array.from({ length: most + 5 }, (_, n) => ({ task: n + 1 })))).toBe(most);
+    expect(taken(h, ...Array.from({ length: most + 5 }, (_, n) => ({ task: n + 1 })))).toBe(most);
   });
 
   test('keeps to maxParallelTasks, waiting executions included', () => {
     const h = withNodes(3, 1, { maxParallelTasks: 2 });
     h.add('j', { id: 'a' }, { id: 'b' }, { id: 'c' });
-    expect(codes(h, { task: 1 }, { task: 2, node: 'n2' }, { task: 3, node: 'n3' })).toBe(2);
+    expect(taken(h, { task: 1 }, { task: 2, node: 'n2' }, { task: 3, node: 'n3' })).toBe(2);
     expect(h.place()).toEqual([]);
     h.end('n1', 1);
     expect(h.schedule()).toMatchObject([{ task: 3 }]);
@@ -256,7 +258,7 @@ describe('the mirror of the pool', () => {
     expect(h.machine.isErasable()).toBe(false);
     h.ok({ kind: 'job.delete', job: 'j' });
     h.sweep();
-    expect(h.takeEffects()).toEqual([{ kind: 'erasable' }]);
+    expect(h.takeEffects()).toEqual([{ kind: 'jobGone', job: 'j' }, { kind: 'erasable' }]);
     expect(h.machine.isErasable()).toBe(true);
   });
 

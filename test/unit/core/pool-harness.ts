@@ -13,7 +13,6 @@ import type {
   ReportVerdict,
   TaskAddResult,
 } from '../../../src/model/commands.ts';
-import { compileFilter } from '../../../src/model/filter.ts';
 import type { JobSpec } from '../../../src/model/job.ts';
 import type { PoolSpec } from '../../../src/model/pool.ts';
 import type {
@@ -71,9 +70,7 @@ export class MemoryRows implements RowReader {
 }
 
 export function newMachine(): PoolMachine {
-  return new PoolMachine(POOL_ID, {
-    compileFilter: (kind, text) => compileFilter(kind, text) as (entity: unknown) => boolean,
-  });
+  return new PoolMachine(POOL_ID);
 }
 
 export function restored(rows: MemoryRows): PoolMachine {

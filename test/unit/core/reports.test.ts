@@ -200,16 +200,21 @@ describe('the end of an execution that was to be stopped', () => {
     expect(end(Intent.delete, 'exited', 0)).toEqual({ kind: 'remove' });
   });
 
-  test('else is what was wished, also where it failed by itself: that is no retry', () => {
-    for (const outcome of [
-      ['killed', undefined],
-      ['exited', 5],
-    ] as const) {
-      expect(end(Intent.recover, ...outcome)).toEqual({ kind: 'requeue', counted: false });
-      expect(end(Intent.requeue, ...outcome)).toEqual({ kind: 'requeue', counted: true });
-      expect(end(Intent.terminate, ...outcome)).toEqual({ kind: 'complete', succeeded: false, byUser: true });
-    }
-  });
+  test.each([
+    ['killed', undefined],
+    ['exited', 5],
+  ] as const)(
+    'else is what was wished, also where it failed by itself: that is no retry (%s)',
+    (kind, exitCode) => {
+      expect(end(Intent.recover, kind, exitCode)).toEqual({ kind: 'requeue', counted: false });
+      expect(end(Intent.requeue, kind, exitCode)).toEqual({ kind: 'requeue', counted: true });
+      expect(end(Intent.terminate, kind, exitCode)).toEqual({
+        kind: 'complete',
+        succeeded: false,
+        byUser: true,
+      });
+    },
+  );
 });
 
 describe('exit conditions', () => {

@@ -99,14 +99,23 @@ describe('a command that has not the shape of its kind', () => {
     { kind: 'job.add', spec: { id: 5, poolInfo: {} } },
     { kind: 'task.add', job: 'j', tasks: null },
     { kind: 'task.add', job: 'j', tasks: [aTask({ id: 'a' }), null] },
-    { kind: 'task.add', job: 'j', tasks: [{ id: 'a', commandLine: 'x', dependsOn: { taskIds: 7 } }] },
     { kind: 'task.delete', job: 'j' },
     { kind: 'job.patch', job: 'j', patch: { constraints: 'PT1M' } },
     { kind: 'job.patch', job: 'j', patch: {}, condition: { ifMatch: 7 } },
     { kind: 'assign', items: [{ job: 1, task: 1 }] },
     { kind: 'report', node: 'n1', items: [{ job: 1, task: 1, epoch: 3, outcome: { kind: 'exited' } }] },
-    { kind: 'report', node: 'n1', items: [{ job: 1, task: 1, epoch: 3, outcome: { kind: 'won', endedAtMs: 1, files: [] } }] },
-    { kind: 'mirror', meshIndex: 9, pool: { id: 'p', exists: true, deleting: false }, nodes: [{ node: 'n' }], removed: [] },
+    {
+      kind: 'report',
+      node: 'n1',
+      items: [{ job: 1, task: 1, epoch: 3, outcome: { kind: 'won', endedAtMs: 1, files: [] } }],
+    },
+    {
+      kind: 'mirror',
+      meshIndex: 9,
+      pool: { id: 'p', exists: true, deleting: false },
+      nodes: [{ node: 'n' }],
+      removed: [],
+    },
     { kind: 'sweep' },
   ])('is refused and changes nothing: %j', (command) => {
     const h = withNodes(1);
@@ -117,9 +126,25 @@ describe('a command that has not the shape of its kind', () => {
     expect(h.store.sorted()).toEqual(before);
   });
 
+  test('and a task of an add that is wrong does not keep the others out', () => {
+    const h = withNodes(1);
+    const wrong = { id: 'b', commandLine: 'x', dependsOn: { taskIds: 7 } } as never;
+    const results = h.add('j', { id: 'a' }, wrong, { id: 'c', extra: 1 } as never, { id: 'd' });
+    expect(results.map(({ outcome }) => (outcome.ok ? 'accepted' : outcome.code))).toEqual([
+      'accepted',
+      'InvalidRequestBody',
+      'InvalidRequestBody',
+      'accepted',
+    ]);
+  });
+
   test('does not keep the others of its entry from being carried out', () => {
     const h = withNodes(1);
-    const { results } = h.apply({ kind: 'sweep' } as never, { kind: 'task.add', job: 'j', tasks: [aTask({ id: 'a' })] });
+    const { results } = h.apply({ kind: 'sweep' } as never, {
+      kind: 'task.add',
+      job: 'j',
+      tasks: [aTask({ id: 'a' })],
+    });
     expect(results.map(({ ok }) => ok)).toEqual([false, true]);
   });
 });

@@ -8,7 +8,7 @@ describe('adding tasks', () => {
     const results = h.add('j', { id: 'a' }, { id: 'b', requiredSlots: 0 }, { id: 'A' }, { id: 'c' });
     expect(results.map(({ id, outcome }) => [id, outcome.ok ? 'accepted' : outcome.code])).toEqual([
       ['a', 'accepted'],
-      ['b', 'InvalidPropertyValue'],
+      ['b', 'InvalidRequestBody'],
       ['A', 'TaskExists'],
       ['c', 'accepted'],
     ]);

@@ -23,7 +23,9 @@ function byNode(items: readonly { readonly node: string }[]): Record<string, num
 /** Ends what is assigned, or this share of each node's tasks of one job, each after `runMs`. */
 function endAll(h: Harness, runMs: number, share = 1, ofJob?: number): void {
   for (const node of h.machine.nodeIds()) {
-    const executions = [...h.machine.executions(node)].filter(({ job }) => ofJob === undefined || job === ofJob);
+    const executions = [...h.machine.executions(node)].filter(
+      ({ job }) => ofJob === undefined || job === ofJob,
+    );
     const outcome = { kind: 'exited', exitCode: 0, startedAtMs: 0, endedAtMs: runMs, files: [] } as const;
     const ended = executions.slice(0, Math.ceil(executions.length * share));
     h.report(node, ...ended.map(({ job, task, epoch }) => ({ job, task, epoch, outcome })));
@@ -250,7 +252,9 @@ describe('a task that waits for a free slot', () => {
     const { h, turn } = streaming();
     h.job('first', { priority: 1 });
     h.add('first', { id: 'a' });
-    const rounds = Array.from({ length: 20 }, turn).findIndex((placed) => placed.some(({ job }) => job === 2));
+    const rounds = Array.from({ length: 20 }, turn).findIndex((placed) =>
+      placed.some(({ job }) => job === 2),
+    );
     expect(rounds).toBeGreaterThanOrEqual(0);
   });
 
@@ -258,7 +262,9 @@ describe('a task that waits for a free slot', () => {
     const { h, turn } = streaming();
     h.job('first', { priority: 1 });
     h.add('first', { id: 'big', requiredSlots: 2 });
-    const rounds = Array.from({ length: 40 }, turn).findIndex((placed) => placed.some(({ job }) => job === 2));
+    const rounds = Array.from({ length: 40 }, turn).findIndex((placed) =>
+      placed.some(({ job }) => job === 2),
+    );
     expect(rounds).toBeGreaterThanOrEqual(0);
   });
 
@@ -313,9 +319,8 @@ describe('for any pool', () => {
             labels: gpu ? ['gpu'] : [],
           })),
         );
-        priorities.forEach((priority, position) =>
-          h.job(`j${position}`, { priority, maxParallelTasks: parallel }),
-        );
+        for (const [position, priority] of priorities.entries())
+          h.job(`j${position}`, { priority, maxParallelTasks: parallel });
         tasks.forEach(({ slots, gpu, job, affinity }, position) => {
           h.add(`j${job}`, {
             id: `t${position}`,

@@ -1,0 +1,160 @@
+/**
+ * What must hold, by the world's own knowledge: the processes it simulates, the answers its clients got, the replicas
+ * it can look into. Names as in the project's list of invariants.
+ */
+import type { CoreEvent } from '../../../coordinator/core/interface.ts';
+import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
+import type { Replica } from '../../../coordinator/driver/replica.ts';
+import type { GroupId } from '../../../src/model/ids.ts';
+import type { SimMachine } from './sim-machine.ts';
+import type { ProcessWatcher, SimProcess } from './sim-runner.ts';
+import type { Timeline } from './timeline.ts';
+
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+/** What the world knows of one task's executions. */
+interface Executions {
+  /** Greatest epoch that ever started. */
+  lastEpoch: number;
+  readonly alive: Set<SimProcess>;
+  /** Exit codes of processes that ended by themselves or were killed, by epoch; undefined where their runner died. */
+  readonly ends: Map<number, number | undefined>;
+  readonly starts: Map<number, number>;
+}
+
+interface RecordedEnd {
+  readonly epoch: number;
+  readonly exitCode: number | undefined;
+}
+
+export class Referee implements ProcessWatcher {
+  readonly #timeline: Timeline;
+  readonly #tasks = new Map<string, Executions>();
+  readonly #slotsUsed = new Map<string, number>();
+  readonly #hashes = new Map<string, number>();
+  readonly #lastSeen = new WeakMap<Replica, number>();
+  readonly #recorded = new Map<string, RecordedEnd>();
+  readonly #leaders = new Map<string, string>();
+  /** Where a clause of S8 can be looked up: ids of the tasks that must have succeeded before, by `job/task` numbers. */
+  dependenciesOf: (process: SimProcess) => readonly string[] = () => [];
+  processesStarted = 0;
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline;
+  }
+
+  fail(rule: string, what: string): never {
+    throw new Violation(`${rule}: ${what}`);
+  }
+
+  // --- Processes ----------------------------------------------------------------------------------------------------
+
+  started(process: SimProcess, nodeSlots: number): void {
+    this.processesStarted += 1;
+    this.#timeline.note(process.machine, `runs ${process.name} on ${process.node}`);
+    const executions = this.#executionsOf(process);
+    for (const other of executions.alive)
+      if (!other.excused)
+        this.fail('S4', `${process.name} starts on ${process.machine} while ${other.name} lives on ${other.machine}`);
+    const { epoch } = process.key;
+    if (epoch < executions.lastEpoch)
+      this.fail('S3', `${process.name} starts after epoch ${executions.lastEpoch} of the same task`);
+    const earlier = executions.ends.get(epoch);
+    if (earlier !== undefined)
+      this.fail('S5', `${process.name} is run a second time, though its first run ended with ${earlier}`);
+    executions.lastEpoch = epoch;
+    executions.alive.add(process);
+    const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
+    this.#slotsUsed.set(process.node, used);
+    if (used > nodeSlots) this.fail('S7', `${process.node} runs ${used} slots and has ${nodeSlots}`);
+    for (const dependency of this.dependenciesOf(process))
+      if (this.#recorded.get(dependency)?.exitCode !== 0)
+        this.fail('S8', `${process.name} runs before ${dependency} has succeeded`);
+  }
+
+  ended(process: SimProcess, exitCode: number | undefined): void {
+    this.#timeline.note(process.machine, `ended ${process.name}: ${exitCode ?? 'its runner died'}`);
+    const executions = this.#executionsOf(process);
+    executions.alive.delete(process);
+    executions.ends.set(process.key.epoch, exitCode);
+    this.#slotsUsed.set(process.node, (this.#slotsUsed.get(process.node) ?? 0) - process.slots);
+  }
+
+  #executionsOf({ key: { pool, job, task } }: SimProcess): Executions {
+    const name = `${pool}/${job}/${task}`;
+    let executions = this.#tasks.get(name);
+    if (executions === undefined) {
+      executions = { lastEpoch: 0, alive: new Set(), ends: new Map(), starts: new Map() };
+      this.#tasks.set(name, executions);
+    }
+    return executions;
+  }
+
+  // --- What coordinators say ------------------------------------------------------------------------------------------
+
+  /** S5: an outcome is recorded once. The same entry may be applied again by a machine that crashed before it was on disk. */
+  onEvent(machine: SimMachine, group: GroupId, event: CoreEvent): void {
+    this.#timeline.note(machine.name, `${event.kind} ${JSON.stringify(event.data)}`);
+    if (event.kind === 'leader.elected') this.#oneLeader(machine, group, event);
+    if (event.kind !== 'task.completed' && event.kind !== 'task.failed') return;
+    const { job, task, epoch, exitCode } = event.data;
+    const name = `${String(job)}/${String(task)}`;
+    const end = { epoch: Number(epoch), exitCode: exitCode === undefined ? undefined : Number(exitCode) };
+    const before = this.#recorded.get(name);
+    if (before !== undefined && (before.epoch !== end.epoch || before.exitCode !== end.exitCode))
+      this.fail(
+        'S5',
+        `${name} ended twice: epoch ${before.epoch} with ${before.exitCode}, epoch ${end.epoch} with ${end.exitCode}`,
+      );
+    this.#recorded.set(name, end);
+  }
+
+  /** R1. */
+  #oneLeader(machine: SimMachine, group: GroupId, event: CoreEvent): void {
+    const lead = `${group} in term ${event.data.term}`;
+    const other = this.#leaders.get(lead);
+    if (other !== undefined && other !== machine.name)
+      this.fail('R1', `${machine.name} and ${other} both lead ${lead}`);
+    this.#leaders.set(lead, machine.name);
+  }
+
+  // --- Replicas -------------------------------------------------------------------------------------------------------
+
+  /** R9: replicas that applied the same entries are in the same state. */
+  inspect(machine: SimMachine): void {
+    for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
+      const { appliedIndex, stateHash, group, generation } = replica;
+      if (this.#lastSeen.get(replica) === appliedIndex) continue;
+      this.#lastSeen.set(replica, appliedIndex);
+      const name = `${group}#${generation}@${appliedIndex}`;
+      const known = this.#hashes.get(name);
+      if (known !== undefined && known !== stateHash)
+        this.fail('R9', `${machine.name} has another state of ${name} than a replica before it`);
+      this.#hashes.set(name, stateHash);
+    }
+  }
+
+  /** The books of a pool's group agree with themselves (S16, S21, S22 and others). */
+  audit(machine: SimMachine): void {
+    for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
+      if (!(replica.machine instanceof PoolMachine)) continue;
+      try {
+        replica.machine.sanityCheck();
+      } catch (error) {
+        this.fail('books', `${machine.name} at ${replica.appliedIndex}: ${String(error)}`);
+      }
+    }
+  }
+
+  // --- The end ----------------------------------------------------------------------------------------------------------
+
+  recordedEnd(job: string, task: string): RecordedEnd | undefined {
+    return this.#recorded.get(`${job}/${task}`);
+  }
+
+  processesAlive(): readonly SimProcess[] {
+    return [...this.#tasks.values()].flatMap(({ alive }) => [...alive]);
+  }
+}
