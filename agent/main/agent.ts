@@ -245,8 +245,10 @@ export class Agent {
       ['store', () => this.#store.close()],
     ];
     for (const [what, step] of steps) {
+      const beganAtMs = this.#clock.monotonicMs();
       try {
         await step();
+        this.#options.log.debug({ what, tookMs: this.#clock.monotonicMs() - beganAtMs }, 'a part stopped');
       } catch (error) {
         this.#options.log.warn({ what, error: asShoalError(error).message }, 'a part did not stop cleanly');
       }

@@ -1,7 +1,12 @@
 #!/usr/bin/env node
+/** The program `shoal`. The agent is a part of it that only its own commands load. */
 import '../../src/lib/polyfill.ts';
 import { runCli } from '../../src/cli/main.ts';
+
+/** A stopped agent's libraries leave timers behind that would hold the process for seconds. */
+const LINGER_MS = 100;
 
 process.exitCode = await runCli(process.argv.slice(2), {
   agent: async () => (await import('./commands.ts')).agentCommands,
 });
+setTimeout(() => process.exit(), LINGER_MS).unref();

@@ -24,7 +24,7 @@ import { MeshMachine } from '../core/mesh/machine.ts';
 import { PoolMachine } from '../core/pool/machine.ts';
 import { chooseVoters } from '../membership/choose-voters.ts';
 import { Caretaker, votersOf } from './caretaker.ts';
-import { GroupHost } from './group-host.ts';
+import { GroupHost, type LogKept } from './group-host.ts';
 import { serveGroups } from './group-service.ts';
 import { MeshLeader } from './mesh-leader.ts';
 import { PoolLeader, type PoolView } from './pool-leader.ts';
@@ -47,6 +47,8 @@ export interface CoordinatorOptions {
   /** Something happened in a group that this machine leads. */
   readonly onEvent: (group: GroupId, timeMs: number, event: CoreEvent) => void;
   readonly onFatal: (error: ShoalError) => void;
+  /** See GroupHostOptions. */
+  readonly logKept?: LogKept;
 }
 
 export class Coordinator {
@@ -79,6 +81,7 @@ export class Coordinator {
       onLeadership: (replica) => this.#onLeadership(replica),
       onInstalled: (replica) => this.#onInstalled(replica),
       onFatal: options.onFatal,
+      ...(options.logKept === undefined ? {} : { logKept: options.logKept }),
     });
     this.router = new Router({
       self,
@@ -119,6 +122,7 @@ export class Coordinator {
     for (const replica of this.host.replicas.values()) this.#endLead(replica.group);
     for (const unsubscribe of this.#listening.values()) unsubscribe();
     this.presence.stop();
+    this.router.stop();
     await this.host.stop();
   }
 

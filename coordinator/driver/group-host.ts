@@ -40,6 +40,12 @@ import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
 
+/** Applied entries kept behind the applied index, for slow followers, before the log is cut. */
+export interface LogKept {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
 export interface GroupHostOptions {
   readonly self: MachineId;
   readonly transport: Transport;
@@ -57,6 +63,8 @@ export interface GroupHostOptions {
   readonly onInstalled: (replica: Replica) => void;
   /** A write failed, so nobody knows what is durable: this host has stopped, and no promise may be made before the store was opened anew. */
   readonly onFatal: (error: ShoalError) => void;
+  /** Default: RAFT_LOG_KEEP_ENTRIES and RAFT_LOG_KEEP_BYTES. */
+  readonly logKept?: LogKept;
 }
 
 interface TurnPart {
@@ -417,12 +425,11 @@ export class GroupHost {
   }
 
   #compact(replica: Replica): void {
+    const { logKept = { entries: RAFT_LOG_KEEP_ENTRIES, bytes: RAFT_LOG_KEEP_BYTES } } = this.#options;
     const { firstIndex } = replica.raft.status();
     const held = replica.appliedIndex - firstIndex;
-    if (held < RAFT_LOG_KEEP_ENTRIES && replica.logBytes < RAFT_LOG_KEEP_BYTES) return;
-    const start = replica.raft.compact(
-      replica.appliedIndex - Math.min(held >> 1, RAFT_LOG_KEEP_ENTRIES >> 1),
-    );
+    if (held < logKept.entries && replica.logBytes < logKept.bytes) return;
+    const start = replica.raft.compact(replica.appliedIndex - Math.min(held >> 1, logKept.entries >> 1));
     replica.noticeCompaction();
     this.#options.store
       .write({ groups: [{ group: replica.group, start }] }, false)

@@ -44,9 +44,16 @@ export class Router {
   /** Last leader that answered, for groups this machine holds no replica of. */
   readonly #leaders = new Map<GroupId, MachineId>();
   readonly #wakers = new Set<() => void>();
+  #stopped = false;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+  }
+
+  /** Whoever waits is told that this machine leaves. */
+  stop(): void {
+    this.#stopped = true;
+    for (const wake of [...this.#wakers]) wake();
   }
 
   /** A leader was elected somewhere: those who wait try again at once. */
@@ -138,6 +145,7 @@ export class Router {
         }
       }
       options.signal?.throwIfAborted();
+      if (this.#stopped) throw new ShoalError('ServerBusy', 'This agent is stopping.');
       if (clock.monotonicMs() + RETRY_PAUSE_MS >= deadline) throw this.#gaveUp(group, last);
       await this.#pause();
     }

@@ -8,8 +8,6 @@ import { type OutputFormat, writeTo } from './output.ts';
 import { buildProgram } from './program.ts';
 import { systemWorld, type World } from './world.ts';
 
-export type { AgentCommands, AgentFlags, EnterFlags } from './agent-commands.ts';
-
 export interface CliOptions {
   /** Loads what `init`, `join` and `agent` do. Called only by them, so that every other command starts without it. */
   readonly agent: () => Promise<AgentCommands>;

@@ -44,9 +44,7 @@ export function renderTaskProgress(progress: TaskProgress, columns: number): str
     `${done}/${total}`,
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(running > 0 ? [`${running} running`] : []),
-    ...(perSecond === undefined
-      ? []
-      : [`${perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond)}/s`]),
+    ...(perSecond === undefined || perSecond <= 0 ? [] : [`${rateText(perSecond)}/s`]),
     ...remaining(total - done, perSecond),
   ];
   return assemble(progress.label, total === 0 ? 0 : done / total, parts, columns);
@@ -70,6 +68,10 @@ export function renderByteProgress(progress: ByteProgress, columns: number): str
   ];
   const share = total === undefined ? undefined : total === 0 ? 1 : done / total;
   return assemble(progress.label, share, parts, columns);
+}
+
+function rateText(perSecond: number): string {
+  return perSecond < 100 ? perSecond.toFixed(1) : String(Math.round(perSecond));
 }
 
 function remaining(left: number, perSecond: number | undefined): readonly string[] {

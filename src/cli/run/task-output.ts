@@ -187,15 +187,20 @@ export async function printLive(
   printer: TaskPrinter,
   signal: AbortSignal,
 ): Promise<boolean> {
+  // The streams live and die together: one that broke must not wait for the other, which may last as long as the task.
+  const broken = new AbortController();
+  const options = { signal: AbortSignal.any([signal, broken.signal]) };
   const whole = await Promise.all(
     STREAMS.map(async (stream) => {
       try {
-        const answer = await client.tasks.followFile(job, task, fileOf(stream), { signal });
+        const answer = await client.tasks.followFile(job, task, fileOf(stream), options);
         await printer.print(stream, answer.body);
         return true;
       } catch (error) {
         signal.throwIfAborted();
-        if (!isPassing(error)) throw error;
+        const passing = broken.signal.aborted || isPassing(error);
+        broken.abort();
+        if (!passing) throw error;
         return false;
       }
     }),

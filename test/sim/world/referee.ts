@@ -21,7 +21,6 @@ interface Executions {
   readonly alive: Set<SimProcess>;
   /** Exit codes of processes that ended by themselves or were killed, by epoch; undefined where their runner died. */
   readonly ends: Map<number, number | undefined>;
-  readonly starts: Map<number, number>;
 }
 
 interface RecordedEnd {
@@ -37,8 +36,6 @@ export class Referee implements ProcessWatcher {
   readonly #lastSeen = new WeakMap<Replica, number>();
   readonly #recorded = new Map<string, RecordedEnd>();
   readonly #leaders = new Map<string, string>();
-  /** Where a clause of S8 can be looked up: ids of the tasks that must have succeeded before, by `job/task` numbers. */
-  dependenciesOf: (process: SimProcess) => readonly string[] = () => [];
   processesStarted = 0;
 
   constructor(timeline: Timeline) {
@@ -69,9 +66,9 @@ export class Referee implements ProcessWatcher {
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
     this.#slotsUsed.set(process.node, used);
     if (used > nodeSlots) this.fail('S7', `${process.node} runs ${used} slots and has ${nodeSlots}`);
-    for (const dependency of this.dependenciesOf(process))
-      if (this.#recorded.get(dependency)?.exitCode !== 0)
-        this.fail('S8', `${process.name} runs before ${dependency} has succeeded`);
+    for (const dependency of process.after)
+      if (!this.exitCodes(dependency).includes(0))
+        this.fail('S8', `${process.task} runs before ${dependency} has succeeded`);
   }
 
   ended(process: SimProcess, exitCode: number | undefined): void {
@@ -82,11 +79,10 @@ export class Referee implements ProcessWatcher {
     this.#slotsUsed.set(process.node, (this.#slotsUsed.get(process.node) ?? 0) - process.slots);
   }
 
-  #executionsOf({ key: { pool, job, task } }: SimProcess): Executions {
-    const name = `${pool}/${job}/${task}`;
+  #executionsOf({ task: name }: SimProcess): Executions {
     let executions = this.#tasks.get(name);
     if (executions === undefined) {
-      executions = { lastEpoch: 0, alive: new Set(), ends: new Map(), starts: new Map() };
+      executions = { lastEpoch: 0, alive: new Set(), ends: new Map() };
       this.#tasks.set(name, executions);
     }
     return executions;
@@ -150,8 +146,13 @@ export class Referee implements ProcessWatcher {
 
   // --- The end ----------------------------------------------------------------------------------------------------------
 
-  recordedEnd(job: string, task: string): RecordedEnd | undefined {
-    return this.#recorded.get(`${job}/${task}`);
+  /** Of the task's processes that are over, whatever ended them. */
+  exitCodes(task: string): readonly (number | undefined)[] {
+    return [...(this.#tasks.get(task)?.ends.values() ?? [])];
+  }
+
+  exitCodeOf(task: string, epoch: number): number | undefined {
+    return this.#tasks.get(task)?.ends.get(epoch);
   }
 
   processesAlive(): readonly SimProcess[] {

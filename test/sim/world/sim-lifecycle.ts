@@ -31,7 +31,7 @@ export class SimLifecycle implements Lifecycle {
       slots: spec.requiredSlots ?? 1,
       priority: job.priority,
       argv: spec.commandLine.split(' '),
-      environment: {},
+      environment: { JOB: job.id, TASK: spec.id, AFTER: (spec.dependsOn?.taskIds ?? []).join(' ') },
       taskDirectory: '/simulated',
       workingDirectory: '/simulated/wd',
       wallClockMsMax: undefined,

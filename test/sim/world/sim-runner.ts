@@ -29,7 +29,10 @@ export interface SimProcess {
   readonly machine: string;
   readonly node: string;
   readonly slots: number;
-  readonly startedMs: number;
+  /** The task's ids: `job/task`. */
+  readonly task: string;
+  /** The tasks that must have succeeded before. */
+  readonly after: readonly string[];
   /** Its machine stood still: what it does after that is outside of all bounds until its runner killed it. */
   excused: boolean;
 }
@@ -226,13 +229,15 @@ export class SimRunner {
   #start(accepted: Accepted): void {
     const { clock, machine, watcher } = this.#options;
     const { launch, name } = accepted;
+    const { JOB: job = '', TASK: task = '', AFTER: after = '' } = launch.environment;
     const process: SimProcess = {
       name,
       key: launch.key,
       machine,
       node: launch.node,
       slots: launch.slots,
-      startedMs: clock.monotonicMs(),
+      task: `${job}/${task}`,
+      after: after.split(' ').flatMap((id) => (id === '' ? [] : [`${job}/${id}`])),
       excused: false,
     };
     const script = scriptOf(launch.argv.join(' '));

@@ -131,9 +131,12 @@ describe('failures', () => {
 
 describe('a reader that has enough', () => {
   test('ends the command, and what a run has started', async () => {
-    const shell = new Shell(['run', '--name', 'long', '--shell', '--', 'echo {}; sleep 30', ':::', '1', '2'], {
-      data: mesh.root,
-    });
+    const shell = new Shell(
+      ['run', '--name', 'long', '--shell', '--', 'echo {}; sleep 30', ':::', '1', '2'],
+      {
+        data: mesh.root,
+      },
+    );
     await expect.poll(() => shell.stdout).toBe('1\n');
     shell.closeOutput();
     expect((await shell.ended).code).toBe(141);

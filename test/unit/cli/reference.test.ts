@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { build } from 'esbuild';
 import { describe, expect, test } from 'vitest';
 import type { CliContext } from '../../../src/cli/action.ts';
 import { COMPLETION_SHELLS, completionScript } from '../../../src/cli/completion.ts';
@@ -77,6 +78,30 @@ describe('help', () => {
     expect((await shoal(['version', '--output', 'json'])).stdout).toContain(`"shoal": "${VERSION}"`);
     const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(manifest.version).toBe(VERSION);
+  });
+});
+
+describe('the program without the agent', () => {
+  test('carries nothing heavy: its help must answer at once', async () => {
+    const { metafile } = await build({
+      absWorkingDir: ROOT,
+      entryPoints: ['src/cli/main.ts'],
+      bundle: true,
+      write: false,
+      metafile: true,
+      platform: 'node',
+      format: 'esm',
+    });
+    const packages = Object.keys(metafile.inputs)
+      .map((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1])
+      .filter((name) => name !== undefined);
+    expect([...new Set(packages)].sort()).toEqual([
+      'ansi-regex',
+      'commander',
+      'get-east-asian-width',
+      'string-width',
+      'strip-ansi',
+    ]);
   });
 });
 

@@ -49,6 +49,22 @@ describe('a run', () => {
     expect((await shell.ended).stdout).toBe('early\nlate\n');
   });
 
+  test('repeats nothing of a task when its connection breaks', async () => {
+    mesh.cuts = 3;
+    const ended = await run(['--shell', '--', 'for i in 1 2 3 4; do echo $i; sleep 0.15; done']).ended;
+    expect(ended).toMatchObject({ code: 0, stdout: '1\n2\n3\n4\n', stderr: '' });
+    expect(mesh.cuts).toBe(0);
+  });
+
+  test('whose job somebody else ends says so, and does not succeed', async () => {
+    const shell = run(['--name', 'shared', '--', 'sleep', '{}', ':::', '30', '31', '32']);
+    await expect.poll(() => mesh.requests).toContain('GET /shoal/v1/jobs/shared/tasks/0001/follow');
+    await shoal(['job', 'terminate', 'shared'], { data: mesh.root });
+    const ended = await shell.ended;
+    expect(ended.code).toBe(137);
+    expect(ended.stderr).toContain('The job was ended; 1 tasks never ran.');
+  });
+
   test('ends with the worst exit code, and says which task it was', async () => {
     const ended = await run(['--shell', '--', 'exit {}', ':::', '0', '3', '2']).ended;
     expect(ended.code).toBe(3);

@@ -61,6 +61,8 @@ export class SmallMesh {
   readonly requests: string[] = [];
   /** Anything else that a test wants answered: `GET /path` -> body. */
   readonly extra = new Map<string, unknown>();
+  /** How many followed files lose their connection after their first bytes. */
+  cuts = 0;
   /** A request that is never answered. */
   stuck = '';
   readonly #server: http.Server;
@@ -431,7 +433,11 @@ export class SmallMesh {
       else {
         for await (const chunk of reply.bytes) {
           if (response.destroyed) break;
-          response.write(chunk);
+          await new Promise((resolve) => response.write(chunk, resolve));
+          if (this.cuts > 0) {
+            this.cuts -= 1;
+            response.socket?.destroy();
+          }
         }
         response.end();
       }

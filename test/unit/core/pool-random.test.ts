@@ -157,12 +157,10 @@ test('whatever is sent, every invariant holds after each entry, and a restarted 
     }),
     { numRuns: RUNS, endOnFailure: true },
   );
-  if (process.env.SHOW) console.log(seen);
   const kinds = [
     'dispatch',
     'stop',
     'nodeEmpty',
-    'erasable',
     'jobGone',
     'task.completed',
     'task.failed',

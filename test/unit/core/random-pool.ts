@@ -8,6 +8,7 @@ import { aNode, anOutcome, aTask, POOL_ID } from './pool-harness.ts';
 
 const NODE_IDS = ['n1', 'n2', 'n3', 'n4'];
 const JOB_IDS = ['alpha', 'beta', 'gamma'];
+/** Tasks that others depend on, and that clients meddle with, are among the first. */
 const TASK_IDS = [
   ...Array.from({ length: 10 }, (_, n) => String(n)),
   '04',
@@ -16,6 +17,7 @@ const TASK_IDS = [
   'report',
   'x-1',
 ];
+const MORE_TASK_IDS = [...TASK_IDS, ...Array.from({ length: 60 }, (_, n) => `work-${n}`)];
 const LABELS = ['gpu', 'ssd'];
 
 export class RandomPool {
@@ -31,13 +33,13 @@ export class RandomPool {
 
   next(): PoolCommand {
     const draw = this.random.next();
-    if (draw < 0.06) return this.#mirror();
-    if (draw < 0.2) return this.#jobCommand();
-    if (draw < 0.36) return this.#addTasks();
-    if (draw < 0.46) return this.#taskCommand();
-    if (draw < 0.64) return this.#assign();
-    if (draw < 0.88) return this.#report();
-    if (draw < 0.95) return this.#nodeCommand();
+    if (draw < 0.05) return this.#mirror();
+    if (draw < 0.13) return this.#jobCommand();
+    if (draw < 0.27) return this.#addTasks();
+    if (draw < 0.34) return this.#taskCommand();
+    if (draw < 0.6) return this.#assign();
+    if (draw < 0.86) return this.#report();
+    if (draw < 0.94) return this.#nodeCommand();
     return { kind: 'sweep', limit: this.random.int(1, 5) };
   }
 
@@ -52,18 +54,18 @@ export class RandomPool {
       const known = this.#mirrored.get(node);
       const draw = this.random.next();
       if (known === undefined) {
-        if (draw < 0.6) this.#mirrored.set(node, this.#newNode(node));
-      } else if (draw < 0.2) {
+        if (draw < 0.7) this.#mirrored.set(node, this.#newNode(node));
+      } else if (draw < 0.12 || known.leaving !== undefined) {
         this.#mirrored.delete(node);
         removed.push(node);
-      } else if (draw < 0.4) {
+      } else if (draw < 0.22) {
         this.#mirrored.set(node, { ...known, leaving: this.#leaving() });
       }
     }
     const pool = {
       id: POOL_ID,
       exists: this.random.chance(0.9),
-      deleting: this.random.chance(0.05),
+      deleting: this.random.chance(0.1),
       spec: {
         id: POOL_ID,
         vmSize: 'machine',
@@ -99,44 +101,33 @@ export class RandomPool {
 
   #jobCommand(): PoolCommand {
     const job = this.random.pick(JOB_IDS);
-    switch (this.random.int(0, 9)) {
-      case 0:
-      case 1:
-      case 2:
-        return {
-          kind: 'job.add',
-          spec: {
-            id: job,
-            poolInfo: { poolId: POOL_ID },
-            usesTaskDependencies: this.random.chance(0.8),
-            ...this.#jobChange(0.1),
-            ...(this.random.chance(0.5) ? { onTaskFailure: 'performexitoptionsjobaction' as const } : {}),
-          },
-        };
-      case 3:
-      case 4:
-        return { kind: 'job.patch', job, patch: this.#jobChange(0.2) };
-      case 5:
-        return {
-          kind: 'job.update',
-          job,
-          update: { poolInfo: { poolId: POOL_ID }, ...this.#jobChange(0.2) },
-        };
-      case 6:
-        return {
-          kind: 'job.disable',
-          job,
-          disableTasks: this.random.pick(['requeue', 'terminate', 'wait'] as const),
-        };
-      case 7:
-        return { kind: 'job.enable', job };
-      case 8:
-        return this.random.chance(0.5)
-          ? { kind: 'job.terminate', job, reason: this.random.pick(['', 'enough']) }
-          : { kind: 'job.enable', job };
-      default:
-        return { kind: 'job.delete', job };
+    const draw = this.random.int(0, 39);
+    if (draw < 18) return this.#addJob(job);
+    if (draw < 23) return { kind: 'job.patch', job, patch: this.#jobChange(0.1) };
+    if (draw < 25) {
+      return { kind: 'job.update', job, update: { poolInfo: { poolId: POOL_ID }, ...this.#jobChange(0.1) } };
     }
+    if (draw < 28) {
+      return {
+        kind: 'job.disable',
+        job,
+        disableTasks: this.random.pick(['requeue', 'terminate', 'wait'] as const),
+      };
+    }
+    if (draw < 35) return { kind: 'job.enable', job };
+    if (draw < 36) return { kind: 'job.terminate', job, reason: this.random.pick(['', 'enough']) };
+    return { kind: 'job.delete', job };
+  }
+
+  #addJob(job: string): PoolCommand {
+    const spec = {
+      id: job,
+      poolInfo: { poolId: POOL_ID },
+      usesTaskDependencies: this.random.chance(0.8),
+      ...this.#jobChange(0.05),
+    };
+    if (this.random.chance(0.8)) return { kind: 'job.add', spec };
+    return { kind: 'job.add', spec: { ...spec, onTaskFailure: 'performexitoptionsjobaction' } };
   }
 
   #jobChange(endingProbability: number): JobPatch {
@@ -148,7 +139,7 @@ export class RandomPool {
     if (this.random.chance(0.2))
       change.constraints = {
         maxTaskRetryCount: this.random.int(-1, 2),
-        ...(this.random.chance(0.3) ? { maxWallClockTime: 'PT10S' } : {}),
+        ...(this.random.chance(0.1) ? { maxWallClockTime: 'PT30S' } : {}),
       };
     if (this.random.chance(0.2)) change.metadata = [{ name: 'round', value: String(this.random.int(0, 99)) }];
     return change;
@@ -163,8 +154,8 @@ export class RandomPool {
   }
 
   #task(): TaskSpec {
-    const id = this.random.pick(TASK_IDS);
-    const dependsOn = this.#maybe(0.35, () => ({
+    const id = this.random.pick(this.random.chance(0.5) ? TASK_IDS : MORE_TASK_IDS);
+    const dependsOn = this.#maybe(0.25, () => ({
       ...(this.random.chance(0.7)
         ? { taskIds: Array.from({ length: this.random.int(1, 3) }, () => this.random.pick(TASK_IDS)) }
         : {}),
@@ -192,7 +183,7 @@ export class RandomPool {
 
   #exitConditions(): ExitConditions {
     const options = (): ExitOptions => ({
-      ...(this.random.chance(0.3)
+      ...(this.random.chance(0.1)
         ? { jobAction: this.random.pick(['none', 'disable', 'terminate'] as const) }
         : {}),
       ...(this.random.chance(0.8)
@@ -261,29 +252,25 @@ export class RandomPool {
       'exited',
       'exited',
       'exited',
+      'exited',
+      'exited',
+      'exited',
+      'exited',
       'preProcessingError',
       'fileUploadError',
       'wallClock',
       'lost',
     ] as const);
-    if (kind === 'exited') return anOutcome({ kind, exitCode: this.random.pick([0, 0, 1, 2, 7]) });
+    if (kind === 'exited') return anOutcome({ kind, exitCode: this.random.pick([0, 0, 0, 0, 1, 2, 7]) });
     return anOutcome({ kind, ...(this.random.chance(0.5) ? { exitCode: 1 } : {}) });
   }
 
   #nodeCommand(): PoolCommand {
     const node = this.random.pick(NODE_IDS);
-    switch (this.random.int(0, 3)) {
-      case 0:
-        return { kind: 'node.lost', node };
-      case 1:
-        return { kind: 'node.heard', node };
-      default:
-        return {
-          kind: 'node.scheduling',
-          node,
-          enabled: this.random.chance(0.6),
-          option: this.random.pick(['requeue', 'terminate', 'taskcompletion'] as const),
-        };
-    }
+    const draw = this.random.int(0, 9);
+    if (draw < 1) return { kind: 'node.lost', node };
+    if (draw < 6) return { kind: 'node.heard', node };
+    const option = this.random.pick(['requeue', 'terminate', 'taskcompletion'] as const);
+    return { kind: 'node.scheduling', node, enabled: this.random.chance(0.75), option };
   }
 }
