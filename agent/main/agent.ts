@@ -185,6 +185,7 @@ export class Agent {
       events: this.#events,
       wallMs: () => clock.wallMs(),
       held: () => this.#sessions.held,
+      apiUrl: () => this.#api.url(),
       chooseVoters: () => this.#coordinator.chooseVoters(),
     });
     this.#api = createApi({ control, log, clock });

@@ -26,6 +26,7 @@ export interface AgentControlOptions {
   readonly events: EventHub;
   readonly wallMs: () => number;
   readonly held: () => number;
+  readonly apiUrl: () => string | undefined;
   readonly chooseVoters: () => readonly MachineId[];
 }
 
@@ -70,8 +71,10 @@ export class AgentControl implements Control {
 
   status(): LocalStatus {
     const { self, name, version, meshId, startedAtMs, mesh, coordinator, runner, held } = this.#options;
+    const apiUrl = this.#options.apiUrl();
     return {
       meshId,
+      ...(apiUrl === undefined ? {} : { apiUrl }),
       machine: { id: self, name, addresses: mesh.addresses(), version, pid: process.pid, startedAtMs },
       connectedPeers: mesh.connected(),
       groups: [...coordinator.host.replicas.values()].map((replica) => {

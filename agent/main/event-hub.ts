@@ -10,6 +10,8 @@ import { EVENT_TOPIC, EventBatch } from '../../src/wire/protocol.ts';
 const GATHER_MS = 100;
 const EVENTS_PER_BATCH_MAX = 128;
 const TEXT_LENGTH_MAX = 512;
+/** Told to whoever begins to listen. */
+const BACKLOG_EVENTS = 200;
 
 export interface EventHubOptions {
   readonly machine: string;
@@ -21,6 +23,7 @@ export interface EventHubOptions {
 export class EventHub {
   readonly #options: EventHubOptions;
   readonly #listeners = new Set<(event: MeshEvent) => void>();
+  readonly #backlog: MeshEvent[] = [];
   #gathered: MeshEvent[] = [];
   #dropped = 0;
   #timer: Timer | undefined;
@@ -47,7 +50,9 @@ export class EventHub {
     this.#timer?.cancel();
   }
 
+  /** The last events come first. */
   onEvent(listener: (event: MeshEvent) => void): () => void {
+    for (const event of this.#backlog) listener(event);
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -88,6 +93,8 @@ export class EventHub {
   }
 
   #deliver(event: MeshEvent): void {
+    this.#backlog.push(event);
+    if (this.#backlog.length > BACKLOG_EVENTS) this.#backlog.shift();
     for (const listener of this.#listeners) listener(event);
   }
 }

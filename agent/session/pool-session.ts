@@ -80,18 +80,16 @@ export class PoolSession {
     return this.#table.size;
   }
 
-  /** Goes on with what an earlier life of this agent left: in the rows, in the runner, or ended meanwhile. */
+  /**
+   * Goes on with what an earlier life of this agent left: ended, or still in the runner. What neither knows has died with
+   * an earlier runner, or was never launched. It is not launched here: an epoch is the number of one execution, so the
+   * coordinator has to give it another.
+   */
   async resume(runner: RunnerState): Promise<void> {
-    const known = new Set(
-      [...runner.waiting, ...runner.running.map(({ key }) => key)]
-        .filter((key) => key.pool === this.#options.pool)
-        .map(nameOf),
-    );
-    const exits = new Map(
-      runner.exits
-        .filter(({ key }) => key.pool === this.#options.pool)
-        .map((exit) => [nameOf(exit.key), exit]),
-    );
+    const ours = ({ pool }: ExecutionKey): boolean => pool === this.#options.pool;
+    const held = [...runner.waiting, ...runner.running.map(({ key }) => key)].filter(ours);
+    const known = new Set(held.map(nameOf));
+    const exits = new Map(runner.exits.filter(({ key }) => ours(key)).map((exit) => [nameOf(exit.key), exit]));
     for (const { assigned, outcome } of await this.#outbox.load()) {
       const execution = this.#table.admit(assigned, true);
       if (execution === undefined) continue;
@@ -99,10 +97,16 @@ export class PoolSession {
       if (outcome !== undefined) this.#settle(execution, outcome);
       else if (exit !== undefined) void this.#finish(execution, exit);
       else if (known.has(execution.key)) execution.phase = 'launched';
-      else void this.#begin(execution);
+      else
+        this.#giveUp(
+          execution,
+          lostOutcome(this.#options.clock.wallMs(), 'The agent died before the task had ended.'),
+        );
     }
+    // Dropped by the earlier life, which died before it could say so to the runner: somebody else may run them by now.
+    for (const key of held) if (this.#table.get(key) === undefined) this.#options.runner.kill(key, 0);
     for (const { key, startedAtMs } of runner.running) {
-      const execution = key.pool === this.#options.pool ? this.#table.get(key) : undefined;
+      const execution = ours(key) ? this.#table.get(key) : undefined;
       if (execution !== undefined) this.#noteStart(execution, startedAtMs);
     }
   }
@@ -168,8 +172,7 @@ export class PoolSession {
         asked,
       );
       if (execution === undefined) continue;
-      void this.#outbox.keepAssigned(execution.assigned);
-      void this.#begin(execution);
+      void this.#begin(execution, this.#outbox.keepAssigned(execution.assigned));
     }
     this.#options.transport.send(
       from,
@@ -181,19 +184,21 @@ export class PoolSession {
   /** Executions that this machine told the coordinator it never got. */
   readonly #askedFor = new Set<string>();
 
-  async #begin(execution: Execution): Promise<void> {
+  /** `kept`: its row is written. The runner must have nothing that a next life of this agent would not know of. */
+  async #begin(execution: Execution, kept: Promise<void>): Promise<void> {
     const { lifecycle, runner } = this.#options;
     try {
       const prepared = await lifecycle.prepare(execution.assigned, execution.abort.signal);
+      await kept;
       if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
-      if (execution.stopping) return this.#settle(execution, stoppedOutcome(this.#options.clock.wallMs()));
-      if (!prepared.ok) return this.#settle(execution, prepared.outcome);
+      if (execution.stopping) return this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
+      if (!prepared.ok) return this.#giveUp(execution, prepared.outcome);
       execution.phase = 'launched';
       runner.launch([prepared.launch]);
     } catch (error) {
       if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
-      if (execution.stopping) this.#settle(execution, stoppedOutcome(this.#options.clock.wallMs()));
-      else this.#settle(execution, lostOutcome(this.#options.clock.wallMs(), asShoalError(error).message));
+      if (execution.stopping) this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
+      else this.#giveUp(execution, lostOutcome(this.#options.clock.wallMs(), asShoalError(error).message));
     }
   }
 
@@ -276,7 +281,7 @@ export class PoolSession {
   onRunnerLost(): void {
     for (const execution of this.#table.values()) {
       if (execution.phase === 'launched')
-        this.#settle(
+        this.#giveUp(
           execution,
           lostOutcome(this.#options.clock.wallMs(), 'The task runner of the machine died.'),
         );
@@ -292,6 +297,12 @@ export class PoolSession {
   }
 
   // --- Reports --------------------------------------------------------------------------------------------------------
+
+  /** It ends without having come to its end in the runner; what is left in its directory is kept as long as any task's. */
+  #giveUp(execution: Execution, outcome: TaskOutcome): void {
+    void this.#options.lifecycle.discard(execution.assigned);
+    this.#settle(execution, outcome);
+  }
 
   #settle(execution: Execution, outcome: TaskOutcome): void {
     execution.phase = 'reporting';

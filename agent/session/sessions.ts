@@ -48,7 +48,9 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #pools = new Map<string, Hosted>();
   readonly #setups = new Map<string, string>();
+  /** What the runner had when this life began, and the ends it told since of pools whose session was not there yet. */
   #runnerState: RunnerState = { waiting: [], running: [], exits: [] };
+  #knowsAllotments = false;
   #timer: Timer | undefined;
 
   constructor(options: SessionsOptions) {
@@ -98,6 +100,7 @@ export class Sessions {
 
   /** The mesh group's word on which nodes this machine hosts. */
   setAllotments(allotments: readonly Allotment[]): void {
+    this.#knowsAllotments = true;
     const nodesByPool = new Map<string, Set<string>>();
     const present = new Set<string>();
     for (const allotment of allotments) {
@@ -186,11 +189,14 @@ export class Sessions {
 
   #onExit(exit: Exit): void {
     const hosted = this.#pools.get(exit.key.pool);
-    if (hosted === undefined) this.#options.runner.acknowledge([exit.key]);
-    else hosted.session.onExit(exit);
+    // A session that does not know yet what it holds would take it for nothing of its own.
+    if (hosted !== undefined) void hosted.ready.then(() => hosted.session.onExit(exit));
+    else if (this.#knowsAllotments) this.#options.runner.acknowledge([exit.key]);
+    else this.#runnerState = { ...this.#runnerState, exits: [...this.#runnerState.exits, exit] };
   }
 
   #onLost(): void {
-    for (const { session } of this.#pools.values()) session.onRunnerLost();
+    this.#runnerState = { ...this.#runnerState, waiting: [], running: [] };
+    for (const { session, ready } of this.#pools.values()) void ready.then(() => session.onRunnerLost());
   }
 }

@@ -59,7 +59,7 @@ async function checkCounts(
   });
 }
 
-/** One success is recorded, of an execution that came to its end; every other execution is accounted for. */
+/** One success is recorded, of an execution that came to its end, and each epoch stands for one execution. */
 function checkTask(
   task: TaskResource,
   executions: Witnessed['executions'] extends ReadonlyMap<string, infer T> ? T : never,
@@ -72,8 +72,5 @@ function checkTask(
     if (starts > 1) violations.push(`${task.id} was started ${starts} times under the epoch ${epoch}`);
   if (executions.get(shoal?.epoch ?? -1)?.ends !== 1)
     violations.push(`${task.id} is recorded as of epoch ${shoal?.epoch}, which did not come to its end`);
-  const grants = 1 + (info.retryCount ?? 0) + (info.requeueCount ?? 0);
-  if (executions.size > grants)
-    violations.push(`${task.id} ran ${executions.size} times; its records account for ${grants}`);
   return violations;
 }

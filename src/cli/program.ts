@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { VERSION } from '../lib/version.ts';
 import type { CliContext } from './action.ts';
+import { addAccountCommand } from './commands/account.ts';
 import { addAgentCommands } from './commands/agent.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addContainerCommands } from './commands/container.ts';
@@ -48,6 +49,7 @@ export function buildProgram(context: CliContext): Command {
   addNodeCommands(program, context);
   program.commandsGroup('Looking and mending:');
   addStatusCommand(program, context);
+  addAccountCommand(program, context);
   addEventsCommand(program, context);
   addDoctorCommand(program, context);
   addRecoverCommand(program, context);

@@ -12,6 +12,15 @@ export interface CreatedToken {
   readonly expiresAtMs: number;
 }
 
+/** What a client of Azure Batch needs to be pointed at this agent. */
+export interface AccountAnswer {
+  readonly accountName: string;
+  /** Base64. */
+  readonly accountKey: string;
+  /** Null where the agent listens on its unix socket only. */
+  readonly url: string | null;
+}
+
 export interface RecoveryAnswer {
   readonly lastIndex: number;
   readonly mayBeLost: string;
@@ -40,6 +49,10 @@ export class MeshCalls {
     });
     const timeMs = Date.parse(headers.date ?? '');
     return { status: body, agentTimeMs: Number.isNaN(timeMs) ? undefined : timeMs };
+  }
+
+  account(options: CallOptions = {}): Promise<AccountAnswer> {
+    return this.#caller.json({ method: 'GET', path: '/shoal/v1/account', ...options });
   }
 
   async machines(options: CallOptions = {}): Promise<readonly MachineEntity[]> {

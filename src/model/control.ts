@@ -98,6 +98,8 @@ export interface MeshEvent {
 /** This machine, as it sees itself. */
 export interface LocalStatus {
   readonly meshId: string;
+  /** Of the HTTP API on TCP, where it listens there. */
+  readonly apiUrl?: string;
   readonly machine: {
     readonly id: MachineId;
     readonly name: string;
@@ -150,6 +152,6 @@ export interface Control {
     group: GroupId,
     confirmed: boolean,
   ): Promise<{ readonly lastIndex: number; readonly mayBeLost: string }>;
-  /** Calls back for each event from now on, of all machines; returns how to stop. */
+  /** Calls back for the last events and each one from now on, of all machines; returns how to stop. */
   onEvent(listener: (event: MeshEvent) => void): () => void;
 }

@@ -23,6 +23,16 @@ export function statusRoutes({ control }: ApiContext): readonly Route[] {
       handle: async () => json(control.status()),
     },
     {
+      // Whoever may ask this can do everything already: the socket is guarded by its mode, TCP by this very key.
+      method: 'GET',
+      path: '/shoal/v1/account',
+      name: 'Shoal_Account',
+      handle: async (call) => {
+        const { accountName, accountKey } = await control.query(MESH_GROUP, 'settings', {}, call.options());
+        return json({ accountName, accountKey, url: control.status().apiUrl ?? null });
+      },
+    },
+    {
       method: 'GET',
       path: '/shoal/v1/groups',
       name: 'Shoal_ListGroups',
