@@ -38,9 +38,12 @@ export class ExecutionTable {
   /** Nothing is known of what ended up to this epoch: such executions are taken only if they were asked for. */
   #endedFloor = Number.POSITIVE_INFINITY;
 
-  /** First word of the coordinator in this life: what it assigned up to `index` may have run, and ended, in an earlier one. */
+  /**
+   * First word of the coordinator in this life, or after a lapse of the lease: what it assigned up to `index` may have
+   * run, and ended, in an earlier life, or have been given to another node.
+   */
   setFloor(index: number): void {
-    this.#endedFloor = index;
+    this.#endedFloor = Number.isFinite(this.#endedFloor) ? Math.max(this.#endedFloor, index) : index;
   }
 
   get(id: ExecutionId): Execution | undefined {

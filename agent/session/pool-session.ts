@@ -149,12 +149,32 @@ export class PoolSession {
     const own = heard.find((one) => one.machine === self && one.life === life);
     if (own === undefined) return;
     const nowMs = clock.monotonicMs();
+    const lapsed = this.#lease.hasLapsed(nowMs);
     if (!this.#lease.acknowledge(own.sequence, term, leader, nowMs)) return;
-    if (!this.#knowsFloor) {
+    if (lapsed) this.#endLapsed();
+    if (lapsed || !this.#knowsFloor) {
       this.#knowsFloor = true;
       this.#table.setFloor(index);
     }
     runner.setLease(pool, this.#lease.remainingMs(nowMs));
+  }
+
+  /**
+   * The runner ended what ran and what waited there when the lease did. What was on its way to the runner meanwhile must
+   * not begin under the new lease: its task may run elsewhere by now. So it is ended before the runner hears of that lease.
+   */
+  #endLapsed(): void {
+    for (const execution of [...this.#table.values()]) {
+      if (execution.phase === 'launched') {
+        if (execution.assigned.job.onNodeCutOff === 'stop') this.#options.runner.kill(this.#keyOf(execution), 0);
+      } else if (execution.phase === 'preparing') {
+        execution.abort.abort();
+        this.#giveUp(
+          execution,
+          lostOutcome(this.#options.clock.wallMs(), 'The lease of the node ended before the task began.'),
+        );
+      }
+    }
   }
 
   // --- Assignments --------------------------------------------------------------------------------------------------
@@ -190,13 +210,13 @@ export class PoolSession {
     try {
       const prepared = await lifecycle.prepare(execution.assigned, execution.abort.signal);
       await kept;
-      if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+      if (this.#closed || execution.phase !== 'preparing' || !this.#holds(execution)) return;
       if (execution.stopping) return this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
       if (!prepared.ok) return this.#giveUp(execution, prepared.outcome);
       execution.phase = 'launched';
       runner.launch([prepared.launch]);
     } catch (error) {
-      if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+      if (this.#closed || execution.phase !== 'preparing' || !this.#holds(execution)) return;
       if (execution.stopping) this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
       else this.#giveUp(execution, lostOutcome(this.#options.clock.wallMs(), asShoalError(error).message));
     }
@@ -260,7 +280,7 @@ export class PoolSession {
         this.#closed ||
         execution.phase !== 'launched' ||
         execution.startReported ||
-        this.#table.get(idOf(execution)) !== execution
+        !this.#holds(execution)
       )
         return;
       this.#toReport.add(execution);
@@ -292,7 +312,7 @@ export class PoolSession {
     execution.phase = 'finishing';
     execution.startedAtMs ??= exit.startedAtMs;
     const outcome = await this.#options.lifecycle.finish(execution.assigned, exit);
-    if (this.#closed || this.#table.get(idOf(execution)) !== execution) return;
+    if (this.#closed || !this.#holds(execution)) return;
     this.#settle(execution, outcome);
   }
 
@@ -371,6 +391,10 @@ export class PoolSession {
     this.#toReport.delete(execution);
     this.#table.end(execution);
     this.#outbox.forget(execution.assigned);
+  }
+
+  #holds(execution: Execution): boolean {
+    return this.#table.get(idOf(execution)) === execution;
   }
 
   #keyOf(execution: Execution): ExecutionKey {

@@ -39,6 +39,11 @@ export class SessionLease {
     return true;
   }
 
+  /** It was held in this life and is over: what it covered may have been given to others. */
+  hasLapsed(nowMs: number): boolean {
+    return this.#untilMs > 0 && nowMs >= this.#untilMs;
+  }
+
   /** False for a term older than one already seen: its coordinator was deposed. */
   noteTerm(term: number): boolean {
     if (term < this.#term) return false;

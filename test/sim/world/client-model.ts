@@ -182,7 +182,12 @@ export class ClientModel {
     this.#soonAt(untilMs, async () => {
       await this.#command(poolGroup(POOL), () => ({ kind: 'job.disable', job: job.id, disableTasks }));
       await this.#pause(random.int(200, 3_000));
-      await this.#command(poolGroup(POOL), () => ({ kind: 'job.enable', job: job.id }));
+      // Refused while the job is still being disabled.
+      for (;;) {
+        const answer = await this.#command(poolGroup(POOL), () => ({ kind: 'job.enable', job: job.id }));
+        if (answer.ok || answer.code !== 'InvalidJobState') return;
+        await this.#pause(300);
+      }
     });
   }
 
