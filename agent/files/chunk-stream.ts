@@ -149,6 +149,7 @@ export async function serveChunks(
         ahead.push(read);
       }
       const bytes = await ahead.shift();
+      if (stream.destroyed) return;
       onTurn();
       await writeAnswer(stream, bytes);
     }

@@ -77,10 +77,13 @@ export class Fetcher {
     const resolved = await this.#store.readManifest(manifest);
     if (resolved.kind === 'missing') return undefined;
     const chunks = [...resolved.manifestChunks, ...resolved.manifest.chunks];
-    for (const hash of chunks) this.#store.pin(hash);
-    this.#holds.hold(manifest, COLLECT_PERIOD_MS, () => {
-      for (const hash of chunks) this.#store.unpin(hash);
-    });
+    // Many tasks that read one input hold it once.
+    if (!this.#holds.extend(manifest, COLLECT_PERIOD_MS)) {
+      for (const hash of chunks) this.#store.pin(hash);
+      this.#holds.hold(manifest, COLLECT_PERIOD_MS, () => {
+        for (const hash of chunks) this.#store.unpin(hash);
+      });
+    }
     return chunks.every((hash) => this.#store.has(hash)) ? resolved.manifest : undefined;
   }
 
@@ -96,6 +99,22 @@ export class Fetcher {
     signal?: AbortSignal,
   ): Promise<Readable> {
     if (range.offsetBytes + range.lengthBytes > sizeBytes) throw new ShoalError('InvalidRange');
+    const open = (part: ByteRange): Transfer => this.#openStream(manifest, part, hints);
+    const first = open(range);
+    try {
+      const found = await unlessAborted(first.manifestIsHere(), signal);
+      return Readable.from(this.#readAlong(first, found, range, open), {
+        objectMode: false,
+        highWaterMark: 1,
+        ...(signal === undefined ? {} : { signal }),
+      }).once('close', () => this.#endStream(first));
+    } catch (error) {
+      this.#endStream(first);
+      throw error;
+    }
+  }
+
+  #openStream(manifest: ChunkHash, range: ByteRange, hints: readonly string[]): Transfer {
     const transfer = new Transfer({
       surroundings: this.#surroundings,
       store: this.#store,
@@ -106,36 +125,47 @@ export class Fetcher {
     });
     this.#streams.add(transfer);
     transfer.start();
-    try {
-      const found = await unlessAborted(transfer.manifestIsHere(), signal);
-      const body = Readable.from(this.#readAlong(transfer, found, range), {
-        objectMode: false,
-        highWaterMark: 1,
-        ...(signal === undefined ? {} : { signal }),
-      });
-      body.once('close', () => this.#endStream(transfer));
-      return body;
-    } catch (error) {
-      this.#endStream(transfer);
-      throw error;
+    return transfer;
+  }
+
+  async *#readAlong(
+    transfer: Transfer,
+    manifest: Manifest,
+    { offsetBytes, lengthBytes }: ByteRange,
+    open: (part: ByteRange) => Transfer,
+  ): AsyncGenerator<Uint8Array> {
+    const { chunkBytes } = manifest;
+    const end = offsetBytes + lengthBytes;
+    for (let chunk = Math.floor(offsetBytes / chunkBytes); chunk * chunkBytes < end; chunk++) {
+      const start = chunk * chunkBytes;
+      await transfer.chunkIsHere(chunk);
+      const bytes =
+        (await this.#store.get(manifest.chunks[chunk] ?? '')) ??
+        (await this.#fetchAgain(manifest, chunk, open));
+      yield bytes.subarray(Math.max(0, offsetBytes - start), Math.min(bytes.length, end - start));
     }
   }
 
-  async *#readAlong(transfer: Transfer, manifest: Manifest, range: ByteRange): AsyncGenerator<Uint8Array> {
-    const { chunkBytes, chunks } = manifest;
-    const { offsetBytes } = range;
-    const end = offsetBytes + range.lengthBytes;
-    for (let chunk = Math.floor(offsetBytes / chunkBytes); chunk * chunkBytes < end; chunk++) {
-      await transfer.chunkIsHere(chunk);
-      const bytes = await this.#store.get(chunks[chunk] ?? '');
-      if (bytes === undefined || bytes.length !== chunkLength(manifest, chunk)) {
-        throw new ShoalError(
-          'BlobNotFound',
-          `Chunk ${chunk} of the content is damaged on this machine's disk.`,
-        );
-      }
-      const start = chunk * chunkBytes;
-      yield bytes.subarray(Math.max(0, offsetBytes - start), Math.min(bytes.length, end - start));
+  /** A chunk was here and failed its hash: another machine may have it whole. */
+  async #fetchAgain(
+    manifest: Manifest,
+    chunk: number,
+    open: (part: ByteRange) => Transfer,
+  ): Promise<Uint8Array> {
+    const transfer = open({
+      offsetBytes: chunk * manifest.chunkBytes,
+      lengthBytes: chunkLength(manifest, chunk),
+    });
+    try {
+      await transfer.done;
+      const bytes = await this.#store.get(manifest.chunks[chunk] ?? '');
+      if (bytes !== undefined) return bytes;
+      throw new ShoalError(
+        'BlobNotFound',
+        `Chunk ${chunk} of the content is damaged on this machine's disk.`,
+      );
+    } finally {
+      this.#endStream(transfer);
     }
   }
 
@@ -158,11 +188,15 @@ export class Fetcher {
     });
     const shared: Shared = { transfer, waiting: 0 };
     this.#shared.set(manifest, shared);
-    const ended = (): void => {
+    const ended = (holdName: string): void => {
       if (this.#shared.get(manifest) === shared) this.#shared.delete(manifest);
-      this.#holds.hold(manifest, COLLECT_PERIOD_MS, transfer.takePins());
+      this.#holds.hold(holdName, COLLECT_PERIOD_MS, transfer.takePins());
     };
-    transfer.done.then(ended, ended);
+    // What a failed one has brought is where the next one goes on, but it is no whole content.
+    transfer.done.then(
+      () => ended(manifest),
+      () => ended(`part of ${manifest}`),
+    );
     transfer.start();
     return shared;
   }

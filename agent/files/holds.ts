@@ -76,7 +76,7 @@ export class Holds {
     return [...this.#kept.keys()];
   }
 
-  /** Holds a content's pins for `forMs` from now; a second hold of the same content lasts as long as the longer one. */
+  /** Holds the pins of all of a content for `forMs` from now; a second hold of the same content lasts as long as the longer one. */
   hold(manifest: ChunkHash, forMs: number, release: () => void): void {
     const untilMs = this.#clock.monotonicMs() + forMs;
     const held = this.#held.get(manifest);
@@ -85,6 +85,14 @@ export class Holds {
       held.untilMs = Math.max(held.untilMs, untilMs);
       held.releases.push(release);
     }
+  }
+
+  /** Lengthens a hold that exists; false where there is none. */
+  extend(manifest: ChunkHash, forMs: number): boolean {
+    const held = this.#held.get(manifest);
+    if (held === undefined) return false;
+    held.untilMs = Math.max(held.untilMs, this.#clock.monotonicMs() + forMs);
+    return true;
   }
 
   /** The content has got a name: it needs this hold for `forMs` more only. */

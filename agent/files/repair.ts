@@ -20,7 +20,7 @@ export class Repair {
   /** Manifest to when it may be tried again, monotonic ms. */
   readonly #failed = new Map<string, number>();
   #timer: Timer | undefined;
-  #running = false;
+  readonly #mending = new Set<string>();
   #turn = 0;
   readonly #aborter = new AbortController();
 
@@ -31,7 +31,7 @@ export class Repair {
   }
 
   start(): void {
-    this.#timer = every(this.#surroundings.clock, REPAIR_PERIOD_MS, () => void this.look());
+    this.#timer = every(this.#surroundings.clock, REPAIR_PERIOD_MS, () => this.look());
   }
 
   stop(): void {
@@ -39,25 +39,12 @@ export class Repair {
     this.#aborter.abort(new ShoalError('ServerBusy', 'This agent stops.'));
   }
 
-  /** One look, if this machine leads and no look is under way. */
-  async look(): Promise<void> {
-    const { coordinator, log } = this.#surroundings;
-    if (this.#running || !coordinator.leads(MESH_GROUP)) return;
-    this.#running = true;
-    try {
-      const due = this.#due();
-      const made = await Promise.all(due.map((content) => this.#mend(content)));
-      const changes = due.flatMap(({ manifest }, index) => {
-        const machine = made[index];
-        return machine === undefined ? [] : [{ manifest, add: [machine], remove: [] }];
-      });
-      if (changes.length === 0) return;
-      await coordinator.router.propose(MESH_GROUP, { kind: 'blob.holders', changes });
-      log.info({ copies: changes.length }, 'copies of blobs were made anew');
-    } catch (error) {
-      log.warn({ error: asShoalError(error).message }, 'copies of blobs could not be recorded');
-    } finally {
-      this.#running = false;
+  /** One look, if this machine leads: begins as many repairs as there is room for, and waits for none. */
+  look(): void {
+    if (this.#aborter.signal.aborted || !this.#surroundings.coordinator.leads(MESH_GROUP)) return;
+    for (const content of this.#due()) {
+      this.#mending.add(content.manifest);
+      void this.#mend(content).finally(() => this.#mending.delete(content.manifest));
     }
   }
 
@@ -68,24 +55,27 @@ export class Repair {
       if (againMs <= nowMs || this.#failed.size > FAILURES_KEPT_MAX) this.#failed.delete(manifest);
     }
     const alive = (machine: MachineId): boolean => coordinator.presence.isAlive(machine);
-    const found = coordinator.mesh?.underCopied(REPAIRS_AT_ONCE + this.#failed.size, alive) ?? [];
-    return found.filter(({ manifest }) => !this.#failed.has(manifest)).slice(0, REPAIRS_AT_ONCE);
+    const passedOver = this.#failed.size + this.#mending.size;
+    const found = coordinator.mesh?.underCopied(REPAIRS_AT_ONCE + passedOver, alive) ?? [];
+    return found
+      .filter(({ manifest }) => !this.#failed.has(manifest) && !this.#mending.has(manifest))
+      .slice(0, Math.max(0, REPAIRS_AT_ONCE - this.#mending.size));
   }
 
-  /** The machine that has a copy now. */
-  async #mend({ manifest, holders }: HeldManifest): Promise<MachineId | undefined> {
-    const { clock, log, self } = this.#surroundings;
+  async #mend({ manifest, holders }: HeldManifest): Promise<void> {
+    const { clock, coordinator, log, self } = this.#surroundings;
     const target = this.#target(manifest);
-    if (target === undefined) return undefined;
+    if (target === undefined) return;
     const from = holders.map(peerOfMachine);
     try {
       if (target === self) await this.#fetcher.fetch(manifest, from, this.#aborter.signal);
       else await this.#copies.orderFetch(target, manifest, from, undefined, this.#aborter.signal);
-      return target;
+      const changes = [{ manifest, add: [target], remove: [] }];
+      await coordinator.router.propose(MESH_GROUP, { kind: 'blob.holders', changes });
+      log.info({ manifest, target }, 'a lost copy was made anew');
     } catch (error) {
       this.#failed.set(manifest, clock.monotonicMs() + REPAIR_RETRY_MS);
       log.info({ manifest, target, error: asShoalError(error).message }, 'a copy could not be made anew');
-      return undefined;
     }
   }
 

@@ -21,6 +21,7 @@ const FETCHER_MS = 4_000;
 const MANIFESTS_WITH_FETCHERS_MAX = 1_024;
 /** Manifests kept decoded: several receivers ask for the same one each second. */
 const MANIFESTS_KEPT = 8;
+const MANIFEST_CHUNKS_KEPT_MAX = 100_000;
 
 export class Serving {
   readonly #surroundings: Surroundings;
@@ -93,6 +94,7 @@ export class Serving {
     if (known !== undefined) return known;
     const resolved = await this.#store.readManifest(manifest);
     if (resolved.kind === 'missing') return resolved;
+    if (resolved.manifest.chunks.length > MANIFEST_CHUNKS_KEPT_MAX) return resolved;
     for (const oldest of this.#manifests.keys()) {
       if (this.#manifests.size < MANIFESTS_KEPT) break;
       this.#manifests.delete(oldest);

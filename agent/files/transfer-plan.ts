@@ -7,8 +7,8 @@
  * A receiver that is slow or silent loses its share: what counts in the end is that each chunk arrives.
  *
  * Among the chunks that a holder may be asked for, the one with the fewest holders goes first (rarest first, as in
- * BitTorrent), ties broken by an order that the seed shuffles. A choice looks at TRANSFER_CANDIDATES_MAX chunks and
- * no more, from where the last one stopped.
+ * BitTorrent), ties broken by an order that the seed shuffles. A choice looks at TRANSFER_CANDIDATES_MAX chunks of
+ * this machine's share and no more, from where the last one stopped.
  */
 import {
   TRANSFER_BACK_OFF_MAX_MS,
@@ -249,15 +249,16 @@ export class TransferPlan {
     const ranks = restrained ? this.#ranks(fellows, nowMs) : [];
     let best: number | undefined;
     let bestScore = Number.POSITIVE_INFINITY;
-    const looks = Math.min(TRANSFER_CANDIDATES_MAX, this.#pendingCount);
-    for (let look = 0; look < looks; look++) {
+    // One chunk in as many as there are receivers is this machine's share of the source.
+    const looks = Math.min(TRANSFER_CANDIDATES_MAX * Math.max(1, ranks.length), this.#pendingCount);
+    for (let look = 0; look < looks && bestScore > 0; look++) {
       holder.cursor = (holder.cursor + 1) % this.#pendingCount;
       const chunk = this.#pending[holder.cursor] ?? 0;
+      if (restrained && ranks[chunk % ranks.length] !== this.#options.self) continue;
       if (!holds(holder, chunk)) continue;
       let copies = 0;
       for (const fellow of fellows) if (holds(fellow, chunk)) copies += 1;
-      if (restrained && (copies > 0 || ranks[chunk % ranks.length] !== this.#options.self)) continue;
-      if (copies >= bestScore) continue;
+      if (copies >= (restrained ? 1 : bestScore)) continue;
       best = chunk;
       bestScore = copies;
     }

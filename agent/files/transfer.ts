@@ -168,21 +168,40 @@ export class Transfer {
   });
 
   async #run(): Promise<void> {
-    const { store, manifest } = this.#init;
-    if (store.has(manifest)) this.#rootCame();
+    const here = await this.#local();
+    if (this.#settled) return;
+    if (here !== undefined) {
+      this.#knowManifest(here);
+      return this.#finish(here);
+    }
+    if (this.#init.store.has(this.#init.manifest)) this.#rootCame();
     this.#refresh();
     await this.#root;
     const found = await this.#resolve();
     if (this.#settled) return;
-    this.#manifest = found;
-    for (const hash of found.chunks) this.#pin(hash);
-    this.#manifestSettle();
-    if (found.chunks.every((hash) => store.has(hash))) return this.#finish(found);
+    this.#knowManifest(found);
     const giveBack = await this.#init.room();
     if (this.#settled) return giveBack();
     this.#giveRoomBack = giveBack;
     this.#progressMs = this.#nowMs();
     this.#startSwarm(found);
+  }
+
+  /** The manifest, where all that is wanted is here and nobody has to be asked. */
+  async #local(): Promise<Manifest | undefined> {
+    const { store, manifest } = this.#init;
+    const resolved = await store.readManifest(manifest);
+    if (resolved.kind === 'missing') return undefined;
+    const range = this.#chunkRange(resolved.manifest);
+    const { chunks } = resolved.manifest;
+    const wanted = range === undefined ? chunks : chunks.slice(range.first, range.last + 1);
+    return wanted.every((hash) => store.has(hash)) ? resolved.manifest : undefined;
+  }
+
+  #knowManifest(manifest: Manifest): void {
+    this.#manifest = manifest;
+    for (const hash of manifest.chunks) this.#pin(hash);
+    this.#manifestSettle();
   }
 
   /** From the root chunk down to the blob's own manifest, fetching what lies between them. */

@@ -89,7 +89,9 @@ export class PoolSession {
     const ours = ({ pool }: ExecutionKey): boolean => pool === this.#options.pool;
     const held = [...runner.waiting, ...runner.running.map(({ key }) => key)].filter(ours);
     const known = new Set(held.map(nameOf));
-    const exits = new Map(runner.exits.filter(({ key }) => ours(key)).map((exit) => [nameOf(exit.key), exit]));
+    const exits = new Map(
+      runner.exits.filter(({ key }) => ours(key)).map((exit) => [nameOf(exit.key), exit]),
+    );
     for (const { assigned, outcome } of await this.#outbox.load()) {
       const execution = this.#table.admit(assigned, true);
       if (execution === undefined) continue;
@@ -166,15 +168,18 @@ export class PoolSession {
   #endLapsed(): void {
     for (const execution of [...this.#table.values()]) {
       if (execution.phase === 'launched') {
-        if (execution.assigned.job.onNodeCutOff === 'stop') this.#options.runner.kill(this.#keyOf(execution), 0);
+        if (execution.assigned.job.onNodeCutOff === 'stop')
+          this.#options.runner.kill(this.#keyOf(execution), 0);
       } else if (execution.phase === 'preparing') {
         execution.abort.abort();
-        this.#giveUp(
-          execution,
-          lostOutcome(this.#options.clock.wallMs(), 'The lease of the node ended before the task began.'),
-        );
+        this.#giveUpLapsed(execution);
       }
     }
+  }
+
+  #giveUpLapsed(execution: Execution): void {
+    const message = 'The lease of the node ended before the task began.';
+    this.#giveUp(execution, lostOutcome(this.#options.clock.wallMs(), message));
   }
 
   // --- Assignments --------------------------------------------------------------------------------------------------
@@ -182,6 +187,8 @@ export class PoolSession {
   /** `asked`: it came by stream after this machine named it as missing. Says that the batch was taken. */
   onDispatch(from: string, dispatch: ReturnType<typeof Dispatch.decode>): void {
     if (this.#closed || !this.#lease.noteTerm(dispatch.term)) return;
+    // Late by who knows how much: its tasks may run elsewhere by now. What is still wanted comes again after the comparison.
+    if (!this.#lease.isHeld(this.#options.clock.monotonicMs())) return;
     const jobs = new Map(dispatch.jobs.map((job) => [job.number, job]));
     for (const { node, job, task, epoch, spec } of dispatch.items) {
       const described = jobs.get(job);
@@ -213,6 +220,7 @@ export class PoolSession {
       if (this.#closed || execution.phase !== 'preparing' || !this.#holds(execution)) return;
       if (execution.stopping) return this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
       if (!prepared.ok) return this.#giveUp(execution, prepared.outcome);
+      if (!this.#lease.isHeld(this.#options.clock.monotonicMs())) return this.#giveUpLapsed(execution);
       execution.phase = 'launched';
       runner.launch([prepared.launch]);
     } catch (error) {

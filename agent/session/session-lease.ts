@@ -39,6 +39,10 @@ export class SessionLease {
     return true;
   }
 
+  isHeld(nowMs: number): boolean {
+    return nowMs < this.#untilMs;
+  }
+
   /** It was held in this life and is over: what it covered may have been given to others. */
   hasLapsed(nowMs: number): boolean {
     return this.#untilMs > 0 && nowMs >= this.#untilMs;

@@ -1,17 +1,11 @@
 export { decodeConfiguration, encodeConfiguration } from './configuration.ts';
 export type {
   Configuration,
-  ConfigurationChange,
   Entry,
-  HardState,
   Message,
-  Progress,
-  ProposeResult,
   RaftNode,
-  RaftOptions,
   RaftState,
   RaftStatus,
-  ReadState,
   Ready,
   ReplicaId,
   SnapshotMeta,

@@ -72,13 +72,11 @@ export class MeshLeader {
       nextNodeNumber: mesh.nextNodeNumber(),
       pools: mesh.pools(),
       allotments: mesh.allotments(),
-      machines: mesh
-        .machines()
-        .map((machine) => ({
-          ...machine,
-          alive: presence.isAlive(machine.id),
-          forMs: presence.sinceMs(machine.id),
-        })),
+      machines: mesh.machines().map((machine) => ({
+        ...machine,
+        alive: presence.isAlive(machine.id),
+        forMs: presence.sinceMs(machine.id),
+      })),
     };
   }
 

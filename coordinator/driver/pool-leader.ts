@@ -22,8 +22,8 @@ import type {
   PoolCommand,
   PoolMirror,
 } from '../../src/model/commands.ts';
-import type { TaskSpec } from '../../src/model/task.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import type { TaskSpec } from '../../src/model/task.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import {
   type Acknowledgement,

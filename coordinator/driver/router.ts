@@ -218,6 +218,8 @@ function isAboutTheLeader(error: ShoalError): boolean {
     case 'GroupNotFound':
     case 'ServerBusy':
     case 'NotAMember':
+    // A machine that starts is connected before all of it is there to serve.
+    case 'UnknownMethod':
       return true;
     default:
       return false;

@@ -57,11 +57,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await mesh.stop();
     return {
       ...verdict,
-      violations: [
-        ...verdict.violations,
-        ...injuries.failures,
-        ...(await orphans(join(directory, 'mesh'))),
-      ],
+      violations: [...verdict.violations, ...injuries.failures, ...(await orphans(join(directory, 'mesh')))],
       injuries: injuries.counts,
     };
   } finally {

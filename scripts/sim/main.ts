@@ -31,7 +31,15 @@ async function runMany(first: number, last: number): Promise<void> {
   process.exitCode = failed > 0 ? 1 : 0;
 }
 
-function summaryOf({ seed, failure, faults, virtualMs, events, tasksAccepted, processesStarted }: RunResult): string {
+function summaryOf({
+  seed,
+  failure,
+  faults,
+  virtualMs,
+  events,
+  tasksAccepted,
+  processesStarted,
+}: RunResult): string {
   const verdict = failure === undefined ? 'held' : `FAILED ${failure.message.split('\n')[0]}`;
   const figures = `${(virtualMs / 1000).toFixed(1)} s, ${events} events, ${tasksAccepted} tasks, ${processesStarted} processes`;
   return `seed ${seed} [${faults.join(' ')}] ${figures}: ${verdict}`;

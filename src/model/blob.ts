@@ -1,4 +1,5 @@
 /** Blobs and containers in the mesh's own storage. */
+import { BLOB_NAME_LENGTH_MAX } from '../lib/limits.ts';
 import type { MachineId } from './ids.ts';
 
 export interface ContainerRecord {
@@ -37,7 +38,8 @@ export function isValidContainerName(name: string): boolean {
 
 /** 1 to 1,024 characters; no control characters, no backslash, no empty, `.` or `..` component. */
 export function isValidBlobName(name: string): boolean {
-  if (name.length < 1 || name.length > 1024 || /[\u0000-\u001f\u007f\\]/.test(name)) return false;
+  if (name.length < 1 || name.length > BLOB_NAME_LENGTH_MAX || /[\u0000-\u001f\u007f\\]/.test(name))
+    return false;
   return name.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 

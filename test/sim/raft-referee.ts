@@ -86,7 +86,8 @@ export class RaftReferee {
     }
     let previous = after.start.term;
     for (const entry of after.entries) {
-      this.#logMatching(id, entry, previous);
+      const seen = before.entries[entry.index - before.start.index - 1] === entry;
+      if (!seen) this.#logMatching(id, entry, previous);
       previous = entry.term;
     }
     this.#rows(id, before.rows, after.rows);
@@ -120,8 +121,8 @@ export class RaftReferee {
     }
   }
 
-  /** After each step of a replica. `disks`: what each machine of the world would find after a power cut. */
-  inspect(node: Observed, disks: ReadonlyMap<ReplicaId, Disk>): void {
+  /** After each step of a replica. `diskOf`: what a machine would find after a power cut. */
+  inspect(node: Observed, diskOf: (id: ReplicaId) => Disk | undefined): void {
     const status = node.raft.status();
     const seen = this.#seenTerm.get(node.raft) ?? 0;
     if (status.term < seen) this.#fail('R6', `${node.id} went back from term ${seen} to ${status.term}`);
@@ -140,7 +141,7 @@ export class RaftReferee {
     if (status.commit < commitBefore) this.#fail('R6', `${node.id}'s commit index went back`);
     if (status.commit === commitBefore) return;
     this.#seenCommit.set(node.raft, status.commit);
-    if (status.commit > this.#commitMax) this.#commitMoves(node, status.commit, status.configuration, disks);
+    if (status.commit > this.#commitMax) this.#commitMoves(node, status.commit, status.configuration, diskOf);
     for (let index = Math.max(commitBefore + 1, status.firstIndex); index <= status.commit; index++) {
       const term = node.raft.metaAt(index).term;
       if (this.#committed.get(index)?.term !== term)
@@ -190,14 +191,14 @@ export class RaftReferee {
     node: Observed,
     commit: number,
     { voters }: Configuration,
-    disks: ReadonlyMap<ReplicaId, Disk>,
+    diskOf: (id: ReplicaId) => Disk | undefined,
   ): void {
     const { term } = node.raft.metaAt(commit);
     if (term !== node.raft.status().term) {
       this.#fail('R4', `${node.id} commits entry ${commit} of the earlier term ${term} by counting copies`);
     }
     const holders = voters.filter((id) => {
-      const disk = disks.get(id);
+      const disk = diskOf(id);
       return disk !== undefined && (termAt(disk, commit) === term || disk.start.index > commit);
     });
     if (2 * holders.length <= voters.length) {

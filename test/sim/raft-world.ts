@@ -63,12 +63,14 @@ export class RaftWorld {
   /** Machines whose disk `turnAll` and `settle` leave alone: the caller begins and finishes their writes. */
   readonly slowDisks = new Set<ReplicaId>();
   readonly #options: WorldOptions;
-  readonly #trace: (line: string) => void;
   #nextRead = 1;
 
   constructor(options: WorldOptions) {
     this.#options = options;
-    this.#trace = options.trace ?? (() => {});
+  }
+
+  #trace(line: () => string): void {
+    this.#options.trace?.(line());
   }
 
   get up(): Machine[] {
@@ -148,16 +150,14 @@ export class RaftWorld {
     const before = machine.raft.status();
     const result = act(machine.raft);
     const after = machine.raft.status();
-    if (before.role !== after.role) this.#trace(`${id} is ${after.role} in term ${after.term}`);
-    else if (before.term !== after.term) this.#trace(`${id} reaches term ${after.term}`);
-    if (before.commit !== after.commit) this.#trace(`${id} commits ${after.commit}`);
-    this.referee.inspect(machine, this.#syncedDisks());
+    if (before.role !== after.role) this.#trace(() => `${id} is ${after.role} in term ${after.term}`);
+    else if (before.term !== after.term) this.#trace(() => `${id} reaches term ${after.term}`);
+    if (before.commit !== after.commit) this.#trace(() => `${id} commits ${after.commit}`);
+    this.referee.inspect(machine, this.#syncedDisk);
     return result;
   }
 
-  #syncedDisks(): ReadonlyMap<ReplicaId, Disk> {
-    return new Map([...this.machines].map(([id, machine]) => [id, machine.synced]));
-  }
+  readonly #syncedDisk = (id: ReplicaId): Disk | undefined => this.machines.get(id)?.synced;
 
   // --- The driver's turn ------------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ export class RaftWorld {
     if (hardState !== undefined && mustSync) {
       parts.push(`term ${hardState.term} vote ${hardState.votedFor ?? 'none'}`);
     }
-    if (parts.length > 0) this.#trace(`${id} writes ${parts.join(', ')}`);
+    if (parts.length > 0) this.#trace(() => `${id} writes ${parts.join(', ')}`);
   }
 
   #write(machine: Machine, disk: Disk, sync: boolean): void {
@@ -217,7 +217,8 @@ export class RaftWorld {
     if (least === undefined) throw new Error(`read ${context} is answered twice or was never asked`);
     machine.reads.delete(context);
     this.#trace(
-      `${machine.id} ${index === undefined ? `loses read ${context}` : `may serve read ${context} at ${index}`}`,
+      () =>
+        `${machine.id} ${index === undefined ? `loses read ${context}` : `may serve read ${context} at ${index}`}`,
     );
     if (index !== undefined && index < least) {
       throw new Error(`read ${context} at ${index} misses what was committed when it was asked (${least})`);
@@ -259,19 +260,19 @@ export class RaftWorld {
       }
       receiver.received.set(message.meta.index, rows);
     }
-    this.#trace(describe(message));
+    this.#trace(() => describe(message));
     this.#touch(message.to, (raft) => raft.step(message));
     if (message.kind === 'snapshot') this.#report(message, true);
   }
 
   /** A message from nowhere, past the network and its cuts; `at` another machine than the one it names, maybe. */
   inject(message: Message, at: ReplicaId = message.to): void {
-    this.#trace(`${at === message.to ? '' : `at ${at}: `}${describe(message)}`);
+    this.#trace(() => `${at === message.to ? '' : `at ${at}: `}${describe(message)}`);
     this.#touch(at, (raft) => raft.step(message));
   }
 
   lose({ message }: Envelope): void {
-    this.#trace(`lost: ${describe(message)}`);
+    this.#trace(() => `lost: ${describe(message)}`);
     if (message.kind === 'snapshot') this.#report(message, false);
   }
 
@@ -308,7 +309,7 @@ export class RaftWorld {
     machine.underway = undefined;
     machine.received.clear();
     machine.reads.clear();
-    this.#trace(`${id} crashes`);
+    this.#trace(() => `${id} crashes`);
   }
 
   /** How many batches a power cut now could either keep or lose. */
@@ -327,7 +328,7 @@ export class RaftWorld {
     if (term !== hardState.term || commit < hardState.commit || applied !== rows.applied) {
       throw new Error(`R6: ${id} starts at term ${term}, commit ${commit}, applied ${applied}`);
     }
-    this.#trace(`${id} starts with term ${term}, last ${machine.raft.status().lastIndex}`);
+    this.#trace(() => `${id} starts with term ${term}, last ${machine.raft.status().lastIndex}`);
   }
 
   // --- Calm -------------------------------------------------------------------------------------------------------

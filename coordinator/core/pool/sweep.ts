@@ -107,7 +107,7 @@ function nextSweepable(state: PoolState): Job | undefined {
     const number = state.sweepable.peek();
     if (number === undefined) return undefined;
     const job = state.jobs.get(number);
-    if (job?.state === 'deleting' && job.live.size === 0) return job;
+    if (job !== undefined) return job;
     state.sweepable.pop();
   }
 }

@@ -185,7 +185,7 @@ export class ClientModel {
       // Refused while the job is still being disabled.
       for (;;) {
         const answer = await this.#command(poolGroup(POOL), () => ({ kind: 'job.enable', job: job.id }));
-        if (answer.ok || answer.code !== 'InvalidJobState') return;
+        if (answer.ok || answer.code !== 'OperationInvalidForCurrentState') return;
         await this.#pause(300);
       }
     });

@@ -197,6 +197,22 @@ describe('the log', () => {
     expect(log.takeUnstable()).toMatchObject({ truncateFrom: 2, entries: [{ index: 2 }, { index: 3 }] });
   });
 
+  test('has nothing left to cut once a snapshot replaced it', () => {
+    const log = emptyLog();
+    for (const index of [1, 2, 3]) log.append(entry(index, 1));
+    log.takeUnstable();
+    log.merge([entry(2, 2)]);
+    log.restore({ index: 9, term: 3, configuration: START.configuration });
+    log.written();
+    log.merge([entry(10, 3)]);
+    expect(log.stable).toBe(9);
+    expect(log.takeUnstable()).toMatchObject({
+      truncateFrom: undefined,
+      snapshot: { index: 9 },
+      entries: [{ index: 10 }],
+    });
+  });
+
   test('cuts nothing where a late message repeats what is here', () => {
     const log = emptyLog();
     for (const index of [1, 2, 3]) log.append(entry(index, 1));

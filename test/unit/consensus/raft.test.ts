@@ -189,6 +189,24 @@ describe('a follower', () => {
     expect(turn(raft)).toMatchObject([{ granted: false }, { granted: true }, { granted: true }]);
   });
 
+  test('votes once a term, and for no log behind its own', () => {
+    const raft = replica(behind);
+    const ask = (from: string, term: number, lastIndex: number, lastTerm: number): boolean | undefined => {
+      raft.step({ kind: 'voteRequest', from, to: 'a', term, lastIndex, lastTerm, transfer: false });
+      const [answer] = turn(raft);
+      return answer?.kind === 'voteResponse' && answer.term === raft.status().term
+        ? answer.granted
+        : undefined;
+    };
+    expect(ask('b', 3, 99, 1)).toBe(false);
+    expect(ask('b', 3, 3, 2)).toBe(false);
+    expect(ask('c', 3, 1, 3)).toBe(true);
+    expect(ask('b', 3, 9, 3)).toBe(false);
+    expect(ask('c', 3, 1, 3)).toBe(true);
+    expect(ask('b', 2, 9, 2)).toBe(false);
+    expect(ask('b', 4, 4, 2)).toBe(true);
+  });
+
   test('is not lifted to a term that leaves room for no other', () => {
     const raft = replica(behind);
     const vote = { kind: 'voteRequest', ...fromB, lastIndex: 9, lastTerm: 2, transfer: false } as const;
@@ -216,6 +234,18 @@ describe('a follower', () => {
 });
 
 describe('a candidate', () => {
+  test('takes no vote of an earlier term', () => {
+    const raft = replica();
+    for (let tick = 0; tick < 10; tick++) raft.tick();
+    raft.step({ kind: 'preVoteResponse', ...fromB, term: 1, granted: true });
+    turn(raft);
+    raft.step({ kind: 'voteResponse', ...fromB, term: 1, granted: true });
+    raft.step({ kind: 'voteResponse', from: 'd', to: 'a', term: 2, granted: true });
+    expect(raft.status()).toMatchObject({ role: 'candidate', term: 2 });
+    raft.step({ kind: 'voteResponse', ...fromB, term: 2, granted: true });
+    expect(raft.status().role).toBe('leader');
+  });
+
   test('does not lead before its term is durable, whatever answers come', () => {
     const raft = replica({}, { id: 'a' });
     for (let tick = 0; tick < 10; tick++) raft.tick();

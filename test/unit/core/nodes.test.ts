@@ -137,7 +137,9 @@ describe('disabling a node', () => {
     expect(await h.getNode('n1')).toMatchObject({ state: 'running', schedulingState: 'disabled' });
     h.end('n1', 1, { kind: 'killed' });
     expect(await h.getNode('n1')).toMatchObject({ state: 'offline' });
-    expect((await h.getTask('j', 'a')).requeueCount).toBe(1);
+    const task = await h.getTask('j', 'a');
+    expect(task.requeueCount).toBe(1);
+    expect(task).not.toHaveProperty('startTimeMs');
     expect(h.schedule()).toEqual([{ job: 1, task: 1, node: 'n2' }]);
   });
 

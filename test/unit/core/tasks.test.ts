@@ -131,6 +131,22 @@ describe('terminating a task', () => {
     expect(h.refusal({ kind: 'task.terminate', job: 'j', task: 'a' })).toBe('TaskCompleted');
   });
 
+  test('twice changes nothing the second time, also after a restart', async () => {
+    const h = withNodes(1);
+    h.add('j', { id: 'a' });
+    h.schedule();
+    h.ok({ kind: 'task.terminate', job: 'j', task: 'a' });
+    const { eTag } = await h.getTask('j', 'a');
+    h.takeEffects();
+    expect(h.do({ kind: 'task.terminate', job: 'j', task: 'a' })).toMatchObject({
+      ok: true,
+      value: { eTag },
+    });
+    expect(h.takeEffects()).toEqual([]);
+    h.restart();
+    expect((await h.getTask('j', 'a')).eTag).toBe(eTag);
+  });
+
   test('is not undone by a lesser wish', async () => {
     const h = withNodes(1);
     h.add('j', { id: 'a' });

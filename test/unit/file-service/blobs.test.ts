@@ -13,10 +13,17 @@ test('a blob put at one machine is read at every other, whole and in ranges', as
     const opened = await machine?.files.openBlob('box', 'dir/x', undefined);
     expect(opened && (await buffer(opened.body)).equals(bytes)).toBe(true);
   }
-  for (const [start, end] of [[0, 0], [262_143, 262_144], [1_000_000, 3_000_000], [bytes.length - 1, undefined]] as const) {
+  for (const [start, end] of [
+    [0, 0],
+    [262_143, 262_144],
+    [1_000_000, 3_000_000],
+    [bytes.length - 1, undefined],
+  ] as const) {
     const opened = await c?.files.openBlob('box', 'dir/x', { start, ...(end === undefined ? {} : { end }) });
     const part = bytes.subarray(start, end === undefined ? undefined : end + 1);
     expect(opened && (await buffer(opened.body)).equals(part)).toBe(true);
   }
-  await expect(c?.files.openBlob('box', 'dir/x', { start: bytes.length })).rejects.toMatchObject({ code: 'InvalidRange' });
+  await expect(c?.files.openBlob('box', 'dir/x', { start: bytes.length })).rejects.toMatchObject({
+    code: 'InvalidRange',
+  });
 });

@@ -1,7 +1,12 @@
 /** Requests, messages and bulk streams between machines of one process: in order, at once, counted, and cut when asked. */
 import { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
-import type { BulkTransport, RequestHandler, RequestOptions, Transport } from '../../../src/mesh/interface.ts';
+import type {
+  BulkTransport,
+  RequestHandler,
+  RequestOptions,
+  Transport,
+} from '../../../src/mesh/interface.ts';
 
 type BulkHandler = (from: string, header: Uint8Array, stream: Duplex) => void;
 
@@ -70,7 +75,7 @@ export class MemoryPeer implements Transport, BulkTransport {
   send(peer: string, channel: string, payload: Uint8Array): boolean {
     const to = this.#network.peer(peer);
     if (to === undefined) return false;
-    setImmediate(() => to.#messages.get(channel)?.(this.self, payload));
+    setImmediate(() => to.deliver(this.self, channel, payload));
     return true;
   }
 
@@ -104,6 +109,10 @@ export class MemoryPeer implements Transport, BulkTransport {
     this.#requests.set(method, handler);
   }
 
+  deliver(from: string, channel: string, payload: Uint8Array): void {
+    this.#messages.get(channel)?.(from, payload);
+  }
+
   publish(): void {}
 
   subscribe(): () => void {
@@ -114,8 +123,9 @@ export class MemoryPeer implements Transport, BulkTransport {
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
     const to = this.isConnected(peer) ? this.#network.peer(peer) : undefined;
-    const handler = to?.#bulk.get(purpose);
-    if (to === undefined || handler === undefined) throw new ShoalError('PeerUnreachable', `No way to ${peer}.`);
+    const handler = to?.bulkHandler(purpose);
+    if (to === undefined || handler === undefined)
+      throw new ShoalError('PeerUnreachable', `No way to ${peer}.`);
     const here = new PairEnd((bytes) => this.#network.countSent(this.self, bytes));
     const there = new PairEnd((bytes) => this.#network.countSent(peer, bytes));
     here.other = there;
@@ -129,6 +139,10 @@ export class MemoryPeer implements Transport, BulkTransport {
 
   onBulk(purpose: string, handler: BulkHandler): void {
     this.#bulk.set(purpose, handler);
+  }
+
+  bulkHandler(purpose: string): BulkHandler | undefined {
+    return this.#bulk.get(purpose);
   }
 
   breakStreams(): void {
@@ -180,7 +194,8 @@ class PairEnd extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const { other } = this;
     const complete = this.readableEnded && this.writableFinished;
-    if (!complete) setImmediate(() => other?.destroy(new ShoalError('PeerUnreachable', 'The stream broke off.')));
+    if (!complete)
+      setImmediate(() => other?.destroy(new ShoalError('PeerUnreachable', 'The stream broke off.')));
     done(error);
   }
 }

@@ -1,11 +1,11 @@
-import { buffer } from 'node:stream/consumers';
 import type { Duplex } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { hashOf } from '../../../agent/files/manifest.ts';
 import { CHUNKS_PURPOSE, HAVE_REQUEST, HaveAnswer } from '../../../src/wire/files.ts';
-import type { MemoryPeer } from './memory-network.ts';
-import { noise, stream, type TestMesh, testMesh, until } from './machines.ts';
 import { idOf } from '../mesh-core/world.ts';
+import { noise, stream, type TestMesh, testMesh, until } from './machines.ts';
+import type { MemoryPeer } from './memory-network.ts';
 
 const MIB = 1024 * 1024;
 
@@ -37,11 +37,21 @@ const lies: [string, (opened: Duplex) => void][] = [
         for (let at = 36; at <= piece.length; at += 32) opened.write(frame(1, 16_384, Buffer.alloc(16_384)));
       }),
   ],
-  ['declares 4 GB', (opened) => void opened.on('data', () => opened.write(frame(1, 0xffff_ffff, Buffer.alloc(0))))],
-  ['sends chunks that nobody asked for', (opened) => void opened.resume().write(frame(1, 5, Buffer.alloc(5)))],
-  ['says missing to everything', (opened) => void opened.on('data', (piece: Buffer) => {
-    for (let at = 36; at <= piece.length; at += 32) opened.write(frame(0, 0, Buffer.alloc(0)));
-  })],
+  [
+    'declares 4 GB',
+    (opened) => void opened.on('data', () => opened.write(frame(1, 0xffff_ffff, Buffer.alloc(0)))),
+  ],
+  [
+    'sends chunks that nobody asked for',
+    (opened) => void opened.resume().write(frame(1, 5, Buffer.alloc(5))),
+  ],
+  [
+    'says missing to everything',
+    (opened) =>
+      void opened.on('data', (piece: Buffer) => {
+        for (let at = 36; at <= piece.length; at += 32) opened.write(frame(0, 0, Buffer.alloc(0)));
+      }),
+  ],
   ['hangs up at once', (opened) => void opened.destroy()],
 ];
 
@@ -60,7 +70,7 @@ test.each(lies)('a holder that %s costs nothing but its own chunks', async (_wha
 test('four receivers at once cost the source about one upload', async () => {
   const mesh = await testMesh(['a', 'b', 'c', 'd', 'e']);
   const [a, ...receivers] = mesh.machines;
-  const bytes = noise(8 * MIB);
+  const bytes = noise(3 * MIB);
   const content = await a?.files.ingest(stream(bytes));
   mesh.network.sentBytes.clear();
   await Promise.all(receivers.map(({ files }) => files.fetch(content?.manifest ?? '', [a?.peer ?? ''])));
@@ -107,14 +117,18 @@ test('a content that nobody holds is BlobNotFound, a name that is no hash Invali
   const mesh = await testMesh(['a', 'b']);
   const [a] = mesh.machines;
   await expect(a?.files.fetch('0'.repeat(64), [])).rejects.toMatchObject({ code: 'BlobNotFound' });
-  await expect(a?.files.fetch('../../etc/passwd', [])).rejects.toMatchObject({ code: 'InvalidPropertyValue' });
+  await expect(a?.files.fetch('../../etc/passwd', [])).rejects.toMatchObject({
+    code: 'InvalidPropertyValue',
+  });
 });
 
 test('want-lists that are malformed or endless, and strangers, are cut off', async () => {
   const mesh = await testMesh(['a', 'b']);
   const [a, b] = mesh.machines;
   const stranger = mesh.network.join('stranger');
-  await expect(stranger.request(a?.peer ?? '', HAVE_REQUEST, new Uint8Array())).rejects.toMatchObject({ code: 'NotAMember' });
+  await expect(stranger.request(a?.peer ?? '', HAVE_REQUEST, new Uint8Array())).rejects.toMatchObject({
+    code: 'NotAMember',
+  });
   const cases: [MemoryPeer | undefined, Buffer][] = [
     [stranger, Buffer.from([0, 0, 0, 32])],
     [b?.network, Buffer.from([0, 0, 0, 31])],

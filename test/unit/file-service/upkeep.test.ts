@@ -11,7 +11,8 @@ class ShiftedClock implements Clock {
   addedMs = 0;
   wallMs = (): number => systemClock.wallMs() + this.addedMs;
   monotonicMs = (): number => systemClock.monotonicMs() + this.addedMs;
-  after = (delayMs: number, fire: () => void) => systemClock.after(delayMs >= 2_000 && delayMs < 60_000 ? delayMs / 20 : delayMs, fire);
+  after = (delayMs: number, fire: () => void) =>
+    systemClock.after(delayMs >= 2_000 && delayMs < 60_000 ? delayMs / 20 : delayMs, fire);
   soon = systemClock.soon;
 }
 
@@ -35,7 +36,9 @@ test('small contents travel many in one request, large ones are fetched, and all
 test('a refused name is the error of the put', async () => {
   const mesh = await testMesh(['a']);
   const [a] = mesh.machines;
-  await expect(a?.files.putBlob('box', 'x', stream(noise(10)))).rejects.toMatchObject({ code: 'ContainerNotFound' });
+  await expect(a?.files.putBlob('box', 'x', stream(noise(10)))).rejects.toMatchObject({
+    code: 'ContainerNotFound',
+  });
   const record = await a?.files.putBlob('box', 'x', stream(noise(0)), { createContainer: true });
   expect(record).toMatchObject({ sizeBytes: 0, holders: [a?.id] });
   const opened = await a?.files.openBlob('box', 'x', undefined);

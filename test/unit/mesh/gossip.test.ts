@@ -84,7 +84,7 @@ describe('gossip', () => {
     for (const [at, mesh] of meshes.entries()) mesh.subscribe('roll-call', (from) => heard[at]?.add(from));
     for (const mesh of meshes)
       for (const other of meshes) if (mesh !== other) mesh.learn(other.self, other.addresses());
-    await until(() => meshes.every((mesh) => mesh.connected().length === 12), 15_000);
+    await until(() => meshes.every((mesh) => mesh.connected().length === 12), 60_000);
     // Subscriptions travel for some milliseconds after the links are up: so ask, then count one publish of each.
     await Promise.all(meshes.slice(1).map((mesh, at) => gossipReaches(mesh, meshes[at] ?? mesh)));
     for (const mesh of meshes) mesh.publish('roll-call', utf8(mesh.self));
@@ -92,7 +92,7 @@ describe('gossip', () => {
     expect(
       meshes.reduce((sum, { counters }) => sum + counters.gossipForged + counters.gossipReplayed, 0),
     ).toBe(0);
-  });
+  }, 90_000);
 });
 
 describe('what a member cannot do with gossip', () => {

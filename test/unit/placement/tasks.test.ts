@@ -268,18 +268,23 @@ describe('a task that waits for a free slot', () => {
     expect(rounds).toBeGreaterThanOrEqual(0);
   });
 
-  test('does not keep short tasks off nodes that it cannot use', () => {
+  test('keeps short tasks off the nodes that it could use, and off no other', () => {
     const h = new Harness();
     h.pool({}, [{ node: 'gpu', labels: ['gpu'] }, { node: 'plain' }]);
     h.job('j');
     h.add('j', ...many(2));
     h.schedule();
     endAll(h, 5);
+    h.add('j', ...many(2, 'u'));
+    h.schedule();
     h.job('first', { priority: 1 });
-    h.add('first', { id: 'a', requiredLabels: ['gpu'] }, { id: 'b', requiredLabels: ['gpu'] });
-    h.add('j', ...many(100, 'u'));
-    expect(byNode(h.schedule())).toMatchObject({ gpu: 1 });
+    h.add('first', { id: 'a', requiredLabels: ['gpu'] });
+    h.add('j', ...many(100, 'v'));
+    h.schedule();
+    expect([...h.machine.executions('gpu')]).toHaveLength(1);
     expect([...h.machine.executions('plain')].length).toBeGreaterThan(10);
+    endAll(h, 5);
+    expect(h.schedule()).toContainEqual({ job: 2, task: 1, node: 'gpu' });
   });
 });
 
