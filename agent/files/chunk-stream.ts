@@ -7,7 +7,7 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { CHUNK_BYTES, CHUNK_READ_AHEAD, WANT_HASHES_MAX } from '../../src/lib/limits.ts';
+import { CHUNK_READ_AHEAD, WANT_HASHES_MAX } from '../../src/lib/limits.ts';
 import type { ChunkHash } from './manifest.ts';
 
 const HASH_BYTES = 32;
@@ -207,6 +207,3 @@ async function* wantFrames(stream: Duplex): AsyncGenerator<ChunkHash[]> {
     }
   }
 }
-
-/** Bytes that no chunk exceeds, for one whose length is not known yet. */
-export const ANY_CHUNK_BYTES = CHUNK_BYTES;

@@ -72,13 +72,6 @@ export class ChunkSwarm {
     }
   }
 
-  /** A holder left the mesh, or is not to be asked any more. */
-  drop(peer: string, error: ShoalError): void {
-    const line = this.#lines.get(peer);
-    this.#lines.delete(peer);
-    line?.opened?.destroy(error);
-  }
-
   close(): void {
     this.#closed = true;
     const reason = new ShoalError('OperationTimedOut', 'The transfer is over.');
@@ -172,7 +165,9 @@ export class ChunkSwarm {
       'a holder sent bytes that are not the chunk; it is asked no more',
     );
     this.#init.plan.expelled(peer, this.#nowMs());
-    this.drop(peer, error);
+    const line = this.#lines.get(peer);
+    this.#lines.delete(peer);
+    line?.opened?.destroy(error);
   }
 
   #stalled(line: Line): void {

@@ -18,7 +18,7 @@ export class Holds {
   #unwritten: string[] = [];
   #writing: Promise<void> = Promise.resolve();
   #queued: Promise<void> | undefined;
-  /** What ends by itself: in the order of their ends is not needed, a look at all every ten minutes is cheap. */
+  /** By name of the content. Not ordered by their ends: a look at all of them every ten minutes is cheap. */
   readonly #held = new Map<string, { untilMs: number; readonly releases: (() => void)[] }>();
 
   private constructor(path: string, clock: Clock, kept: Map<ChunkHash, number>, lines: number) {

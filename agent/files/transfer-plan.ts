@@ -129,17 +129,6 @@ export class TransferPlan {
     return true;
   }
 
-  holderKind(peer: string): HolderKind | undefined {
-    return this.#holders.get(peer)?.kind;
-  }
-
-  /** Holders that may be asked now or later. */
-  get usableHolders(): number {
-    let count = 0;
-    for (const { expelled, held } of this.#holders.values()) if (!expelled && held.length > 0) count += 1;
-    return count;
-  }
-
   /** A fellow says that these chunks arrived there. */
   announced(peer: string, chunks: readonly number[], nowMs: number): void {
     const holder = this.#holders.get(peer);

@@ -61,7 +61,7 @@ export class Transfer {
     reject: () => undefined,
   };
   #settled = false;
-  #root: Promise<void>;
+  readonly #root: Promise<void>;
   #rootCame: () => void = () => undefined;
   #manifest: Manifest | undefined;
   #plan: TransferPlan | undefined;
@@ -222,7 +222,7 @@ export class Transfer {
     for (const hash of node.chunks) {
       const part = await store.get(hash);
       if (part === undefined)
-        throw new ShoalError('BlobNotFound', `A part of a manifest is damaged.`, { hash });
+        throw new ShoalError('BlobNotFound', 'A part of a manifest is damaged.', { hash });
       parts.push(part);
     }
     const inner = decodeManifestNode(Buffer.concat(parts));

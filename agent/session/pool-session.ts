@@ -107,6 +107,8 @@ export class PoolSession {
     }
     // Dropped by the earlier life, which died before it could say so to the runner: somebody else may run them by now.
     for (const key of held) if (this.#table.get(key) === undefined) this.#options.runner.kill(key, 0);
+    for (const { key } of runner.exits)
+      if (ours(key) && this.#table.get(key) === undefined) this.#options.runner.acknowledge([key]);
     for (const { key, startedAtMs } of runner.running) {
       const execution = ours(key) ? this.#table.get(key) : undefined;
       if (execution !== undefined) this.#noteStart(execution, startedAtMs);
@@ -320,8 +322,10 @@ export class PoolSession {
     execution.phase = 'finishing';
     execution.startedAtMs ??= exit.startedAtMs;
     const outcome = await this.#options.lifecycle.finish(execution.assigned, exit);
-    if (this.#closed || !this.#holds(execution)) return;
-    this.#settle(execution, outcome);
+    if (this.#closed) return;
+    // Dropped meanwhile: nobody asks for this exit any more.
+    if (this.#holds(execution)) this.#settle(execution, outcome);
+    else this.#options.runner.acknowledge([exit.key]);
   }
 
   // --- Reports --------------------------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ export class MeshLeader {
 
   #sweep(): void {
     const dueAtMs = this.#mesh.dueAtMs();
-    if (this.#sweeping || dueAtMs === undefined || dueAtMs > this.#options.clock.wallMs()) return;
+    // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
+    const groupMs = Math.max(this.#options.clock.wallMs(), this.#mesh.timeMs());
+    if (this.#sweeping || dueAtMs === undefined || dueAtMs > groupMs) return;
     this.#sweeping = true;
     this.#propose({ kind: 'mesh.sweep' }, () => {
       this.#sweeping = false;

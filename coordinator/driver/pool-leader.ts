@@ -398,7 +398,9 @@ export class PoolLeader {
     if (gapMs > STALL_MS) this.#leases.forgive(gapMs);
     for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
     const dueAtMs = this.#machine.dueAtMs();
-    if (dueAtMs !== undefined && dueAtMs <= this.#options.clock.wallMs() && !this.#sweeping) {
+    // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
+    const groupMs = Math.max(this.#options.clock.wallMs(), this.#machine.timeMs());
+    if (dueAtMs !== undefined && dueAtMs <= groupMs && !this.#sweeping) {
       this.#sweeping = true;
       this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {
         this.#sweeping = false;

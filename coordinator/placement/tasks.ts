@@ -326,11 +326,10 @@ class Round {
   #prefetchFrom(job: PlacementJob, queue: PlacementQueue): void {
     const rooms = new Heap<Room>((a, b) => emptierFirst(a.load, b.load));
     for (const node of this.#view.openNodes) {
-      const load = this.#loadOf(node);
-      if (node.slots < queue.slots || load.reserved || this.#isClaimed(node)) continue;
-      if (!node.hasLabels(queue.labels)) continue;
-      const slots = this.#prefetchRoom(job, load);
-      if (slots >= queue.slots) rooms.push({ load, slots });
+      // Most nodes have no room: nothing is made for them.
+      if (node.slots < queue.slots || !node.hasLabels(queue.labels) || this.#isClaimed(node)) continue;
+      const slots = this.#prefetchRoom(job, node, this.#loads.get(node.index));
+      if (slots >= queue.slots) rooms.push({ load: this.#loadOf(node), slots });
     }
     for (let room = rooms.pop(); room !== undefined; room = rooms.pop()) {
       if (this.#isFull || this.#parallelLeft(job) <= 0 || queue.peek() === undefined) return;
@@ -345,9 +344,11 @@ class Round {
   }
 
   /** Slots by which the node may be assigned ahead with tasks of this job. */
-  #prefetchRoom(job: PlacementJob, { node, assigned, givenTo }: Load): number {
+  #prefetchRoom(job: PlacementJob, node: PlacementNode, load: Load | undefined): number {
+    const givenTo = load?.givenTo;
     // What another job was just given is looked at in the next round, when it is on the node's books.
-    if (givenTo !== undefined && givenTo !== job.number) return 0;
+    if (load?.reserved === true || (givenTo !== undefined && givenTo !== job.number)) return 0;
+    const assigned = load?.assigned ?? node.assignedSlots;
     const most = node.slots * (1 + PREFETCH_PER_SLOT_MAX) - assigned;
     const runMs = job.expectedRunMs;
     if (runMs === undefined)

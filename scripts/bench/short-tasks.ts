@@ -13,12 +13,14 @@ export async function shortTasks(mesh: LocalMesh, count: number): Promise<Rows> 
 
   const floorBefore = await xargsRate(count);
   const cpuBeforeMs = await cpuOf(mesh);
+  const entriesBefore = await committed(mesh);
   const startedAtMs = performance.now();
   const job = await addJob(client);
   await client.tasks.addAll(job, tasks(count, '/bin/true'));
   await finish(client, job, count, 300_000);
   const rate = (count / (performance.now() - startedAtMs)) * 1000;
   const cpuMs = ((await cpuOf(mesh)) - cpuBeforeMs) / count;
+  const entries = ((await committed(mesh)) - entriesBefore) / count;
   const floor = (floorBefore + (await xargsRate(count))) / 2;
   return {
     'short tasks': row(
@@ -28,7 +30,19 @@ export async function shortTasks(mesh: LocalMesh, count: number): Promise<Rows> 
       `${count} x /bin/true; floor: xargs -P2 -n1; ratio at least 0.2`,
     ),
     'short tasks, CPU': row(cpuMs, 'ms/task', 3, 'all agents, runners and tasks; floor: the bound of 3 ms'),
+    'short tasks, log entries': row(
+      entries,
+      'entries/task',
+      1,
+      "of the pool's group, each one synced write on three machines; floor: one entry a task",
+    ),
   };
+}
+
+/** Last committed index of the pool's group. */
+async function committed(mesh: LocalMesh): Promise<number> {
+  const status = await mesh.status(mesh.alive());
+  return status?.groups.find(({ group }) => group === 'pool:default')?.commit ?? Number.NaN;
 }
 
 /** Runs of /bin/true by `xargs -P2 -n1`, per second. */

@@ -1,16 +1,25 @@
-/** Runs seeded worlds of the whole control plane: `--seed N` prints what happened in one, `--seeds A..B` says which fail. */
+/**
+ * Runs seeded worlds of the whole control plane: `--seed N` prints what happened in one, `--seeds A..B` says which fail.
+ * `--faults partition,slowDisk` takes these in place of the seeds' own draws.
+ */
 import '../../src/lib/polyfill.ts';
 import { parseArgs } from 'node:util';
+import { FAULT_KINDS } from '../../test/sim/world/faults.ts';
 import { type RunResult, runSeed } from '../../test/sim/world/simulation.ts';
 
-const USAGE = 'usage: sim --seed N | --seeds A..B';
+const USAGE = 'usage: sim --seed N | --seeds A..B [--faults kind,kind]';
 
-const { values } = parseArgs({ options: { seed: { type: 'string' }, seeds: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { seed: { type: 'string' }, seeds: { type: 'string' }, faults: { type: 'string' } },
+});
+const chosen = values.faults?.split(',');
+const options =
+  chosen === undefined ? {} : { faults: FAULT_KINDS.filter((kind) => chosen.includes(kind)) };
 if (values.seed !== undefined) await runOne(Number(values.seed));
 else await runMany(...rangeOf(values.seeds ?? '1..100'));
 
 async function runOne(seed: number): Promise<void> {
-  const result = await runSeed({ seed, onLine: (line) => process.stdout.write(`${line}\n`) });
+  const result = await runSeed({ ...options, seed, onLine: (line) => process.stdout.write(`${line}\n`) });
   process.stdout.write(`${summaryOf(result)}\n`);
   if (result.failure === undefined) return;
   process.stdout.write(`${result.failure.stack ?? result.failure.message}\n`);
@@ -21,7 +30,7 @@ async function runMany(first: number, last: number): Promise<void> {
   const startedMs = performance.now();
   let failed = 0;
   for (let seed = first; seed <= last; seed++) {
-    const result = await runSeed({ seed });
+    const result = await runSeed({ ...options, seed });
     if (result.failure === undefined) continue;
     failed += 1;
     process.stdout.write(`${summaryOf(result)}\n`);

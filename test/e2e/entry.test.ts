@@ -1,5 +1,5 @@
 /** How machines enter a mesh and leave it. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,6 +16,7 @@ let first: string;
 
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'shoal-entry-'));
+  await chmod(scratch, 0o711);
   mesh = await LocalMesh.start(2);
   first = mesh.alive().data;
 });
@@ -96,7 +97,7 @@ describe('a data directory', () => {
   it('has one agent', async () => {
     const { code, stderr } = await shoal(['agent'], { data: first });
     expect(code).toBe(4);
-    expect(stderr).toContain('already uses this data directory');
+    expect(stderr).toContain('Another agent already uses');
     expect(await shoal(['status'], { data: first })).toMatchObject({ code: 0 });
   });
 });
@@ -142,10 +143,8 @@ describe('a machine that is a member', () => {
 /** The machines that a handful of tasks ran on. */
 async function machinesOf(job: string): Promise<readonly (string | undefined)[]> {
   const items = Array.from({ length: 8 }, (_, item) => String(item));
-  const { code } = await shoal(['run', '--name', job, '--', 'sleep', '0.2', '#', ':::', ...items], {
-    data: first,
-  });
-  expect(code).toBe(0);
+  const words = ['run', '--name', job, '--shell', '--', 'sleep 0.2; echo {}', ':::', ...items];
+  expect(await shoal(words, { data: first })).toMatchObject({ code: 0, stderr: '' });
   return (await tasksOf(job)).map(({ shoal: at }) => at?.machine);
 }
 

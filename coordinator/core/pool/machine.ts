@@ -109,6 +109,11 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     return dueAtMs(this.#state);
   }
 
+  /** The group's own time: of the newest entry, and never behind an older one, whosever clock they were. */
+  timeMs(): number {
+    return this.#state.timeMs;
+  }
+
   // --- For the leader's driver ------------------------------------------------------------------------------------
 
   /** Proposes at most `limit` assignments on the state as it is. Changes nothing of it: asked twice, it answers the same. */

@@ -161,6 +161,9 @@ async function getTask(
   return entity ?? thrown(taskNotFound(job, id));
 }
 
+/** Rows read at a time where a filter may drop most of them. */
+const FILTERED_CHUNK = 256;
+
 async function listTasks(
   context: QueryContext,
   { job: id, filter, after = 0, limit }: PageRequest & { readonly job: string },
@@ -173,18 +176,24 @@ async function listTasks(
   let hotLeft = LIST_SCAN_HOT_MAX;
   let rowsLeft = LIST_SCAN_ROWS_MAX;
   let at = after;
-  // Rows are read a chunk at a time: as many as the page still lacks, more where most of them do not match.
+  // Rows are read a chunk at a time: as many as the page still lacks, and not too few where most may not match.
+  const chunkLeast = matches === undefined ? 1 : FILTERED_CHUNK;
   while (found.length < size && at < job.table.last) {
     if (hotLeft <= 0 || rowsLeft <= 0) return pageOf(found, at);
     const chunk = hotChunk(state, job, matches, at, {
-      tasks: Math.min(size - found.length, rowsLeft),
+      tasks: Math.min(Math.max(size - found.length, chunkLeast), rowsLeft),
       scanned: hotLeft,
     });
     hotLeft -= chunk.end - at;
     rowsLeft -= chunk.tasks.length;
     at = chunk.end;
     for (const entity of await readTasks(state, job, chunk.tasks, rows)) {
-      if (!chunk.undecided.has(entity.number) || matches?.(entity) === true) found.push(entity);
+      if (chunk.undecided.has(entity.number) && matches?.(entity) !== true) continue;
+      found.push(entity);
+      if (found.length < size) continue;
+      // What the chunk holds beyond a full page belongs to the next one.
+      at = entity.number;
+      break;
     }
   }
   return pageOf(found, at < job.table.last ? at : undefined);

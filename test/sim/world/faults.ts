@@ -5,7 +5,7 @@ import { QUICK_DISK, type SimMachine } from './sim-machine.ts';
 import type { Timeline } from './timeline.ts';
 import { Scope, type VirtualTime } from './virtual-time.ts';
 
-const FAULT_KINDS = [
+export const FAULT_KINDS = [
   'loss',
   'gossipLoss',
   'gossipCopies',

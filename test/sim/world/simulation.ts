@@ -25,6 +25,8 @@ export interface RunResult {
 
 export interface RunOptions {
   readonly seed: number;
+  /** In place of the seed's own draw. */
+  readonly faults?: readonly FaultKind[];
   readonly onLine?: (line: string) => void;
 }
 
@@ -38,8 +40,8 @@ const CHAOS_MS = { low: 4_000, high: 20_000 } as const;
 const CALM_MS_MAX = 90_000;
 const AUDIT_PERIOD_MS = 250;
 
-export async function runSeed({ seed, onLine }: RunOptions): Promise<RunResult> {
-  const simulation = new Simulation(seed, onLine);
+export async function runSeed(options: RunOptions): Promise<RunResult> {
+  const simulation = new Simulation(options);
   let failure: Error | undefined;
   try {
     await simulation.run();
@@ -63,7 +65,7 @@ class Simulation {
   readonly #world = new Scope('world');
   #fatal: Error | undefined;
 
-  constructor(seed: number, onLine?: (line: string) => void) {
+  constructor({ seed, faults, onLine }: RunOptions) {
     this.#seed = seed;
     this.#random = new Prng(seed);
     this.#timeline = new Timeline(this.#time, onLine);
@@ -71,7 +73,8 @@ class Simulation {
     this.#network = new SimNetwork(this.#time, this.#random.fork(), (who, what) =>
       this.#timeline.note(who, what),
     );
-    this.#kinds = drawFaults(this.#random);
+    const drawn = drawFaults(this.#random);
+    this.#kinds = faults ?? drawn;
     this.#makeMachines();
     this.#client = new ClientModel(
       this.#time,
@@ -169,7 +172,8 @@ class Simulation {
   async #until(what: string, boundMs: number, holds: () => boolean): Promise<void> {
     const endMs = this.#time.nowMs + boundMs;
     while (!holds()) {
-      if (this.#time.nowMs > endMs) throw new Violation(`L2: not within ${boundMs} ms: ${what}`);
+      if (this.#time.nowMs > endMs)
+        throw new Violation(`L2: not within ${Math.round(boundMs)} ms: ${what}; ${this.#machines.map(heldBy).join(', ')}`);
       await this.#step();
     }
   }
@@ -248,9 +252,7 @@ class Simulation {
       await this.#runFor(500);
     }
     await this.#until('no process lives (L8)', endMs - this.#time.nowMs, () => this.#referee.processesAlive().length === 0);
-    await this.#until('agents hold nothing (L4)', endMs - this.#time.nowMs, () =>
-      this.#machines.every(({ life, runner }) => life?.sessions.held === 0 && (runner?.unacknowledged ?? 0) === 0),
-    );
+    await this.#until('agents hold nothing (L4)', endMs - this.#time.nowMs, () => this.#machines.every(holdsNothing));
     await this.#until('one leader, and all have caught up (L1, L7)', endMs - this.#time.nowMs, () => this.#isAtRest());
   }
 
@@ -270,4 +272,12 @@ class Simulation {
         .every(({ appliedIndex }) => appliedIndex === leader.appliedIndex);
     });
   }
+}
+
+function holdsNothing({ life, runner }: SimMachine): boolean {
+  return life?.sessions.held === 0 && (runner?.unacknowledged ?? 0) === 0;
+}
+
+function heldBy({ name, life, runner }: SimMachine): string {
+  return `${name} holds ${life?.sessions.held} executions and its runner ${runner?.unacknowledged ?? 0} exits`;
 }

@@ -9,7 +9,7 @@ import { RandomPool } from './random-pool.ts';
 
 const STEPS = 150;
 /** More by hand: RUNS=1000 npx vitest run test/unit/core/pool-random.test.ts */
-const RUNS = Number(process.env.RUNS ?? 40);
+const RUNS = Number(process.env.RUNS ?? 30);
 
 /** Sees the effects and keeps its own books of what was dispatched. */
 class Observer {

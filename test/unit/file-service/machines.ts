@@ -9,6 +9,7 @@ import type { FileCoordinator } from '../../../agent/files/surroundings.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import type { BulkTransport, Transport } from '../../../src/mesh/interface.ts';
 import type { Command, MeshCommand } from '../../../src/model/commands.ts';
 import { MESH_GROUP, peerOfMachine } from '../../../src/model/ids.ts';
 import type { MeshQueries, TaskEntity } from '../../../src/model/queries.ts';
@@ -39,6 +40,8 @@ export interface TestMesh {
 export interface TestMeshOptions {
   readonly chunkBytes?: number;
   readonly clock?: Clock;
+  /** Instead of the network in memory. */
+  readonly networkOf?: (name: string) => Transport & BulkTransport;
 }
 
 export async function testMesh(names: readonly string[], options: TestMeshOptions = {}): Promise<TestMesh> {
@@ -74,8 +77,8 @@ async function startMachine(
     directory: chunks,
     stagingDirectory: join(root, 'staging'),
     nodesDirectory: nodes,
-    transport: network,
-    bulk: network,
+    transport: options.networkOf?.(name) ?? network,
+    bulk: options.networkOf?.(name) ?? network,
     coordinator: coordinatorOf(mesh, name),
     clock: options.clock ?? systemClock,
     log: silentLog,
@@ -130,4 +133,14 @@ export async function until(holds: () => boolean | Promise<boolean>, boundMs = 8
     if (performance.now() > deadline) throw new Error(`not within ${boundMs} ms: ${holds.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** A clock that runs `speed` times as fast as the system's. */
+export function fastClock(speed: number): Clock {
+  return {
+    wallMs: () => systemClock.wallMs(),
+    monotonicMs: () => systemClock.monotonicMs() * speed,
+    after: (delayMs, fire) => systemClock.after(delayMs / speed, fire),
+    soon: systemClock.soon,
+  };
 }

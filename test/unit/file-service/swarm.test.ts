@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { hashOf } from '../../../agent/files/manifest.ts';
 import { CHUNKS_PURPOSE, HAVE_REQUEST, HaveAnswer } from '../../../src/wire/files.ts';
 import { idOf } from '../mesh-core/world.ts';
-import { noise, stream, type TestMesh, testMesh, until } from './machines.ts';
+import { fastClock, noise, stream, type TestMesh, testMesh, until } from './machines.ts';
 import type { MemoryPeer } from './memory-network.ts';
 
 const MIB = 1024 * 1024;
@@ -52,11 +52,12 @@ const lies: [string, (opened: Duplex) => void][] = [
         for (let at = 36; at <= piece.length; at += 32) opened.write(frame(0, 0, Buffer.alloc(0)));
       }),
   ],
+  ['says nothing', (opened) => void opened.resume()],
   ['hangs up at once', (opened) => void opened.destroy()],
 ];
 
 test.each(lies)('a holder that %s costs nothing but its own chunks', async (_what, answer) => {
-  const mesh = await testMesh(['a', 'b', 'l']);
+  const mesh = await testMesh(['a', 'b', 'l'], { clock: fastClock(10) });
   const [a, b, honest] = mesh.machines;
   await honest?.files.stop();
   const liarPeer = liar(mesh, 'l', answer);
@@ -114,7 +115,7 @@ test('two who ask for one content at one machine share one transfer', async () =
 });
 
 test('a content that nobody holds is BlobNotFound, a name that is no hash InvalidPropertyValue', async () => {
-  const mesh = await testMesh(['a', 'b']);
+  const mesh = await testMesh(['a', 'b'], { clock: fastClock(10) });
   const [a] = mesh.machines;
   await expect(a?.files.fetch('0'.repeat(64), [])).rejects.toMatchObject({ code: 'BlobNotFound' });
   await expect(a?.files.fetch('../../etc/passwd', [])).rejects.toMatchObject({
