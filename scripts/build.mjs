@@ -34,6 +34,7 @@ const programs = {
   bench: 'scripts/bench/main.ts',
   chaos: 'scripts/chaos/main.ts',
   netns: 'scripts/netns/main.ts',
+  sim: 'scripts/sim/main.ts',
 };
 const present = Object.fromEntries(
   Object.entries(programs).filter(([, file]) => existsSync(join(root, file))),

@@ -8,7 +8,7 @@ import type { AgentCommands, AgentFlags, EnterFlags } from '../../src/cli/agent-
 import { ShoalError } from '../../src/lib/errors.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { Agent } from './agent.ts';
-import { type Config, loadConfig, saveConfig } from './config.ts';
+import { type Config, checkAddresses, loadConfig, saveConfig } from './config.ts';
 import { type EnterOptions, initMesh, joinMesh } from './enter.ts';
 import { type Paths, pathsOf } from './paths.ts';
 
@@ -132,6 +132,7 @@ async function override(file: string, flags: AgentFlags): Promise<void> {
     ...(apiPort === undefined ? {} : { apiPort }),
     mdns: config.mdns && flags.mdns,
   };
+  checkAddresses(next);
   if (JSON.stringify(next) !== JSON.stringify(config)) await saveConfig(file, next);
 }
 

@@ -3,6 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ShoalError } from '../../src/lib/errors.ts';
+import { isTcpAddress } from '../../src/mesh/addresses.ts';
 
 export const Config = Type.Object(
   {
@@ -73,7 +74,10 @@ export async function loadConfig(file: string): Promise<Config> {
       { cause },
     );
   }
-  if (checker.Check(value)) return value;
+  if (checker.Check(value)) {
+    checkAddresses(value);
+    return value;
+  }
   const first = checker.Errors(value)[0];
   const key = first?.instancePath.slice(1).replaceAll('/', '.') || 'the top level';
   throw new ShoalError(
@@ -81,6 +85,19 @@ export async function loadConfig(file: string): Promise<Config> {
     `The configuration ${file} is wrong at ${key}: ${first?.message ?? 'unknown'}.`,
     { file, key },
   );
+}
+
+/** Throws InvalidArgument for a text that is no address, before anything is written down or listened on. */
+export function checkAddresses({ listen, announce }: Pick<Config, 'listen' | 'announce'>): void {
+  for (const [key, addresses] of Object.entries({ listen, announce })) {
+    const wrong = addresses.find((address) => !isTcpAddress(address));
+    if (wrong !== undefined)
+      throw new ShoalError(
+        'InvalidArgument',
+        `An address to ${key} is of the form /ip4/192.0.2.7/tcp/7411, not ${wrong}.`,
+        { key, value: wrong },
+      );
+  }
 }
 
 /** Written beside and renamed: a crash leaves the old one or the new one. */

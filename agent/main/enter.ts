@@ -12,7 +12,7 @@ import { createMesh } from '../../src/mesh/mesh.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
 import { probeCapacity } from './capacity.ts';
-import { type Config, saveConfig } from './config.ts';
+import { type Config, checkAddresses, saveConfig } from './config.ts';
 import { offerOf } from './machine-offer.ts';
 import { createDirectories, type Paths } from './paths.ts';
 import { parseToken, type Token } from './token.ts';
@@ -119,7 +119,8 @@ async function askMembers(
   );
 }
 
-async function prepare({ paths }: EnterOptions): Promise<void> {
+async function prepare({ paths, listen, announce }: EnterOptions): Promise<void> {
+  checkAddresses({ listen: [...listen], announce: [...announce] });
   const present = await access(paths.config).then(
     () => true,
     () => false,

@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import {
   HEARTBEAT_INTERVAL_MS,
+  REPORT_GATHER_MS,
   REPORT_ITEMS_MAX,
   REPORT_RETRY_MS,
   STARTED_REPORT_DELAY_MS,
@@ -65,6 +66,7 @@ export class PoolSession {
   readonly #toReport = new Set<Execution>();
   #reporting = false;
   #reportTimer: Timer | undefined;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
   /** Log index of the last acknowledged report: lists made before it may still hold what it ended. */
   #reportedIndex = 0;
   /** Until the first acknowledgement of this life nothing is known of what an earlier life ended. */
@@ -352,9 +354,8 @@ export class PoolSession {
   async #report(): Promise<void> {
     if (this.#reporting || this.#closed) return;
     this.#reporting = true;
-    // One turn of the loop later, so that everything that ended in this one shares the message.
-    await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
     while (this.#toReport.size > 0 && !this.#closed) {
+      await this.#gather();
       const node = firstOf(this.#toReport)?.assigned.node ?? '';
       const batch = [...this.#toReport]
         .filter((execution) => execution.assigned.node === node)
@@ -362,6 +363,16 @@ export class PoolSession {
       if (!(await this.#send(node, batch))) break;
     }
     this.#reporting = false;
+  }
+
+  /** Everything that ends in one turn of the loop shares a message; where ends follow each other closely, all of some milliseconds do. */
+  #gather(): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#reportedAtMs + REPORT_GATHER_MS - clock.monotonicMs();
+    return new Promise((resolve) => {
+      if (waitMs > 0) clock.after(waitMs, resolve);
+      else clock.soon(resolve);
+    });
   }
 
   async #send(node: string, batch: readonly Execution[]): Promise<boolean> {
@@ -374,6 +385,7 @@ export class PoolSession {
       });
       const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
       this.#reportedIndex = Math.max(this.#reportedIndex, index);
+      this.#reportedAtMs = this.#options.clock.monotonicMs();
       for (const [position, { execution, item }] of sent.entries()) {
         this.#acknowledged(execution, item, verdicts[position] ?? 'stale');
       }

@@ -51,12 +51,20 @@ export interface CoordinatorOptions {
   readonly logKept?: LogKept;
 }
 
+/**
+ * A replica that is no member any more is kept for so long. If it is made one again, an answer that it gave before and
+ * that arrives only then must still be true: a leader that believes it has entries which are gone never sends them.
+ */
+const ORPHAN_KEPT_MS = 30_000;
+
 export class Coordinator {
   readonly #options: CoordinatorOptions;
   readonly #specs = new SpecCache();
   readonly #poolLeaders = new Map<GroupId, PoolLeader>();
   readonly #caretakers = new Map<GroupId, Caretaker>();
   readonly #listening = new Map<GroupId, () => void>();
+  /** Monotonic ms since when the group's configuration leaves this machine out. */
+  readonly #orphanedAtMs = new Map<GroupId, number>();
   #meshLeader: MeshLeader | undefined;
   #meshChangeDue = false;
   #stopped = false;
@@ -102,7 +110,7 @@ export class Coordinator {
     });
     transport.onRequest(HEARTBEAT_REQUEST, async (from, payload) => {
       const heartbeat = Heartbeat.decode(payload);
-      const answer = this.#poolLeader(heartbeat.pool).onHeartbeat(from, heartbeat);
+      const answer = await this.#poolLeader(heartbeat.pool).acknowledge(from, heartbeat);
       if (answer === undefined)
         throw new ShoalError('NodeNotFound', 'This machine hosts no node of the pool.');
       return Acknowledgement.encode(answer);
@@ -223,7 +231,7 @@ export class Coordinator {
       this.#options.transport.subscribe(upTopic(pool), (from, payload) => {
         this.#guarded(from, () => {
           const leader = this.#poolLeaders.get(group);
-          if (leader?.onHeartbeat(from, Heartbeat.decode(payload)) !== undefined) leader.acknowledgeSoon();
+          if (leader?.onHeartbeat(from, Heartbeat.decode(payload))) leader.acknowledgeSoon();
         });
       }),
     );
@@ -328,23 +336,33 @@ export class Coordinator {
         log.error({ group, error: asShoalError(error).message }, 'a group could not be started');
       });
     }
-    for (const replica of this.host.replicas.values())
-      if (this.#isOrphan(mesh, replica)) this.#forget(replica.group);
+    for (const replica of this.host.replicas.values()) this.#forgetOrphan(mesh, replica);
   }
 
-  /** The group is gone, or was told that this machine is no part of it any more. */
-  #isOrphan(mesh: MeshMachine, replica: Replica): boolean {
-    const { self } = this.#options;
-    if (replica.group === MESH_GROUP || mesh.settings() === undefined) return false;
-    const record = mesh.group(replica.group);
-    if (record === undefined) return true;
-    const { voters, learners } = replica.meta.configuration;
-    if (voters.length === 0 || voters.includes(self) || learners.includes(self)) return false;
-    return !record.voters.includes(self);
+  /** A group that is gone goes at once; one that this machine has left, when it has stayed out of it for a while. */
+  #forgetOrphan(mesh: MeshMachine, { group, raft }: Replica): void {
+    if (group === MESH_GROUP || mesh.settings() === undefined) return;
+    const record = mesh.group(group);
+    if (record === undefined) {
+      this.#forget(group);
+      return;
+    }
+    const { self, clock } = this.#options;
+    // By the end of the log, not by what is applied: the leader may count on an entry that makes this machine a member again.
+    const { voters, learners } = raft.status().configuration;
+    const isPart = voters.length === 0 || [...voters, ...learners, ...record.voters].includes(self);
+    const sinceMs = isPart ? undefined : (this.#orphanedAtMs.get(group) ?? clock.monotonicMs());
+    if (sinceMs === undefined) this.#orphanedAtMs.delete(group);
+    else if (clock.monotonicMs() - sinceMs >= ORPHAN_KEPT_MS) this.#forget(group);
+    else if (!this.#orphanedAtMs.has(group)) {
+      this.#orphanedAtMs.set(group, sinceMs);
+      clock.after(ORPHAN_KEPT_MS, () => this.#meshMoved());
+    }
   }
 
   #forget(group: GroupId): void {
     this.#endLead(group);
+    this.#orphanedAtMs.delete(group);
     this.#listening.get(group)?.();
     this.#listening.delete(group);
     this.host.drop(group).catch((error: unknown) => {

@@ -8,6 +8,7 @@ import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   ACKNOWLEDGE_DELAY_MS,
+  ASSIGN_GATHER_MS,
   ASSIGN_ITEMS_MAX,
   RECONCILE_QUIET_MS,
   SWEEP_ITEMS_MAX,
@@ -69,7 +70,7 @@ export interface PoolLeaderOptions {
   readonly proposeToMesh: (command: MeshCommand) => Promise<unknown>;
 }
 
-const CHECK_PERIOD_MS = 100;
+const CHECK_PERIOD_MS = 200;
 /** A gap between two checks that is this much longer than it should be means that this process stood still. */
 const STALL_MS = 1_000;
 
@@ -81,13 +82,16 @@ export class PoolLeader {
   readonly #heard = new Map<MachineId, { life: string; sequence: number }>();
   readonly #lastTrafficMs = new Map<string, number>();
   readonly #reconciling = new Set<string>();
+  /** Nodes whose `node.lost` is proposed and not yet applied, and the same of `node.heard`. */
   readonly #losing = new Set<string>();
+  readonly #returning = new Set<string>();
   readonly #released = new Set<string>();
   #timers: Timer[] = [];
   #acknowledging = false;
   #started = false;
   #stopped = false;
   #assigning = false;
+  #assignedAtMs = Number.NEGATIVE_INFINITY;
   #mirroring = false;
   #mirrorDue = false;
   #sweeping = false;
@@ -114,10 +118,8 @@ export class PoolLeader {
 
   /** Begins once a quorum has confirmed the lead and everything older is applied. */
   async start(): Promise<void> {
-    const confirmed = this.#options.replica.confirmRead();
-    this.#options.host.wake(this.#options.replica);
     try {
-      await confirmed;
+      await this.#confirmed();
     } catch {
       return; // Led no longer than an instant.
     }
@@ -178,14 +180,27 @@ export class PoolLeader {
 
   // --- Assigning ----------------------------------------------------------------------------------------------------
 
-  /** One assign command at a time: the next is placed on a state that knows the last. */
+  /**
+   * One assign command at a time: the next is placed on a state that knows the last. Where work flows, they keep some
+   * milliseconds apart: nodes have tasks ahead, and each command is a synced write on every voter.
+   */
   #assign(): void {
     if (this.#assigning || this.#stopped) return;
+    const waitMs = this.#assignedAtMs + ASSIGN_GATHER_MS - this.#nowMs;
+    if (waitMs > 0) {
+      this.#assigning = true;
+      this.#options.clock.after(waitMs, () => {
+        this.#assigning = false;
+        this.#assign();
+      });
+      return;
+    }
     const items: readonly Assignment[] = this.#machine.place({ limit: ASSIGN_ITEMS_MAX });
     if (items.length === 0) return;
     this.#assigning = true;
     this.#attempt({ kind: 'assign', items }, () => {
       this.#assigning = false;
+      this.#assignedAtMs = this.#nowMs;
       if (!this.#stopped) this.#assign();
     });
   }
@@ -261,33 +276,31 @@ export class PoolLeader {
 
   // --- Hearing ------------------------------------------------------------------------------------------------------
 
-  /** Takes a heartbeat and says whom it may acknowledge: nothing for a machine that hosts none of the pool's nodes. */
-  onHeartbeat(from: string, heartbeat: Heartbeat): Acknowledgement | undefined {
-    if (!this.#started || this.#stopped || peerOfMachine(heartbeat.machine) !== from) return undefined;
-    const allotted = new Set(
-      this.#options
-        .poolView()
-        .nodes.flatMap(({ node, machine }) => (machine === heartbeat.machine ? [node] : [])),
-    );
-    let hosts = false;
-    for (const { node, digest } of heartbeat.nodes) {
-      const info = this.#machine.nodeInfo(node);
-      // A node that the mesh group took back gets no more lease, whatever it says.
-      if (info === undefined || info.machine !== heartbeat.machine || !allotted.has(node)) continue;
-      hosts = true;
-      this.#hearNode(node, digest);
-    }
-    if (!hosts) return undefined;
-    const { machine, life, sequence } = heartbeat;
+  /** Takes a heartbeat. False if it may not be acknowledged; else `acknowledgeSoon` and `acknowledge` do so. */
+  onHeartbeat(from: string, { machine, life, sequence, nodes }: Heartbeat): boolean {
+    if (!this.#started || this.#stopped || peerOfMachine(machine) !== from) return false;
+    const hosted = nodes.filter(({ node }) => this.#machine.nodeInfo(node)?.machine === machine);
+    if (hosted.length === 0 || this.#isWithheld(machine, hosted)) return false;
+    for (const { node, digest } of hosted) this.#hearNode(node, digest);
     this.#heard.set(machine, { life, sequence });
-    return this.#acknowledgement([[machine, { life, sequence }]]);
+    return true;
+  }
+
+  /**
+   * One lease covers all nodes that a machine hosts of the pool, so none may be prolonged while one of them must end: a
+   * node that the mesh group took back, or one whose loss is on its way into the log and will requeue what it runs.
+   */
+  #isWithheld(machine: MachineId, hosted: Heartbeat['nodes']): boolean {
+    if (this.#machine.nodesOf(machine).some((node) => this.#losing.has(node))) return true;
+    const allotted = new Set(this.#options.poolView().nodes.map(({ node }) => node));
+    return hosted.some(({ node }) => !allotted.has(node));
   }
 
   #hearNode(node: string, digest: number): void {
     this.#leases.extend(node, this.#nowMs);
-    if (this.#machine.nodeInfo(node)?.state === 'unknown' && !this.#losing.has(node)) {
-      this.#losing.add(node);
-      this.#attempt({ kind: 'node.heard', node }, () => this.#losing.delete(node));
+    if (this.#machine.nodeInfo(node)?.state === 'unknown' && !this.#returning.has(node)) {
+      this.#returning.add(node);
+      this.#attempt({ kind: 'node.heard', node }, () => this.#returning.delete(node));
     }
     if (this.#machine.hasStops(node)) this.#resumeStops(node);
     if (this.#machine.digest(node) === digest) return;
@@ -301,15 +314,40 @@ export class PoolLeader {
     this.#acknowledging = true;
     this.#options.clock.after(ACKNOWLEDGE_DELAY_MS, () => {
       this.#acknowledging = false;
-      if (this.#stopped || !this.#options.replica.leadership.leading || this.#heard.size === 0) return;
-      const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(this.#heard));
+      if (this.#stopped || this.#heard.size === 0) return;
+      const heard = new Map(this.#heard);
       this.#heard.clear();
-      const { transport } = this.#options;
-      transport.publish(
-        downTopic(this.#pool),
-        DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }),
+      this.#confirmed().then(
+        () => {
+          if (this.#stopped) return;
+          const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(heard));
+          this.#options.transport.publish(
+            downTopic(this.#pool),
+            DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }),
+          );
+        },
+        () => undefined, // Deposed: the next coordinator acknowledges.
       );
     });
+  }
+
+  /** The acknowledgement of one heartbeat that came by stream; undefined where there is none to give. */
+  async acknowledge(from: string, heartbeat: Heartbeat): Promise<Acknowledgement | undefined> {
+    if (!this.onHeartbeat(from, heartbeat)) return undefined;
+    await this.#confirmed();
+    const { machine, life, sequence } = heartbeat;
+    return this.#acknowledgement([[machine, { life, sequence }]]);
+  }
+
+  /**
+   * Resolves once a quorum has said that this machine still leads. A coordinator that is cut off notices only after an
+   * election timeout; what it heard meanwhile must prolong no lease, for its successor counts from its own election.
+   */
+  #confirmed(): Promise<void> {
+    const { replica, host } = this.#options;
+    const confirmed = replica.confirmRead();
+    host.wake(replica);
+    return confirmed;
   }
 
   #acknowledgement(

@@ -8,25 +8,26 @@ import { median, type Rows, row } from './report.ts';
 export async function oneTask(mesh: LocalMesh, rounds: number): Promise<Rows> {
   const { client } = mesh.alive();
   const job = await addJob(client);
-  const tookMs: number[] = [];
+  const recordedMs: number[] = [];
+  const seenMs: number[] = [];
   const spawnMs: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     await sleep(50);
     spawnMs.push(await bareSpawnMs());
+    const sentAtMs = Date.now();
     const startedAtMs = performance.now();
     await client.tasks.add(job, { id: `t${round}`, commandLine: '/bin/true' });
-    while ((await client.tasks.get(job, `t${round}`)).state !== 'completed') await sleep(1);
-    tookMs.push(performance.now() - startedAtMs);
+    let task = await client.tasks.get(job, `t${round}`);
+    while (task.state !== 'completed') {
+      await sleep(2);
+      task = await client.tasks.get(job, `t${round}`);
+    }
+    seenMs.push(performance.now() - startedAtMs);
+    recordedMs.push(Date.parse(task.stateTransitionTime ?? '') - sentAtMs);
   }
-  const above = median(tookMs) - median(spawnMs);
-  return {
-    'one task, above a spawn': row(
-      above,
-      'ms',
-      15,
-      `median of ${rounds}; a spawn takes ${median(spawnMs).toFixed(1)} ms; floor: the bound of 15 ms`,
-    ),
-  };
+  const spawned = median(spawnMs);
+  const note = `median of ${rounds}; a spawn takes ${spawned.toFixed(1)} ms, a client that polls sees the end ${(median(seenMs) - spawned).toFixed(1)} ms above it; floor: the bound of 15 ms`;
+  return { 'one task, above a spawn': row(median(recordedMs) - spawned, 'ms', 15, note) };
 }
 
 function bareSpawnMs(): Promise<number> {

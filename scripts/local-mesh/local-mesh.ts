@@ -38,7 +38,7 @@ export interface LocalAgent {
 }
 
 /** The bundled program, from the source tree as well as from the bundle; `SHOAL_PROGRAM` names another. */
-export const PROGRAM = process.env['SHOAL_PROGRAM'] ?? findProgram();
+export const PROGRAM = process.env.SHOAL_PROGRAM ?? findProgram();
 
 function findProgram(): string {
   const here = dirname(fileURLToPath(import.meta.url));

@@ -13,8 +13,7 @@ const { values } = parseArgs({
   options: { seed: { type: 'string' }, seeds: { type: 'string' }, faults: { type: 'string' } },
 });
 const chosen = values.faults?.split(',');
-const options =
-  chosen === undefined ? {} : { faults: FAULT_KINDS.filter((kind) => chosen.includes(kind)) };
+const options = chosen === undefined ? {} : { faults: FAULT_KINDS.filter((kind) => chosen.includes(kind)) };
 if (values.seed !== undefined) await runOne(Number(values.seed));
 else await runMany(...rangeOf(values.seeds ?? '1..100'));
 

@@ -81,6 +81,7 @@ export interface TaskResource {
   readonly state?: TaskState;
   readonly previousState?: TaskState;
   readonly creationTime?: string;
+  readonly stateTransitionTime?: string;
   readonly commandLine?: string;
   readonly requiredSlots?: number;
   readonly executionInfo?: {

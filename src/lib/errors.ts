@@ -144,6 +144,11 @@ export const ERRORS = {
     hint: 'Run `shoal init` for a new mesh, or `shoal join TOKEN` to enter one.',
   },
   AgentRunning: { status: 409, message: 'Another agent already uses this data directory.' },
+  AddressUnavailable: {
+    status: 409,
+    message: 'An address to listen on cannot be had.',
+    hint: 'See who listens there (`ss -ltnp`), or choose another with `shoal agent --listen`.',
+  },
   QuorumAlive: { status: 409, message: 'The group still has a quorum and needs no recovery.' },
 
   // 4xx: size and conditions

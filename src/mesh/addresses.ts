@@ -70,6 +70,11 @@ export class AddressBook {
   }
 }
 
+/** True for a multiaddr that an agent can listen on or be dialled at: an IP address or name, and a TCP port. */
+export function isTcpAddress(address: string): boolean {
+  return normalised(address).length > 0;
+}
+
 /** The IP address or name in a multiaddr such as /ip4/10.0.0.7/tcp/4001. */
 export function hostOf(address: string): string {
   return address.split('/')[2] ?? '';

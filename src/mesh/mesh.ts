@@ -136,7 +136,7 @@ class Libp2pMesh implements MeshNode {
       await node.start();
     } catch (thrown) {
       await this.#bulk.stop();
-      throw thrown;
+      throw listenFault(thrown);
     }
     this.#node = node;
     this.#gossip.start();
@@ -381,4 +381,15 @@ function dialError(peer: string, address: string, thrown: unknown): ShoalError {
     return thrown;
   const message = `${peer} cannot be reached at ${address}: ${asShoalError(thrown).message}.`;
   return new ShoalError('PeerUnreachable', message, { peer, address }, { cause: thrown });
+}
+
+/** libp2p tells in one text, with stack traces, which addresses it could not listen on. */
+function listenFault(thrown: unknown): unknown {
+  if (!(thrown instanceof Error)) return thrown;
+  const faults = [...thrown.message.matchAll(/^\s*(\/\S+): \w*Error: (.*)$/gm)].map(
+    ([, address, reason]) => `${address}: ${reason}`,
+  );
+  if (faults.length === 0) return thrown;
+  const message = `This machine cannot listen on ${faults.join('; ')}.`;
+  return new ShoalError('AddressUnavailable', message, {}, { cause: thrown });
 }

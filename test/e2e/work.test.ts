@@ -4,7 +4,8 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LocalMesh } from '../../scripts/local-mesh/local-mesh.ts';
+import { processesBelow } from '../../scripts/local-mesh/census.ts';
+import { LocalMesh, until } from '../../scripts/local-mesh/local-mesh.ts';
 import type {
   FileResource,
   JobResource,
@@ -16,6 +17,7 @@ import type { LocalStatus } from '../../src/model/control.ts';
 import { type Ran, shoal, shoalJson } from './shell.ts';
 
 const SECRET = 'what-the-agent-was-started-with';
+const STEP_MS_MAX = 20_000;
 let mesh: LocalMesh;
 /** Where tasks may write beside their own directories. */
 let scratch: string;
@@ -27,7 +29,7 @@ let third: string;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'shoal-work-'));
   await chmod(scratch, 0o777);
-  process.env['SHOAL_TEST_SECRET'] = SECRET;
+  process.env.SHOAL_TEST_SECRET = SECRET;
   mesh = await LocalMesh.start(3);
   [first = '', second = '', third = ''] = mesh.agents.map(({ data }) => data);
 });
@@ -214,12 +216,15 @@ describe('a job', () => {
 
   it('that is terminated kills what runs', async () => {
     await job('cut');
-    await add('cut', 'long', [], 'sleep 60');
-    const started = await shoal(['task', 'logs', '-f', 'cut', 'long'], {
-      data: first,
-      environment: { SHOAL_ENDPOINT: '' },
-    }).catch(() => undefined);
-    expect(started).toBeUndefined();
+    await add('cut', 'long', [], 'sleep 61.62');
+    await until('it runs', STEP_MS_MAX, async () => (await task('cut', 'long')).state === 'running');
+    expect(await shoal(['job', 'terminate', 'cut', '--reason', 'enough'], { data: second })).toMatchObject({
+      code: 0,
+    });
+    expect(await wait('cut')).toMatchObject({ code: 1 });
+    expect((await task('cut', 'long')).executionInfo?.result).toBe('failure');
+    const left = await processesBelow(mesh.directory);
+    expect(left.filter(({ words }) => words.includes('61.62'))).toEqual([]);
   });
 
   it('is listed by its state', async () => {
@@ -236,9 +241,11 @@ describe('files', () => {
     const bytes = randomBytes(5 * 1024 * 1024 + 17);
     const source = join(scratch, 'large.bin');
     await writeFile(source, bytes);
-    expect(await shoal(['file', 'put', source, 'mesh://models/v1/large.bin'], { data: first })).toMatchObject({
-      code: 0,
-    });
+    expect(await shoal(['file', 'put', source, 'mesh://models/v1/large.bin'], { data: first })).toMatchObject(
+      {
+        code: 0,
+      },
+    );
     const copy = join(scratch, 'copy.bin');
     expect(await shoal(['file', 'get', 'mesh://models/v1/large.bin', copy], { data: third })).toMatchObject({
       code: 0,
@@ -250,9 +257,9 @@ describe('files', () => {
     expect(await shoal(['file', 'rm', 'mesh://models/v1/large.bin'], { data: second })).toMatchObject({
       code: 0,
     });
-    expect(
-      await shoal(['file', 'get', 'mesh://models/v1/large.bin', copy], { data: first }),
-    ).toMatchObject({ code: 3 });
+    expect(await shoal(['file', 'get', 'mesh://models/v1/large.bin', copy], { data: first })).toMatchObject({
+      code: 3,
+    });
   });
 
   it('of a task are read from whichever machine has them', async () => {

@@ -1,5 +1,7 @@
 /** What goes wrong in a world: each seed draws which kinds of faults are on (swarm testing), and then when and where. */
+import { assertNever } from '../../../src/lib/assert.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
+import { poolGroup } from '../../../src/model/ids.ts';
 import { CALM, type SimNetwork, type Weather } from './network.ts';
 import { QUICK_DISK, type SimMachine } from './sim-machine.ts';
 import type { Timeline } from './timeline.ts';
@@ -11,6 +13,8 @@ export const FAULT_KINDS = [
   'gossipCopies',
   'delay',
   'partition',
+  /** A coordinator and one other machine on the wrong side. */
+  'strand',
   'oneWay',
   'killAgent',
   'killRunner',
@@ -76,59 +80,81 @@ export class Faults {
   }
 
   #strike(kind: FaultKind): void {
-    const random = this.#random;
-    const machine = random.pick(this.#machines);
+    const machine = this.#random.pick(this.#machines);
     switch (kind) {
       case 'loss':
       case 'gossipLoss':
       case 'gossipCopies':
       case 'delay':
-        return;
+        break; // The weather, all the time.
       case 'partition':
-        return this.#partition();
+        this.#cutOff(this.#machines.filter(() => this.#random.chance(0.4)));
+        break;
+      case 'strand':
+        this.#strand();
+        break;
       case 'oneWay':
-        return this.#cutOneWay();
+        this.#cutOneWay();
+        break;
       case 'killAgent':
-        if (machine.life === undefined || machine.life.scope.isFrozen) return;
-        machine.killAgent();
-        if (random.chance(0.3)) machine.killRunner();
-        return this.#later(random.int(20, 6_000), () => machine.start());
+        this.#restart(machine, { low: 20, high: 6_000 }, () => {
+          machine.killAgent();
+          if (this.#random.chance(0.3)) machine.killRunner();
+        });
+        break;
       case 'killRunner':
-        return machine.killRunner();
+        machine.killRunner();
+        break;
       case 'losePower':
-        if (machine.life === undefined || machine.life.scope.isFrozen) return;
-        machine.losePower();
-        return this.#later(random.int(500, 8_000), () => machine.start());
+        this.#restart(machine, { low: 500, high: 8_000 }, () => machine.losePower());
+        break;
       case 'stopAgent':
-        machine.freeze(false);
-        return this.#later(random.int(100, 7_000), () => machine.thaw());
       case 'stopMachine':
-        machine.freeze(true);
-        return this.#later(random.int(100, 7_000), () => machine.thaw());
-      case 'slowDisk': {
-        machine.pace.syncedMsMax = random.pick([30, 200, 1_500]);
-        this.#timeline.note(machine.name, `writes take ${machine.pace.syncedMsMax} ms`);
-        return this.#later(random.int(500, 5_000), () => Object.assign(machine.pace, QUICK_DISK));
-      }
+        machine.freeze(kind === 'stopMachine');
+        this.#later(this.#random.int(100, 7_000), () => machine.thaw());
+        break;
+      case 'slowDisk':
+        this.#slow(machine);
+        break;
+      default:
+        assertNever(kind);
     }
   }
 
-  #partition(): void {
+  #restart(machine: SimMachine, downMs: { low: number; high: number }, end: () => void): void {
+    if (!machine.isUp) return;
+    end();
+    this.#later(this.#random.int(downMs.low, downMs.high), () => machine.start());
+  }
+
+  #slow(machine: SimMachine): void {
+    machine.pace.syncedMsMax = this.#random.pick([30, 200, 1_500]);
+    this.#timeline.note(machine.name, `writes take ${machine.pace.syncedMsMax} ms`);
+    this.#later(this.#random.int(500, 5_000), () => Object.assign(machine.pace, QUICK_DISK));
+  }
+
+  #strand(): void {
+    const leader = this.#machines.find(
+      ({ isUp, life }) => isUp && life?.coordinator.leads(poolGroup('default')),
+    );
+    if (leader === undefined) return;
+    const others = this.#machines.filter((machine) => machine !== leader);
+    this.#cutOff([leader, this.#random.pick(others)]);
+  }
+
+  #cutOff(inside: readonly SimMachine[]): void {
     const random = this.#random;
-    const inside = this.#machines.filter(() => random.chance(0.4));
     const outside = this.#machines.filter((machine) => !inside.includes(machine));
     if (inside.length === 0 || outside.length === 0) return;
-    this.#timeline.note('faults', `cuts ${inside.map(({ name }) => name).join(' ')} off`);
+    const names = inside.map(({ name }) => name).join(' ');
+    this.#timeline.note('faults', `cuts ${names} off`);
     const links = inside.flatMap((a) =>
-      outside.flatMap((b) => [
-        [a.name, b.name],
-        [b.name, a.name],
-      ]),
+      outside.flatMap((b) => [[a.name, b.name] as const, [b.name, a.name] as const]),
     );
-    for (const [from = '', to = ''] of links) this.#network.cut(from, to);
+    for (const [from, to] of links) this.#network.cut(from, to);
     this.#later(random.int(200, 9_000), () => {
-      this.#timeline.note('faults', `joins ${inside.map(({ name }) => name).join(' ')} again`);
-      for (const [from = '', to = ''] of links) this.#network.mend(from, to);
+      this.#timeline.note('faults', `joins ${names} again`);
+      for (const [from, to] of links) this.#network.mend(from, to);
     });
   }
 

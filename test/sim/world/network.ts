@@ -3,7 +3,7 @@
  * and be cut, one way or both. A cut link holds what is sent, as TCP does, until it is mended or one end has been
  * silent for too long to the other; then the connection is gone, and with it what was held. Ends learn of it apart.
  */
-import { ShoalError, asShoalError } from '../../../src/lib/errors.ts';
+import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import { PEER_SILENCE_MS, RPC_TIMEOUT_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import type { RequestHandler, RequestOptions, Transport } from '../../../src/mesh/interface.ts';

@@ -19,8 +19,16 @@ interface Executions {
   /** Greatest epoch that ever started. */
   lastEpoch: number;
   readonly alive: Set<SimProcess>;
-  /** Exit codes of processes that ended by themselves or were killed, by epoch; undefined where their runner died. */
-  readonly ends: Map<number, number | undefined>;
+  /** By epoch. */
+  readonly ends: Map<number, ProcessEnd>;
+}
+
+interface ProcessEnd {
+  readonly machine: string;
+  /** Undefined where its runner died. */
+  readonly exitCode: number | undefined;
+  /** The machine lost power since: it may not know of this run any more, and do it again. */
+  forgotten: boolean;
 }
 
 interface RecordedEnd {
@@ -54,13 +62,19 @@ export class Referee implements ProcessWatcher {
     const executions = this.#executionsOf(process);
     for (const other of executions.alive)
       if (!other.excused)
-        this.fail('S4', `${process.name} starts on ${process.machine} while ${other.name} lives on ${other.machine}`);
+        this.fail(
+          'S4',
+          `${process.name} starts on ${process.machine} while ${other.name} lives on ${other.machine}`,
+        );
     const { epoch } = process.key;
     if (epoch < executions.lastEpoch)
       this.fail('S3', `${process.name} starts after epoch ${executions.lastEpoch} of the same task`);
     const earlier = executions.ends.get(epoch);
-    if (earlier !== undefined)
-      this.fail('S5', `${process.name} is run a second time, though its first run ended with ${earlier}`);
+    if (earlier?.exitCode !== undefined && !earlier.forgotten)
+      this.fail(
+        'S5',
+        `${process.name} runs a second time, though its first run ended with ${earlier.exitCode}`,
+      );
     executions.lastEpoch = epoch;
     executions.alive.add(process);
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
@@ -75,8 +89,13 @@ export class Referee implements ProcessWatcher {
     this.#timeline.note(process.machine, `ended ${process.name}: ${exitCode ?? 'its runner died'}`);
     const executions = this.#executionsOf(process);
     executions.alive.delete(process);
-    executions.ends.set(process.key.epoch, exitCode);
+    executions.ends.set(process.key.epoch, { machine: process.machine, exitCode, forgotten: false });
     this.#slotsUsed.set(process.node, (this.#slotsUsed.get(process.node) ?? 0) - process.slots);
+  }
+
+  powerLost(machine: string): void {
+    for (const { ends } of this.#tasks.values())
+      for (const end of ends.values()) if (end.machine === machine) end.forgotten = true;
   }
 
   #executionsOf({ task: name }: SimProcess): Executions {
@@ -148,11 +167,11 @@ export class Referee implements ProcessWatcher {
 
   /** Of the task's processes that are over, whatever ended them. */
   exitCodes(task: string): readonly (number | undefined)[] {
-    return [...(this.#tasks.get(task)?.ends.values() ?? [])];
+    return [...(this.#tasks.get(task)?.ends.values() ?? [])].map(({ exitCode }) => exitCode);
   }
 
   exitCodeOf(task: string, epoch: number): number | undefined {
-    return this.#tasks.get(task)?.ends.get(epoch);
+    return this.#tasks.get(task)?.ends.get(epoch)?.exitCode;
   }
 
   processesAlive(): readonly SimProcess[] {

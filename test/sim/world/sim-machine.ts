@@ -2,8 +2,9 @@
  * One machine of a world: a disk, a clock, a runner, and one life of the agent after another. A life is put together as
  * agent/main does it, of the real coordinator, the real sessions and the real store; what it speaks to is simulated.
  */
-import { Sessions } from '../../../agent/session/sessions.ts';
+
 import type { Exit } from '../../../agent/runner/interface.ts';
+import { Sessions } from '../../../agent/session/sessions.ts';
 import type { CoreEvent } from '../../../coordinator/core/interface.ts';
 import type { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../../coordinator/driver/coordinator.ts';
@@ -285,6 +286,7 @@ export class SimMachine {
     this.#endLife('loses power', false);
     this.killRunner();
     this.#journal.clear();
+    this.#options.watcher.powerLost(this.name);
     const lost = this.disk.crash();
     if (lost > 0) this.#options.timeline.note(this.name, `lost ${lost} batches that were not synced`);
   }

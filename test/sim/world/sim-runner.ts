@@ -40,6 +40,7 @@ export interface SimProcess {
 export interface ProcessWatcher {
   started(process: SimProcess, nodeSlots: number): void;
   ended(process: SimProcess, exitCode: number | undefined): void;
+  powerLost(machine: string): void;
 }
 
 export interface SimRunnerOptions {
@@ -172,10 +173,14 @@ export class SimRunner {
   #kill(key: ExecutionKey, graceMs: number): void {
     const name = executionName(key);
     const waiting = this.#queue.remove(name);
-    if (waiting !== undefined) return this.#end(waiting.launch, 'killed', undefined, undefined);
+    if (waiting !== undefined) this.#end(waiting.launch, 'killed', undefined, undefined);
     const child = this.#children.get(name);
     if (child === undefined) return;
-    if (graceMs === 0) return this.#condemn(child, 'killed');
+    if (graceMs === 0) this.#condemn(child, 'killed');
+    else this.#terminate(child, graceMs);
+  }
+
+  #terminate(child: Child, graceMs: number): void {
     child.reason = 'killed';
     const { clock, random } = this.#options;
     const launch = child.accepted.launch;

@@ -4,6 +4,7 @@ import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import { ClientModel } from './client-model.ts';
 import { drawFaults, type FaultKind, Faults } from './faults.ts';
 import { SimNetwork } from './network.ts';
+import { OperatorModel, SECOND_POOL } from './operator-model.ts';
 import { Referee, Violation } from './referee.ts';
 import { SimMachine } from './sim-machine.ts';
 import { Timeline } from './timeline.ts';
@@ -63,6 +64,7 @@ class Simulation {
   readonly #client: ClientModel;
   readonly #kinds: readonly FaultKind[];
   readonly #world = new Scope('world');
+  readonly #pools = ['default'];
   #fatal: Error | undefined;
 
   constructor({ seed, faults, onLine }: RunOptions) {
@@ -140,8 +142,18 @@ class Simulation {
       kinds: this.#kinds,
     });
     this.#timeline.note('faults', `are ${this.#kinds.join(' ') || 'none'}, for ${chaosMs} ms`);
+    const operator = random.chance(0.5)
+      ? new OperatorModel(this.#time, random.fork(), this.#client, this.#machines)
+      : undefined;
+    if (operator !== undefined) {
+      this.#client.nodesMayTerminate = true;
+      await this.#awaiting('the second pool', JOIN_MS_MAX, operator.addPool());
+      operator.begin(this.#time.nowMs + chaosMs);
+      this.#pools.push(SECOND_POOL);
+    }
     faults.begin();
     this.#client.begin({
+      pools: this.#pools,
       jobs: random.int(1, 4),
       tasksMax: random.pick([3, 12, 30]),
       durationMsMax: random.pick([100, 1_500, 6_000]),
@@ -149,6 +161,7 @@ class Simulation {
     });
     await this.#runFor(chaosMs);
     faults.end();
+    if (operator !== undefined) await this.#awaiting('the last changes', CALM_MS_MAX, operator.end());
     await this.#rest();
   }
 
@@ -173,7 +186,9 @@ class Simulation {
     const endMs = this.#time.nowMs + boundMs;
     while (!holds()) {
       if (this.#time.nowMs > endMs)
-        throw new Violation(`L2: not within ${Math.round(boundMs)} ms: ${what}; ${this.#machines.map(heldBy).join(', ')}`);
+        throw new Violation(
+          `L2: not within ${Math.round(boundMs)} ms: ${what}; ${this.#machines.map(heldBy).join(', ')}`,
+        );
       await this.#step();
     }
   }
@@ -203,7 +218,11 @@ class Simulation {
     const [first, ...others] = this.#machines;
     if (first === undefined) return;
     first.found();
-    await this.#until('the mesh is founded', JOIN_MS_MAX, () => first.life?.coordinator.mesh?.settings() !== undefined);
+    await this.#until(
+      'the mesh is founded',
+      JOIN_MS_MAX,
+      () => first.life?.coordinator.mesh?.settings() !== undefined,
+    );
     for (const machine of others)
       await this.#awaiting(`${machine.name} joins`, JOIN_MS_MAX, this.#join(first, machine));
     await this.#until('everybody has a node', SETTLE_MS_MAX, () => this.#isGathered());
@@ -238,7 +257,11 @@ class Simulation {
   #isGathered(): boolean {
     return this.#machines.every(({ life, id }) => {
       const mesh = life?.coordinator.mesh;
-      return mesh !== undefined && mesh.machines().length === this.#machines.length && [...mesh.allotmentsOn(id)].length > 0;
+      return (
+        mesh !== undefined &&
+        mesh.machines().length === this.#machines.length &&
+        [...mesh.allotmentsOn(id)].length > 0
+      );
     });
   }
 
@@ -248,21 +271,31 @@ class Simulation {
     for (;;) {
       const { settled, unsettled } = await this.#awaiting('a review', CALM_MS_MAX, this.#client.review());
       if (settled) break;
-      if (this.#time.nowMs > endMs) throw new Violation(`L2: not ended in time: ${unsettled.slice(0, 5).join('; ')}`);
+      if (this.#time.nowMs > endMs)
+        throw new Violation(`L2: not ended in time: ${unsettled.slice(0, 5).join('; ')}`);
       await this.#runFor(500);
     }
-    await this.#until('no process lives (L8)', endMs - this.#time.nowMs, () => this.#referee.processesAlive().length === 0);
-    await this.#until('agents hold nothing (L4)', endMs - this.#time.nowMs, () => this.#machines.every(holdsNothing));
-    await this.#until('one leader, and all have caught up (L1, L7)', endMs - this.#time.nowMs, () => this.#isAtRest());
+    await this.#until(
+      'no process lives (L8)',
+      endMs - this.#time.nowMs,
+      () => this.#referee.processesAlive().length === 0,
+    );
+    await this.#until('agents hold nothing (L4)', endMs - this.#time.nowMs, () =>
+      this.#machines.every(holdsNothing),
+    );
+    await this.#until('one leader, and all have caught up (L1, L7)', endMs - this.#time.nowMs, () =>
+      this.#isAtRest(),
+    );
   }
 
   #isAtRest(): boolean {
-    return [MESH_GROUP, poolGroup('default')].every((group) => {
+    return [MESH_GROUP, ...this.#pools.map(poolGroup)].every((group) => {
       const replicas = this.#machines.flatMap(({ life }) => life?.coordinator.host.replica(group) ?? []);
       const terms = replicas.map(({ leadership }) => leadership.term);
       const leaders = replicas.filter(({ leadership }) => leadership.leading);
       const [leader] = leaders;
-      if (leader === undefined || leaders.length > 1 || terms.some((term) => term > leader.leadership.term)) return false;
+      if (leader === undefined || leaders.length > 1 || terms.some((term) => term > leader.leadership.term))
+        return false;
       const { voters, learners } = leader.meta.configuration;
       return replicas
         .filter((replica) => {

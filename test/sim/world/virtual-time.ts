@@ -112,7 +112,8 @@ export class VirtualTime {
       this.#count += 1;
       event.run();
       await settled();
-      if (this.#count % EVENTS_BETWEEN_LOOP_TURNS === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#count % EVENTS_BETWEEN_LOOP_TURNS === 0)
+        await new Promise((resolve) => setImmediate(resolve));
       return event.scope;
     }
   }

@@ -1,0 +1,69 @@
+/** Whoever runs the mesh: adds a second pool, resizes it, drains machines. In the end every pool has a node again. */
+import type { Prng } from '../../../src/lib/prng.ts';
+import { MESH_GROUP } from '../../../src/model/ids.ts';
+import type { ClientModel } from './client-model.ts';
+import type { SimMachine } from './sim-machine.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+export const SECOND_POOL = 'second';
+
+const OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
+
+export class OperatorModel {
+  readonly #time: VirtualTime;
+  readonly #random: Prng;
+  readonly #client: ClientModel;
+  readonly #machines: readonly SimMachine[];
+
+  constructor(time: VirtualTime, random: Prng, client: ClientModel, machines: readonly SimMachine[]) {
+    this.#time = time;
+    this.#random = random;
+    this.#client = client;
+    this.#machines = machines;
+  }
+
+  async addPool(): Promise<void> {
+    const added = await this.#client.command(MESH_GROUP, (life) => ({
+      kind: 'pool.add',
+      spec: {
+        id: SECOND_POOL,
+        vmSize: 'shoal.1c1g',
+        taskSlotsPerNode: 2,
+        targetDedicatedNodes: this.#random.int(0, 2),
+      },
+      voters: life.coordinator.chooseVoters(),
+    }));
+    if (!added.ok) throw new Error(`the pool was refused: ${added.code} ${added.message}`);
+  }
+
+  /** Some changes at random moments until then. */
+  begin(untilMs: number): void {
+    const random = this.#random;
+    for (let change = 0; change < random.int(1, 5); change++) {
+      const atMs = this.#time.nowMs + random.next() * (untilMs - this.#time.nowMs);
+      this.#client.at(atMs, () => (random.chance(0.6) ? this.#resize(random.int(0, 3)) : this.#drain()));
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const machine of this.#machines) await this.#setDraining(machine, false);
+    await this.#resize(1);
+  }
+
+  async #resize(nodes: number): Promise<void> {
+    const nodeDeallocationOption = this.#random.pick(OPTIONS);
+    await this.#client.command(MESH_GROUP, () => ({
+      kind: 'pool.resize',
+      pool: SECOND_POOL,
+      resize: { targetDedicatedNodes: nodes, nodeDeallocationOption },
+    }));
+  }
+
+  async #drain(): Promise<void> {
+    await this.#setDraining(this.#random.pick(this.#machines), true);
+  }
+
+  async #setDraining(machine: SimMachine, draining: boolean): Promise<void> {
+    await this.#client.command(MESH_GROUP, () => ({ kind: 'machine.drain', machine: machine.id, draining }));
+  }
+}
