@@ -25,6 +25,7 @@ import {
   CHUNK_READ_AHEAD,
   CHUNK_WRITES_MAX,
   CHUNKS_SET_ASIDE_MAX,
+  RECENT_CHUNKS_KEPT,
 } from '../../src/lib/limits.ts';
 import {
   type ChunkHash,
@@ -67,6 +68,8 @@ export class ChunkStore {
   readonly #chunkBytes: number;
   /** Hash to size of every chunk on disk: some 150 bytes a chunk, 150 MB for a terabyte. */
   readonly #sizes = new Map<ChunkHash, number>();
+  /** The last chunks stored by hash, checked. Insertion order is age. */
+  readonly #recent = new Map<ChunkHash, Uint8Array>();
   /** Chunks that must not be collected, with how often they were pinned. */
   readonly #pins = new Map<ChunkHash, number>();
   /** Writes and removals under way: at most one for each hash, so that an unlink never meets a rename. */
@@ -130,6 +133,17 @@ export class ChunkStore {
   async putHashed(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
     if (bytes.length > CHUNK_BYTES) throw new ShoalError('TooLarge');
     await this.#write(hash, bytes);
+    this.#remember(hash, bytes);
+  }
+
+  /** Chunks that came a moment ago are often read at once, by whoever the content was fetched for. */
+  #remember(hash: ChunkHash, bytes: Uint8Array): void {
+    this.#recent.set(hash, bytes);
+    if (this.#recent.size <= RECENT_CHUNKS_KEPT) return;
+    for (const oldest of this.#recent.keys()) {
+      this.#recent.delete(oldest);
+      return;
+    }
   }
 
   /** Makes the names of chunks that `putHashed` stored durable: one sync for each directory, not for each chunk. */
@@ -140,11 +154,28 @@ export class ChunkStore {
   /** The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. */
   async get(hash: ChunkHash): Promise<Uint8Array | undefined> {
     if (!this.#sizes.has(hash)) return undefined;
+    const recent = this.#recent.get(hash);
+    if (recent !== undefined) return recent;
     const bytes = await readFile(this.#path(hash)).catch(readFailure);
     if (bytes !== undefined && hashOf(bytes) === hash) return bytes;
     // A collect may have taken it between the two lines above.
     if (this.#sizes.has(hash)) await this.#setAside(hash);
     return undefined;
+  }
+
+  /**
+   * The chunk as it is on disk, for a peer: whoever receives a chunk checks its hash, and says so where it fails. The
+   * check here would double the hashing of every transfer.
+   */
+  async getUnchecked(hash: ChunkHash): Promise<Uint8Array | undefined> {
+    if (!this.#sizes.has(hash)) return undefined;
+    return this.#recent.get(hash) ?? (await readFile(this.#path(hash)).catch(readFailure));
+  }
+
+  /** Reads the chunk from disk and sets it aside if it is damaged. */
+  async examine(hash: ChunkHash): Promise<void> {
+    this.#recent.delete(hash);
+    await this.get(hash);
   }
 
   /** Protects a chunk, here already or not yet, from `collect` until `unpin` is called as often. */

@@ -5,7 +5,7 @@
  */
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TRANSFER_STALL_BYTES, TRANSFER_STALL_MS } from '../../src/lib/limits.ts';
-import { CHUNKS_PURPOSE } from '../../src/wire/files.ts';
+import { CHUNKS_PURPOSE, DAMAGED_CHANNEL, Damaged } from '../../src/wire/files.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { ChunkRequester } from './chunk-stream.ts';
 import { type ChunkHash, hashOf } from './manifest.ts';
@@ -93,8 +93,10 @@ export class ChunkSwarm {
       const bytes = await requester.want(hash, exact ?? lengthMax);
       if (this.#closed) return;
       if (bytes === undefined) plan.missing(peer, chunk, this.#nowMs());
-      else if ((exact !== undefined && bytes.length !== exact) || hashOf(bytes) !== hash) this.#expel(peer);
-      else {
+      else if ((exact !== undefined && bytes.length !== exact) || hashOf(bytes) !== hash) {
+        this.#init.surroundings.transport.send(peer, DAMAGED_CHANNEL, Damaged.encode({ chunk: hash }));
+        this.#expel(peer);
+      } else {
         await this.#store(store, hash, bytes);
         this.#arrived(chunk);
       }

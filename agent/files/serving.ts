@@ -9,7 +9,14 @@ import {
   SERVED_STREAMS_PER_PEER_MAX,
   TRANSFER_FELLOWS_MAX,
 } from '../../src/lib/limits.ts';
-import { CHUNKS_PURPOSE, HAVE_REQUEST, Have, HaveAnswer } from '../../src/wire/files.ts';
+import {
+  CHUNKS_PURPOSE,
+  DAMAGED_CHANNEL,
+  Damaged,
+  HAVE_REQUEST,
+  Have,
+  HaveAnswer,
+} from '../../src/wire/files.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { serveChunks } from './chunk-stream.ts';
 import type { Fetcher } from './fetcher.ts';
@@ -31,6 +38,7 @@ export class Serving {
   readonly #fetchers = new Map<ChunkHash, Map<string, number>>();
   readonly #manifests = new Map<ChunkHash, ResolvedManifest>();
   readonly #streams = new Map<string, Set<Duplex>>();
+  #examining = false;
 
   constructor(surroundings: Surroundings, store: ChunkStore, fetcher: Fetcher) {
     this.#surroundings = surroundings;
@@ -45,6 +53,7 @@ export class Serving {
       const { manifest, fetching, withChunks } = Have.decode(payload);
       return HaveAnswer.encode(await this.#have(from, manifest, fetching, withChunks));
     });
+    transport.onMessage(DAMAGED_CHANNEL, (from, payload) => void this.#onDamaged(from, payload));
     bulk.onBulk(CHUNKS_PURPOSE, (from, _header, stream) => void this.#serve(from, stream));
   }
 
@@ -130,6 +139,23 @@ export class Serving {
     return read;
   }
 
+  /** A peer says that a chunk served here fails its hash. One look at a time: a liar costs one read of the disk after another, no more. */
+  async #onDamaged(from: string, payload: Uint8Array): Promise<void> {
+    if (this.#examining) return;
+    this.#examining = true;
+    try {
+      this.#surroundings.coordinator.requireMember(from);
+      await this.#store.examine(Damaged.decode(payload).chunk);
+    } catch (error) {
+      this.#surroundings.log.debug(
+        { from, error: asShoalError(error).message },
+        'word of a damaged chunk was refused',
+      );
+    } finally {
+      this.#examining = false;
+    }
+  }
+
   async #serve(from: string, stream: Duplex): Promise<void> {
     // Without a listener a stream that breaks would end the process.
     stream.on('error', () => undefined);
@@ -144,7 +170,7 @@ export class Serving {
         );
       };
       onTurn();
-      await serveChunks(stream, (hash) => this.#store.get(hash), onTurn);
+      await serveChunks(stream, (hash) => this.#store.getUnchecked(hash), onTurn);
     } catch (error) {
       const coded = asShoalError(error);
       if (coded.code !== 'PeerUnreachable') {

@@ -61,6 +61,10 @@ export const Got = message(
   Type.Object({ manifest: Hash, chunks: Type.Array(Count, { maxItems: CHUNK_ANNOUNCEMENT_MAX }) }),
 );
 
+/** One-way channel: a chunk that the receiver of this message served failed its hash at the sender. */
+export const DAMAGED_CHANNEL = 'files.damaged';
+export const Damaged = message('damaged', Type.Object({ chunk: Hash }));
+
 /** Request: take these small contents, all their chunks inside. Answered when they are on disk. */
 export const PUSH_REQUEST = 'files.push';
 export const Push = message(
