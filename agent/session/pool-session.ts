@@ -324,10 +324,9 @@ export class PoolSession {
     execution.phase = 'finishing';
     execution.startedAtMs ??= exit.startedAtMs;
     const outcome = await this.#options.lifecycle.finish(execution.assigned, exit);
-    if (this.#closed) return;
-    // Dropped meanwhile: nobody asks for this exit any more.
-    if (this.#holds(execution)) this.#settle(execution, outcome);
-    else this.#options.runner.acknowledge([exit.key]);
+    // Dropped meanwhile, perhaps with the whole session: nobody asks for this exit any more.
+    if (!this.#holds(execution)) this.#options.runner.acknowledge([exit.key]);
+    else if (!this.#closed) this.#settle(execution, outcome);
   }
 
   // --- Reports --------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ export interface PartitionOptions {
 const JOB = 'partition';
 const TASK_SECONDS = 1.5;
 /** Enough to keep six slots busy until the hosts are back. */
-const TASKS = 60;
-const LATE_TASKS = 24;
+const TASKS = 48;
+const LATE_TASKS = 16;
 const STEP_MS_MAX = 20_000;
 const FINISH_MS_MAX = 60_000;
 

@@ -221,7 +221,7 @@ describe('a job', () => {
     expect(await shoal(['job', 'terminate', 'cut', '--reason', 'enough'], { data: second })).toMatchObject({
       code: 0,
     });
-    expect(await wait('cut')).toMatchObject({ code: 1 });
+    expect((await wait('cut')).code).not.toBe(0);
     expect((await task('cut', 'long')).executionInfo?.result).toBe('failure');
     const left = await processesBelow(mesh.directory);
     expect(left.filter(({ words }) => words.includes('61.62'))).toEqual([]);

@@ -190,12 +190,12 @@ export class ClientModel {
     const disableTasks = random.pick(['requeue', 'wait'] as const);
     this.at(untilMs, async () => {
       await this.command(poolGroup(job.pool), () => ({ kind: 'job.disable', job: job.id, disableTasks }));
-      await this.#pause(random.int(200, 3_000));
+      await this.pause(random.int(200, 3_000));
       // Refused while the job is still being disabled.
       for (;;) {
         const answer = await this.command(poolGroup(job.pool), () => ({ kind: 'job.enable', job: job.id }));
         if (answer.ok || answer.code !== 'OperationInvalidForCurrentState') return;
-        await this.#pause(300);
+        await this.pause(300);
       }
     });
   }
@@ -243,7 +243,7 @@ export class ClientModel {
       const answer = await this.#inTime(ask(life));
       if (answer !== undefined) return answer;
     }
-    await this.#pause(this.#random.int(RETRY_MS.low, RETRY_MS.high));
+    await this.pause(this.#random.int(RETRY_MS.low, RETRY_MS.high));
     return undefined;
   }
 
@@ -264,7 +264,7 @@ export class ClientModel {
     });
   }
 
-  #pause(ms: number): Promise<void> {
+  pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#time.after(ms, this.#scope, resolve));
   }
 

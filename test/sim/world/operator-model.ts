@@ -7,6 +7,7 @@ import type { VirtualTime } from './virtual-time.ts';
 
 export const SECOND_POOL = 'second';
 
+const RESIZE_RETRY_MS = 300;
 const OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
 
 export class OperatorModel {
@@ -41,22 +42,27 @@ export class OperatorModel {
     const random = this.#random;
     for (let change = 0; change < random.int(1, 5); change++) {
       const atMs = this.#time.nowMs + random.next() * (untilMs - this.#time.nowMs);
-      this.#client.at(atMs, () => (random.chance(0.6) ? this.#resize(random.int(0, 3)) : this.#drain()));
+      this.#client.at(atMs, async () => {
+        if (random.chance(0.6)) await this.#resize(random.int(0, 3));
+        else await this.#drain();
+      });
     }
   }
 
   async end(): Promise<void> {
     for (const machine of this.#machines) await this.#setDraining(machine, false);
-    await this.#resize(1);
+    // Refused while an earlier resize is under way.
+    while (!(await this.#resize(2))) await this.#client.pause(RESIZE_RETRY_MS);
   }
 
-  async #resize(nodes: number): Promise<void> {
+  async #resize(nodes: number): Promise<boolean> {
     const nodeDeallocationOption = this.#random.pick(OPTIONS);
-    await this.#client.command(MESH_GROUP, () => ({
+    const { ok } = await this.#client.command(MESH_GROUP, () => ({
       kind: 'pool.resize',
       pool: SECOND_POOL,
       resize: { targetDedicatedNodes: nodes, nodeDeallocationOption },
     }));
+    return ok;
   }
 
   async #drain(): Promise<void> {

@@ -38,7 +38,7 @@ const JOIN_MS_MAX = 20_000;
 const SETTLE_MS_MAX = 15_000;
 const CHAOS_MS = { low: 4_000, high: 20_000 } as const;
 /** Elections, leases, the longest attempts and the longest tasks fit into this, some of them one after another. */
-const CALM_MS_MAX = 90_000;
+const CALM_MS_MAX = 180_000;
 const AUDIT_PERIOD_MS = 250;
 
 export async function runSeed(options: RunOptions): Promise<RunResult> {
@@ -161,6 +161,7 @@ class Simulation {
     });
     await this.#runFor(chaosMs);
     faults.end();
+    await this.#until('every request is answered', CALM_MS_MAX, () => this.#client.isDone);
     if (operator !== undefined) await this.#awaiting('the last changes', CALM_MS_MAX, operator.end());
     await this.#rest();
   }
@@ -267,7 +268,6 @@ class Simulation {
 
   async #rest(): Promise<void> {
     const endMs = this.#time.nowMs + CALM_MS_MAX;
-    await this.#until('every request is answered', CALM_MS_MAX, () => this.#client.isDone);
     for (;;) {
       const { settled, unsettled } = await this.#awaiting('a review', CALM_MS_MAX, this.#client.review());
       if (settled) break;
@@ -288,21 +288,23 @@ class Simulation {
     );
   }
 
+  /** A machine that left a group unheard may go on asking for votes that nobody gives; only members count. */
   #isAtRest(): boolean {
     return [MESH_GROUP, ...this.#pools.map(poolGroup)].every((group) => {
-      const replicas = this.#machines.flatMap(({ life }) => life?.coordinator.host.replica(group) ?? []);
-      const terms = replicas.map(({ leadership }) => leadership.term);
-      const leaders = replicas.filter(({ leadership }) => leadership.leading);
-      const [leader] = leaders;
-      if (leader === undefined || leaders.length > 1 || terms.some((term) => term > leader.leadership.term))
-        return false;
+      const replicas = this.#machines.flatMap(({ id, life }) => {
+        const replica = life?.coordinator.host.replica(group);
+        return replica === undefined ? [] : [{ id, replica }];
+      });
+      const leaders = replicas.filter(({ replica }) => replica.leadership.leading);
+      const leader = leaders[0]?.replica;
+      if (leader === undefined || leaders.length > 1) return false;
       const { voters, learners } = leader.meta.configuration;
-      return replicas
-        .filter((replica) => {
-          const owner = this.#machines.find(({ life }) => life?.coordinator.host.replica(group) === replica);
-          return owner !== undefined && [...voters, ...learners].includes(owner.id);
-        })
-        .every(({ appliedIndex }) => appliedIndex === leader.appliedIndex);
+      return [...voters, ...learners].every((member) => {
+        const replica = replicas.find(({ id }) => id === member)?.replica;
+        return (
+          replica?.leadership.term === leader.leadership.term && replica.appliedIndex === leader.appliedIndex
+        );
+      });
     });
   }
 }
@@ -312,5 +314,10 @@ function holdsNothing({ life, runner }: SimMachine): boolean {
 }
 
 function heldBy({ name, life, runner }: SimMachine): string {
-  return `${name} holds ${life?.sessions.held} executions and its runner ${runner?.unacknowledged ?? 0} exits`;
+  const replicas = [...(life?.coordinator.host.replicas.values() ?? [])].map(
+    ({ group, leadership, appliedIndex }) =>
+      `${group} ${leadership.leading ? 'led' : 'followed'} in term ${leadership.term} up to ${appliedIndex}`,
+  );
+  const held = `${life?.sessions.held} executions, its runner ${runner?.unacknowledged ?? 0} exits`;
+  return `\n  ${name} holds ${held}; ${replicas.join(', ')}`;
 }
