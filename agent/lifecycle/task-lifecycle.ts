@@ -16,6 +16,7 @@ import { parseCommandLine } from './command-line.ts';
 import { directoriesOf, type TaskDirectories } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
+import { keptLease } from './kept-lease.ts';
 import { endingOf, failure, inputFailure, preProcessingError } from './outcomes.ts';
 import { keepLogs, storeOutputs } from './outputs.ts';
 import type { Retention } from './retention.ts';
@@ -152,11 +153,6 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
     wallClockMsMax: wallClock === undefined || !Number.isFinite(wallClock) ? undefined : wallClock,
     outputBytesMax: TASK_OUTPUT_BYTES_MAX,
   };
-}
-
-/** The lease of tasks whose job says that a node goes on with them while it is cut off. */
-export function keptLease(pool: string): string {
-  return `${pool}#keep`;
 }
 
 /** The job's settings, then the task's, then what the system says of itself: nobody can pretend to be another task. */

@@ -1,5 +1,10 @@
-#!/usr/bin/env node
-/** The program `shoal`. The agent is a part of it that only its own commands load. */
+#!/usr/bin/env -S node --single-threaded-gc
+/**
+ * The program `shoal`. The agent is a part of it that only its own commands load.
+ *
+ * V8's helper threads for garbage collection are for programs that have a machine to themselves. The cores of this one
+ * belong to the tasks: with the helpers, an agent that received a large file used twice the CPU.
+ */
 import '../../src/lib/polyfill.ts';
 import { runCli } from '../../src/cli/main.ts';
 

@@ -36,6 +36,7 @@ import {
   upTopic,
 } from '../../src/wire/protocol.ts';
 import type { Lifecycle } from '../lifecycle/interface.ts';
+import { KEPT_LEASE_MS, keptLease } from '../lifecycle/kept-lease.ts';
 import type { ExecutionKey, Exit, RunnerClient, RunnerState } from '../runner/interface.ts';
 import { type Execution, ExecutionTable } from './execution-table.ts';
 import { Outbox } from './outbox.ts';
@@ -163,6 +164,7 @@ export class PoolSession {
       this.#table.setFloor(index);
     }
     runner.setLease(pool, this.#lease.remainingMs(nowMs));
+    runner.setLease(keptLease(pool), KEPT_LEASE_MS);
   }
 
   /**

@@ -4,8 +4,11 @@ import type { LocalMesh } from '../local-mesh/local-mesh.ts';
 import { agentCpuMs, residentMiB } from './processes.ts';
 import { type Rows, row } from './report.ts';
 
+const WARM_UP_MS = 30_000;
+
 export async function idle(mesh: LocalMesh, forMs: number): Promise<Rows> {
-  await sleep(2_000);
+  // A process compiles what it uses often in its first half minute; an idle agent is one that has been up for longer.
+  await sleep(WARM_UP_MS);
   const before = mesh.agents.map(agentCpuMs);
   await sleep(forMs);
   const shares = mesh.agents.map(

@@ -2,12 +2,15 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LocalMesh } from '../local-mesh/local-mesh.ts';
-import { addJob } from './jobs.ts';
+import { addJob, finish, tasks } from './jobs.ts';
 import { median, type Rows, row } from './report.ts';
 
 export async function oneTask(mesh: LocalMesh, rounds: number): Promise<Rows> {
   const { client } = mesh.alive();
   const job = await addJob(client);
+  const warmUp = await addJob(client);
+  await client.tasks.addAll(warmUp, tasks(300, '/bin/true'));
+  await finish(client, warmUp, 300, 60_000);
   const recordedMs: number[] = [];
   const seenMs: number[] = [];
   const spawnMs: number[] = [];

@@ -40,6 +40,9 @@ export interface LocalAgent {
 /** The bundled program, from the source tree as well as from the bundle; `SHOAL_PROGRAM` names another. */
 export const PROGRAM = process.env.SHOAL_PROGRAM ?? findProgram();
 
+/** As the first line of the program has them. */
+const NODE_FLAGS = ['--single-threaded-gc'];
+
 function findProgram(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   const root = here.includes('/dist') ? here.slice(0, here.indexOf('/dist')) : join(here, '..', '..');
@@ -116,6 +119,7 @@ export class LocalMesh {
     const [command = process.execPath, ...words] = [
       ...(this.#options.prefix?.(this.agents.indexOf(agent)) ?? []),
       process.execPath,
+      ...NODE_FLAGS,
       PROGRAM,
       '--data',
       agent.data,
@@ -232,6 +236,7 @@ export class LocalMesh {
     const [command = process.execPath, ...rest] = [
       ...(this.#options.prefix?.(agent) ?? []),
       process.execPath,
+      ...NODE_FLAGS,
       PROGRAM,
       ...words,
     ];

@@ -27,6 +27,23 @@ describe('a mesh under faults', () => {
     SEEDS * 2_000 + 20_000,
   );
 
+  test.each([
+    [
+      'a launch that a stopped agent sends late begins under no new lease',
+      89,
+      ['partition', 'stopAgent', 'slowDisk'],
+    ],
+    ['an execution given to others does not begin after theirs', 178, ['partition', 'stopAgent', 'slowDisk']],
+    ['an exit of an execution that was dropped meanwhile is acknowledged', 179, ['delay', 'stopAgent']],
+    [
+      'a machine that starts is asked again',
+      48,
+      ['gossipLoss', 'gossipCopies', 'strand', 'losePower', 'stopAgent'],
+    ],
+  ] as const)('%s (seed %i)', async (_claim, seed, faults) => {
+    await hold({ seed, faults });
+  });
+
   test('takes the same course for the same seed', async () => {
     const [one, other] = [await runSeed({ seed: 7 }), await runSeed({ seed: 7 })];
     expect(other.timeline).toEqual(one.timeline);

@@ -40,7 +40,8 @@ const KEYS: Readonly<Record<string, string>> = {
   listen: 'Multiaddrs to listen on. An empty list makes a machine that only dials out.',
   announce: 'Multiaddrs that others are told, where they differ from those listened on.',
   mdns: 'Whether to look for members on the local network.',
-  apiPort: 'TCP port of the HTTP API on 127.0.0.1; 0 picks a free one, null means none. The unix socket is always there.',
+  apiPort:
+    'TCP port of the HTTP API on 127.0.0.1; 0 picks a free one, null means none. The unix socket is always there.',
   capacity: '`cores`, `memoryBytes`, `gpus` and `labels` to offer, where they differ from what is found.',
   members: "Addresses of members from the token; the mesh's own list takes over once it is there.",
   founding: 'Only on the first machine, until its first start.',
