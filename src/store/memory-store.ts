@@ -5,7 +5,7 @@ import { BATCH_KEY, DROPPED_PREFIX, HEAD_PREFIX, prefixEnd, START_PREFIX } from 
 import { MemoryDisk } from './memory-disk.ts';
 import { RecordStore } from './record-store.ts';
 
-export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
+export { MemoryDisk } from './memory-disk.ts';
 
 /**
  * Opens the store that `disk` holds; without a disk, a new one. Throws `CorruptStore` where synced batches are missing

@@ -17,7 +17,7 @@
  *     x/<job>/<task>     what became of the task; absent as long as nothing did
  */
 import { Packr } from 'msgpackr';
-import type { JobConstraints, JobSpec } from '../../../src/model/job.ts';
+import type { JobConstraints } from '../../../src/model/job.ts';
 import type { NodeDeallocationOption } from '../../../src/model/pool.ts';
 import type { JobState, TaskState } from '../../../src/model/states.ts';
 import type { FailureInfo, KeptFile } from '../../../src/model/task.ts';
@@ -104,8 +104,6 @@ export interface JobRow {
   readonly constraints: JobConstraints;
   readonly hasMetadataRow: boolean;
 }
-
-export type JobSpecRow = JobSpec;
 
 export interface NodeRow {
   readonly number: number;
