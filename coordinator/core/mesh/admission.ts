@@ -1,14 +1,16 @@
 /** Commands by which machines come into the mesh, change and leave it. */
+
 import type { MachineOffer, MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import type { MachineId } from '../../../src/model/ids.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { PoolSpec } from '../../../src/model/pool.ts';
+import { refuse } from '../refusal.ts';
 import type { Member } from './members.ts';
 import { checkOffer } from './members.ts';
 import { SETTINGS_ROW } from './rows.ts';
 import type { MeshState } from './state.ts';
 import type { Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 type CommandOf<K extends MeshCommand['kind']> = Extract<MeshCommand, { kind: K }>;
 

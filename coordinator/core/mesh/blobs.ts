@@ -4,6 +4,7 @@
  * blob, contents included, and 370 where each has an origin of its own. Equal contents, and the origin of the outputs
  * of one execution, are held once.
  */
+
 import { detached } from '../../../src/lib/detached.ts';
 import {
   BLOB_BYTES_MAX,
@@ -15,6 +16,7 @@ import type { BlobOrigin, BlobRecord, ContainerRecord } from '../../../src/model
 import { isValidBlobName, isValidContainerName } from '../../../src/model/blob.ts';
 import type { BlobPut, MeshCommand } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import type { Content, Contents } from './contents.ts';
 import type { Counters } from './counters.ts';
 import type { Members } from './members.ts';
@@ -26,8 +28,8 @@ import {
   longBlobKey,
   splitBlobRow,
 } from './rows.ts';
-import type { Refusal, Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import type { Turn } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 interface Entry {
   readonly content: Content;

@@ -1,7 +1,7 @@
 /** If-Match and its kin, as Azure Batch reads them on writes. */
+
 import type { Condition, EntityStamp } from '../../../src/model/commands.ts';
-import type { Refusal } from './turn.ts';
-import { refuse } from './turn.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 
 /** Undefined where the condition holds, or there is none. */
 export function checkCondition(stamp: EntityStamp, condition: Condition | undefined): Refusal | undefined {

@@ -1,15 +1,16 @@
 /** Commands on pools and on the nodes they are allotted. */
+
 import { REMOVE_NODES_MAX } from '../../../src/lib/limits.ts';
 import type { Condition, MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import { idKey, poolGroup } from '../../../src/model/ids.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { nodeNumber } from './allotments.ts';
 import { checkCondition } from './condition.ts';
 import type { PoolRecord } from './pools.ts';
 import { checkHasTargets, checkPoolSpec, checkResize } from './pools.ts';
 import type { MeshState } from './state.ts';
-import type { Refusal, Turn } from './turn.ts';
-import { refuse } from './turn.ts';
+import type { Turn } from './turn.ts';
 
 type CommandOf<K extends MeshCommand['kind']> = Extract<MeshCommand, { kind: K }>;
 

@@ -2,13 +2,15 @@
  * The directory of groups: who votes where, so that any machine finds the coordinator of any pool. The truth about a
  * group's voters is in its own log; this is what the group last reported.
  */
+
 import type { GroupId, MachineId } from '../../../src/model/ids.ts';
 import { isValidId, MESH_GROUP } from '../../../src/model/ids.ts';
 import type { GroupRecord } from '../../../src/model/queries.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { inKeyOrder } from './order.ts';
 import { groupRow } from './rows.ts';
-import type { Refusal, Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import type { Turn } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 const FIRST_GENERATION = 0;
 

@@ -2,6 +2,7 @@
  * The mesh group's state machine: `apply` changes the state, `query` reads it, and the accessors below let the driver of
  * every machine look into it without a round trip (every machine follows the mesh group, as a voter or a learner).
  */
+
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { BLOB_COPIES } from '../../../src/lib/limits.ts';
 import type {
@@ -15,6 +16,7 @@ import type { GroupId, MachineId, PeerId } from '../../../src/model/ids.ts';
 import type { Allotment, MachineRecord } from '../../../src/model/machine.ts';
 import type { GroupRecord } from '../../../src/model/queries.ts';
 import type { Applied, RowReader, StateMachine } from '../interface.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import {
   createToken,
   drainMachine,
@@ -41,8 +43,8 @@ import { isMeshQuery, queryMesh } from './queries.ts';
 import { releaseJob, reportVoters, reserveJob } from './reservations.ts';
 import { MeshState } from './state.ts';
 import type { Token } from './tokens.ts';
-import type { MeshEffect, Refusal } from './turn.ts';
-import { refuse, Turn } from './turn.ts';
+import type { MeshEffect } from './turn.ts';
+import { Turn } from './turn.ts';
 
 export type { HeldContent } from './contents.ts';
 export type { PoolRecord } from './pools.ts';

@@ -1,12 +1,14 @@
 /** The machines of the mesh: the allow-list. */
+
 import { MACHINE_ADDRESSES_MAX, MACHINE_NAME_LENGTH_MAX } from '../../../src/lib/limits.ts';
 import type { MachineOffer } from '../../../src/model/commands.ts';
 import type { MachineId, PeerId } from '../../../src/model/ids.ts';
 import { idKey, peerOfMachine } from '../../../src/model/ids.ts';
 import type { MachineRecord } from '../../../src/model/machine.ts';
+import type { Refusal } from '../refusal.ts';
 import { inKeyOrder } from './order.ts';
 import { memberRow } from './rows.ts';
-import type { Refusal, Turn } from './turn.ts';
+import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
 
 export interface Member extends MachineRecord {

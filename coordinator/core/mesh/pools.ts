@@ -1,4 +1,5 @@
 /** Pools: the wish, its version, and how far the packing of its nodes has come. */
+
 import { parseDuration } from '../../../src/lib/durations.ts';
 import { RESIZE_TIMEOUT_DEFAULT_MS, RESIZE_TIMEOUT_MIN_MS } from '../../../src/lib/limits.ts';
 import type { EntityStamp } from '../../../src/model/commands.ts';
@@ -12,10 +13,11 @@ import type {
 } from '../../../src/model/pool.ts';
 import type { AllocationState, PoolState } from '../../../src/model/states.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { inKeyOrder } from './order.ts';
 import { poolRow } from './rows.ts';
-import type { Refusal, Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import type { Turn } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 /** A pool's row. The counts of its nodes are not in it: they follow from the allotments. */
 export interface PoolRecord extends EntityStamp {

@@ -1,10 +1,12 @@
 /** Commands on the directory: which pool's group has a job, and who votes in a group. */
+
 import type { MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import { idKey, isValidId, isValidJobReference, poolGroup } from '../../../src/model/ids.ts';
+import { refuse } from '../refusal.ts';
 import { checkGroup } from './estate.ts';
 import type { MeshState } from './state.ts';
 import type { Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 type CommandOf<K extends MeshCommand['kind']> = Extract<MeshCommand, { kind: K }>;
 

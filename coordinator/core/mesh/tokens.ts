@@ -2,15 +2,17 @@
  * Join tokens. A token is a temporary identity on the allow-list: whoever holds its private key may connect, and may
  * do one thing, which is to register a machine.
  */
+
 import { TOKEN_USES_MAX, TOKENS_OPEN_MAX } from '../../../src/lib/limits.ts';
 import type { MeshCommand } from '../../../src/model/commands.ts';
 import type { PeerId } from '../../../src/model/ids.ts';
 import { isValidId } from '../../../src/model/ids.ts';
 import type { TokenEntity } from '../../../src/model/queries.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { inKeyOrder } from './order.ts';
 import { tokenRow } from './rows.ts';
-import type { Refusal, Turn } from './turn.ts';
-import { refuse, refuseProperty } from './turn.ts';
+import type { Turn } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 export interface Token extends TokenEntity {
   readonly peer: PeerId;

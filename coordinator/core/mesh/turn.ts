@@ -3,11 +3,12 @@
  * aggregate changes its hot columns and puts the row in the same breath; the row is encoded once, at the end, however
  * often the entry touched it.
  */
-import type { ErrorCode } from '../../../src/lib/errors.ts';
-import type { EntityStamp, Outcome } from '../../../src/model/commands.ts';
+
+import type { EntityStamp } from '../../../src/model/commands.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
 import { encode } from '../../../src/wire/codec.ts';
 import type { CoreEvent, RowWrite } from '../interface.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 
 /**
  * What every machine's driver looks at again; it reads the rest from the state. Every machine follows the mesh group,
@@ -74,21 +75,6 @@ export class Turn {
   effects(): readonly MeshEffect[] {
     return [...this.#effects.values()];
   }
-}
-
-export type Refusal = Extract<Outcome<never>, { ok: false }>;
-
-export function refuse(
-  code: ErrorCode,
-  message?: string,
-  values?: Readonly<Record<string, string>>,
-): Refusal {
-  return {
-    ok: false,
-    code,
-    ...(message === undefined ? {} : { message }),
-    ...(values === undefined ? {} : { values }),
-  };
 }
 
 /** A property of the request is wrong: Azure's code with its three values. */

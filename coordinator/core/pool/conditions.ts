@@ -1,6 +1,8 @@
 /** If-Match and its kin at the gate: a lost race is refused, whoever read first. */
+
 import type { Condition } from '../../../src/model/commands.ts';
-import { eTagOf, type Refusal, refused } from './turn.ts';
+import { type Refusal, refuse } from '../refusal.ts';
+import { eTagOf } from './turn.ts';
 
 /** HTTP dates have whole seconds: what was modified within a second counts as modified at its start. */
 const HTTP_DATE_MS = 1000;
@@ -19,7 +21,7 @@ export function checkCondition(
     (ifNoneMatch === undefined || !matches(ifNoneMatch, eTag)) &&
     (ifModifiedSinceMs === undefined || modifiedMs > ifModifiedSinceMs) &&
     (ifUnmodifiedSinceMs === undefined || modifiedMs <= ifUnmodifiedSinceMs);
-  return holds ? undefined : refused('ConditionNotMet', undefined, { CurrentETag: eTag });
+  return holds ? undefined : refuse('ConditionNotMet', undefined, { CurrentETag: eTag });
 }
 
 function matches(wanted: string, eTag: string): boolean {

@@ -1,14 +1,16 @@
 /** Commands on jobs. */
+
 import { JOB_NUMBER_MAX } from '../../../src/lib/limits.ts';
 import type { Condition, EntityStamp, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { JobPatch, JobSpec } from '../../../src/model/job.ts';
 import { invalidValue, validateJob, validateJobChange } from '../../../src/model/validate.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { checkCondition } from './conditions.ts';
 import { Job, limitOf } from './job-record.ts';
 import { deleteJob, disableJob, enableJob, settleJob, TERMINATE_REASONS, terminateJob } from './job-state.ts';
 import { jobMetadataRowKey, jobSpecRowKey } from './rows.ts';
-import { accepted, type PoolState, type Refusal, refused, stampOf, type Turn } from './turn.ts';
+import { accepted, type PoolState, stampOf, type Turn } from './turn.ts';
 
 type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
 
@@ -20,8 +22,8 @@ export function addJob(turn: Turn, { spec }: Of<'job.add'>): Outcome<EntityStamp
   if (known !== undefined)
     return known.state === 'deleting'
       ? beingDeleted(known)
-      : refused('JobExists', `The job ${known.id} already exists.`);
-  if (state.nextJob > JOB_NUMBER_MAX) return refused('ServerBusy', 'The pool has used up all job numbers.');
+      : refuse('JobExists', `The job ${known.id} already exists.`);
+  if (state.nextJob > JOB_NUMBER_MAX) return refuse('ServerBusy', 'The pool has used up all job numbers.');
   const job = new Job({ number: state.nextJob++, spec, version: turn.newVersion(), nowMs: turn.nowMs });
   state.addJob(job);
   turn.put(jobSpecRowKey(job.number), spec);
@@ -122,7 +124,7 @@ export function enableJobCommand(turn: Turn, { job: id, condition }: Of<'job.ena
     refusalWhileEnding(job) ??
     (job.state === 'disabled'
       ? undefined
-      : refused(
+      : refuse(
           'OperationInvalidForCurrentState',
           `The job ${job.id} is ${job.state}; only a disabled job can be enabled.`,
         ));
@@ -187,11 +189,11 @@ function doing(act: (job: Job) => void): (job: Job) => undefined {
 }
 
 export function jobNotFound(id: string): Refusal {
-  return refused('JobNotFound', `The job ${id} does not exist in this pool.`, { JobId: id });
+  return refuse('JobNotFound', `The job ${id} does not exist in this pool.`, { JobId: id });
 }
 
 function beingDeleted(job: Job): Refusal {
-  return refused('JobBeingDeleted', `The job ${job.id} is being deleted.`, { JobId: job.id });
+  return refuse('JobBeingDeleted', `The job ${job.id} is being deleted.`, { JobId: job.id });
 }
 
 /** What refuses changes, and new tasks, of a job that ends or has ended. */
@@ -200,9 +202,9 @@ export function refusalWhileEnding(job: Job): Refusal | undefined {
     case 'deleting':
       return beingDeleted(job);
     case 'terminating':
-      return refused('JobBeingTerminated', `The job ${job.id} is being terminated.`, { JobId: job.id });
+      return refuse('JobBeingTerminated', `The job ${job.id} is being terminated.`, { JobId: job.id });
     case 'completed':
-      return refused('JobCompleted', `The job ${job.id} is already completed.`, { JobId: job.id });
+      return refuse('JobCompleted', `The job ${job.id} is already completed.`, { JobId: job.id });
     default:
       return undefined;
   }

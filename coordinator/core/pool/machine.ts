@@ -2,6 +2,7 @@
  * The replicated state machine of a pool's group: jobs, tasks, dependencies, assignments, nodes. It only routes; each
  * aggregate has a file of its own.
  */
+
 import { assertNever } from '../../../src/lib/assert.ts';
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
@@ -10,6 +11,7 @@ import type { NodeEntity } from '../../../src/model/queries.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
 import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
 import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.ts';
+import { refuse } from '../refusal.ts';
 import { assignTasks } from './assignment.ts';
 import { nodeEntity } from './entities.ts';
 import {
@@ -33,7 +35,7 @@ import { commandFault } from './shape.ts';
 import { dueAtMs, sweep } from './sweep.ts';
 import { addTasks, deleteTaskCommand, reactivateTaskCommand, terminateTask, updateTask } from './task.ts';
 import { Intent } from './task-table.ts';
-import { isErasable, isReleasable, PoolState, refused, Turn } from './turn.ts';
+import { isErasable, isReleasable, PoolState, Turn } from './turn.ts';
 
 /** What an agent must know of a job to run its tasks. */
 export interface DispatchedJob {
@@ -91,7 +93,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
   /** A request that was answered before is answered the same and does nothing; a refusal is an answer too. */
   #answer(turn: Turn, requestId: string | null, command: PoolCommand): Outcome<unknown> {
     const fault = commandFault(command);
-    if (fault !== undefined) return refused('InvalidRequestBody', `The command is not valid: ${fault}.`);
+    if (fault !== undefined) return refuse('InvalidRequestBody', `The command is not valid: ${fault}.`);
     if (requestId === null) return execute(turn, command);
     const { requests } = this.#state;
     const known = requests.find(requestId, command);

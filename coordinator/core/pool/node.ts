@@ -1,12 +1,14 @@
 /** Commands on nodes: what the mesh group decided about them, their loss and return, and their scheduling. */
+
 import type { EntityStamp, NodeMirror, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { releaseExecutions } from './ending.ts';
 import { stopExecution } from './execution.ts';
 import { NodeRecord } from './node-record.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { nodeActivityRowKey, nodeRowKey } from './rows.ts';
 import { Intent } from './task-table.ts';
-import { accepted, type Refusal, refused, type Turn } from './turn.ts';
+import { accepted, type Turn } from './turn.ts';
 
 type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
 
@@ -116,7 +118,7 @@ export function scheduleNode(
   const node = turn.state.nodes.get(id);
   if (node === undefined) return nodeNotFound(id);
   if (node.enabled === enabled) {
-    return refused(
+    return refuse(
       'NodeAlreadyInTargetSchedulingState',
       `The scheduling of the node ${id} is already ${enabled ? 'enabled' : 'disabled'}.`,
     );
@@ -128,7 +130,7 @@ export function scheduleNode(
 }
 
 export function nodeNotFound(id: string): Refusal {
-  return refused('NodeNotFound', `The pool has no node ${id}.`, { NodeId: id });
+  return refuse('NodeNotFound', `The pool has no node ${id}.`, { NodeId: id });
 }
 
 /** Nodes have no version; the answer is a stamp all the same. */

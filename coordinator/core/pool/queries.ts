@@ -2,6 +2,7 @@
  * Reading the state of a pool's group. Lists walk numbers, so that a page neither skips nor repeats whatever happens
  * between two pages; a page with a filter ends after so many tasks were looked at, be it empty.
  */
+
 import { ShoalError } from '../../../src/lib/errors.ts';
 import {
   EXPLAIN_DEPENDENCIES_MAX,
@@ -23,6 +24,7 @@ import type {
 import type { DependsOn, TaskSpec } from '../../../src/model/task.ts';
 import { explainTask } from '../../placement/explain.ts';
 import type { RowReader } from '../interface.ts';
+import type { Refusal } from '../refusal.ts';
 import { COLD, HotTask, hotJobEntity, jobEntity, nodeEntity, taskEntity } from './entities.ts';
 import { jobNotFound } from './job.ts';
 import type { Job } from './job-record.ts';
@@ -37,7 +39,7 @@ import {
 } from './rows.ts';
 import { findTask, taskNotFound } from './task.ts';
 import { Flag } from './task-table.ts';
-import type { PoolState, Refusal } from './turn.ts';
+import type { PoolState } from './turn.ts';
 
 /** A test of one JobEntity, TaskEntity or NodeEntity; throws InvalidQueryParameterValue where the text is no filter of them. */
 export type CompileFilter = (kind: 'job' | 'task' | 'node', text: string) => (entity: unknown) => boolean;

@@ -1,4 +1,5 @@
 /** Commands on tasks. */
+
 import { TASK_NUMBER_MAX } from '../../../src/lib/limits.ts';
 import type {
   Condition,
@@ -15,6 +16,7 @@ import {
   validateTask,
   validateTaskConstraints,
 } from '../../../src/model/validate.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import { checkCondition } from './conditions.ts';
 import { stopExecution } from './execution.ts';
 import { jobNotFound, refusalWhileEnding } from './job.ts';
@@ -32,7 +34,7 @@ import {
 import { taskFault } from './shape.ts';
 import { Flag, Intent } from './task-table.ts';
 import { completeTask, deleteTask, reactivateTask } from './transition.ts';
-import { accepted, type PoolState, type Refusal, refused, stampOf, type Turn } from './turn.ts';
+import { accepted, type PoolState, stampOf, type Turn } from './turn.ts';
 
 type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
 
@@ -72,7 +74,7 @@ function addTask(
   spec: TaskSpec,
 ): Refusal | undefined {
   const fault = taskFault(spec);
-  if (fault !== undefined) return refused('InvalidRequestBody', `The task is not valid: ${fault}.`);
+  if (fault !== undefined) return refuse('InvalidRequestBody', `The task is not valid: ${fault}.`);
   const violation = validateTask(spec) ?? jobViolation(job, spec) ?? slotsViolation(spec, slotsMax);
   if (violation !== undefined) return { ok: false, ...violation };
   const { table } = job;
@@ -80,7 +82,7 @@ function addTask(
   const known = table.numberOfKey(key);
   if (known !== undefined) return taskExists(job, known);
   if (table.last >= TASK_NUMBER_MAX)
-    return refused('ServerBusy', `The job ${job.id} has used up all task numbers.`);
+    return refuse('ServerBusy', `The job ${job.id} has used up all task numbers.`);
   const task = table.append({
     id: spec.id,
     createdAtMs: turn.nowMs,
@@ -108,9 +110,9 @@ export function noteSparse(job: Job, task: number, spec: TaskSpec): void {
 function taskExists(job: Job, task: number): Refusal {
   const id = job.table.idOf(task);
   if (!job.table.flag(task, Flag.ghost))
-    return refused('TaskExists', `The task ${id} already exists in the job ${job.id}.`);
+    return refuse('TaskExists', `The task ${id} already exists in the job ${job.id}.`);
   // Not TaskExists: clients take that for success, and this task is about to vanish.
-  return refused(
+  return refuse(
     'OperationInvalidForCurrentState',
     `The deleted task ${id} is still being stopped on its node; add it again when it is gone.`,
   );
@@ -201,7 +203,7 @@ export function terminateTask(turn: Turn, command: Of<'task.terminate'>): Outcom
     if (job.state === 'deleting') return refusalWhileEnding(job);
     const { table } = job;
     if (table.state(task) === 'completed')
-      return refused('TaskCompleted', `The task ${table.idOf(task)} is already completed.`);
+      return refuse('TaskCompleted', `The task ${table.idOf(task)} is already completed.`);
     // It is being stopped already: nothing changes.
     if (table.intent(task) >= Intent.terminate) return undefined;
     stamp(turn, job, task);
@@ -240,11 +242,11 @@ export function reactivateTaskCommand(turn: Turn, command: Of<'task.reactivate'>
     if (refusal !== undefined) return refusal;
     const { table } = job;
     if (table.state(task) !== 'completed')
-      return refused(
+      return refuse(
         'TaskNotCompleted',
         `The task ${table.idOf(task)} is ${table.state(task)}, not completed.`,
       );
-    if (table.flag(task, Flag.succeeded)) return refused('TaskSucceeded');
+    if (table.flag(task, Flag.succeeded)) return refuse('TaskSucceeded');
     stamp(turn, job, task);
     reactivateTask(turn, job, task);
     settleJob(turn, job);
@@ -283,7 +285,7 @@ export function findTask(job: Job, id: string): number | undefined {
 }
 
 export function taskNotFound(job: Job, id: string): Refusal {
-  return refused('TaskNotFound', `The job ${job.id} has no task ${id}.`, { JobId: job.id, TaskId: id });
+  return refuse('TaskNotFound', `The job ${job.id} has no task ${id}.`, { JobId: job.id, TaskId: id });
 }
 
 /** A client changed the task. A state that changes by itself leaves version and time as they are. */

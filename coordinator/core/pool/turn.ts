@@ -3,7 +3,6 @@
  * writes, events and effects; rows of jobs and nodes are written once, at its end, however often they changed.
  */
 
-import type { ErrorCode } from '../../../src/lib/errors.ts';
 import { Heap } from '../../../src/lib/heap.ts';
 import type { EntityStamp, Outcome, PoolMirror } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
@@ -214,19 +213,4 @@ export function stampOf(entity: { readonly version: number; readonly modifiedAtM
 
 export function accepted<T>(value: T): Outcome<T> {
   return { ok: true, value };
-}
-
-export type Refusal = Extract<Outcome<unknown>, { readonly ok: false }>;
-
-export function refused(
-  code: ErrorCode,
-  message?: string,
-  values?: Readonly<Record<string, string>>,
-): Refusal {
-  return {
-    ok: false,
-    code,
-    ...(message === undefined ? {} : { message }),
-    ...(values === undefined ? {} : { values }),
-  };
 }
