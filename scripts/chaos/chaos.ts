@@ -1,4 +1,7 @@
-/** A job on three agents while their processes are killed at random; then the books are compared with the facts. */
+/**
+ * A job on three agents while their processes, their network and their disks are hurt at random; then the books are
+ * compared with the facts.
+ */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asShoalError } from '../../src/lib/errors.ts';
@@ -7,6 +10,7 @@ import type { TaskSpec } from '../../src/model/task.ts';
 import { processesBelow } from '../local-mesh/census.ts';
 import { LocalMesh, until } from '../local-mesh/local-mesh.ts';
 import { ExecutionWitness } from './executions.ts';
+import { Ground } from './ground.ts';
 import { Injuries, type Injury } from './injuries.ts';
 import { judge, type Verdict } from './verdict.ts';
 
@@ -16,6 +20,8 @@ export interface ChaosOptions {
   readonly seed: number;
   /** Hurts for so long instead of `kills` times. */
   readonly seconds?: number;
+  /** Each agent on a host and a disk of its own, which can be hurt too. Needs root and iproute2. */
+  readonly hosts: boolean;
   /** Absolute; agents and executions leave their files here. */
   readonly directory: string;
   readonly say: (text: string) => void;
@@ -26,6 +32,7 @@ export interface ChaosReport extends Verdict {
 }
 
 const JOB = 'chaos';
+const AGENTS = 3;
 const ACCEPT_MS_MAX = 90_000;
 /** For the tasks that are left once nobody is hurt any more. */
 const FINISH_MS_MAX = 120_000;
@@ -47,9 +54,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       random.chance(1 / 16) ? 1 + random.next() * (LONG_SECONDS_MAX - 1) : random.next() * SHORT_SECONDS_MAX,
     ),
   );
-  const mesh = await LocalMesh.start(3, { directory: join(directory, 'mesh') });
+  const place = join(directory, 'mesh');
+  const ground = options.hosts ? await Ground.apart(place, AGENTS) : Ground.shared(place);
+  let mesh: LocalMesh | undefined;
   try {
-    const injuries = new Injuries(mesh, random.fork(), say);
+    mesh = await LocalMesh.start(AGENTS, ground.options);
+    const injuries = new Injuries(mesh, ground, random.fork(), say);
     await storm(options, mesh, injuries, specs, random.fork());
     say('nobody is hurt any more; waiting for the tasks that are left');
     await finish(mesh, ids.length);
@@ -57,11 +67,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     await mesh.stop();
     return {
       ...verdict,
-      violations: [...verdict.violations, ...injuries.failures, ...(await orphans(join(directory, 'mesh')))],
+      violations: [...verdict.violations, ...injuries.failures, ...(await orphans(place))],
       injuries: injuries.counts,
     };
   } finally {
-    await mesh.stop();
+    await mesh?.stop();
+    ground.remove();
   }
 }
 

@@ -1,7 +1,10 @@
 /**
- * `npm run chaos`: kill -9 at random moments of a job, and count.
+ * `npm run chaos`: hurts a mesh at random moments of a job, and counts.
  *
- *     npm run chaos -- [--kills 20] [--tasks 2000] [--seed N] [--seconds S]
+ *     npm run chaos -- [--kills 20] [--tasks 2000] [--seed N] [--seconds S] [--hosts]
+ *
+ * With `--hosts` (root and iproute2) each agent has a network namespace and a small disk of its own, and wires are cut and
+ * disks filled beside the kills.
  *
  * Ends with 0 if every accepted task is completed exactly once in the records, no two executions of one were alive at
  * once, and nothing is left running; with 1 otherwise, and then keeps the directory with the agents' logs.
@@ -21,6 +24,7 @@ const { values: flags } = parseArgs({
     tasks: { type: 'string', default: '2000' },
     seed: { type: 'string' },
     seconds: { type: 'string' },
+    hosts: { type: 'boolean', default: false },
   },
 });
 const kills = wholeNumber('kills', flags.kills);
@@ -41,7 +45,7 @@ const say = (text: string): void =>
 
 say(`seed ${seed}, ${tasks} tasks, ${flags.seconds === undefined ? `${kills} kills` : `${flags.seconds} s`}`);
 try {
-  const report = await runChaos({ kills, tasks, seed, directory, say, ...duration });
+  const report = await runChaos({ kills, tasks, seed, hosts: flags.hosts, directory, say, ...duration });
   const { injuries, executions, rerun, violations } = report;
   say(`${[...injuries].map(([kind, count]) => `${count} ${kind}`).join(', ')}`);
   say(`${report.tasks} tasks, ${executions} executions, ${rerun} tasks ran more than once`);

@@ -77,6 +77,21 @@ export class Lan {
     ip('-n', this.#bridge, 'link', 'set', portOf(host), 'up');
   }
 
+  /**
+   * Lets nothing of `from` reach `to`, without a word to either; what `to` sends still arrives. A wrong hardware address
+   * does it: the kernel sends on, and nobody takes it up.
+   */
+  silence(from: number, to: number): void {
+    ip(
+      ...['-n', this.#nameOf(from), 'neighbour', 'replace', this.address(to)],
+      ...['lladdr', NOBODY, 'nud', 'permanent', 'dev', 'eth0'],
+    );
+  }
+
+  unsilence(from: number, to: number): void {
+    ip('-n', this.#nameOf(from), 'neighbour', 'delete', this.address(to), 'dev', 'eth0');
+  }
+
   /** Only what was made here. Sockets of processes that still run in a namespace keep it until they end. */
   remove(): void {
     for (const name of [...this.#hosts, this.#bridge])
@@ -89,6 +104,9 @@ export class Lan {
     return name;
   }
 }
+
+/** Locally administered, and no host's. */
+const NOBODY = '02:00:00:00:00:ff';
 
 function portOf(host: number): string {
   return `port${host + 1}`;
