@@ -6,17 +6,23 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
+  INPUT_DOWNLOAD_ATTEMPTS_MAX,
+  INPUT_DOWNLOAD_RETRY_MS,
   INPUT_DOWNLOAD_TIMEOUT_MS,
   INPUT_FETCHES_MAX,
+  INPUT_FILES_MAX,
   RESOURCE_FILE_BYTES_MAX,
 } from '../../src/lib/limits.ts';
 import { type BlobRecord, parseMeshUrl } from '../../src/model/blob.ts';
 import type { ResourceFile } from '../../src/model/task.ts';
 import type { FileService } from '../files/interface.ts';
 import { SafeDirectory } from '../files/safe-path.ts';
+import { blobUrl, listBlobs, publicPart } from './azure-container.ts';
 import { fetchPublicUrl } from './public-url.ts';
+import type { Reach } from './reach.ts';
 
 const DEFAULT_MODE = 0o770;
 
@@ -25,19 +31,29 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** Where inputs come from, and to whom they shall belong. */
+export interface InputSources {
+  readonly files: FileService;
+  readonly reach: Reach;
+  readonly owner: Owner | undefined;
+}
+
 /** Throws the coded error of the first file that could not be had; `values.source` names it. */
 export async function bringInputs(
-  files: FileService,
+  sources: InputSources,
   resources: readonly ResourceFile[],
   directory: string,
-  owner: Owner | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   const target = await SafeDirectory.open(directory);
   try {
     const wanted: Wanted[] = [];
-    for (const resource of resources) wanted.push(...(await resolve(files, resource, signal)));
-    await inParallel(wanted, INPUT_FETCHES_MAX, (one) => bring(files, one, target, owner, signal));
+    for (const resource of resources) {
+      wanted.push(...(await resolve(sources, resource, signal)));
+      if (wanted.length > INPUT_FILES_MAX)
+        throw new ShoalError('TooLarge', `The task's resource files are more than ${INPUT_FILES_MAX}.`);
+    }
+    await inParallel(wanted, INPUT_FETCHES_MAX, (one) => bring(sources, one, target, signal));
   } finally {
     await target.close();
   }
@@ -51,7 +67,11 @@ interface Wanted {
     | { readonly kind: 'url'; readonly url: string };
 }
 
-async function resolve(files: FileService, resource: ResourceFile, signal: AbortSignal): Promise<Wanted[]> {
+async function resolve(
+  { files, reach }: InputSources,
+  resource: ResourceFile,
+  signal: AbortSignal,
+): Promise<Wanted[]> {
   const mode = resource.fileMode === undefined ? DEFAULT_MODE : Number.parseInt(resource.fileMode, 8);
   const container = resource.autoStorageContainerName ?? meshContainer(resource.storageContainerUrl);
   if (container !== undefined) {
@@ -62,13 +82,17 @@ async function resolve(files: FileService, resource: ResourceFile, signal: Abort
       source: { kind: 'blob', record },
     }));
   }
-  const url = resource.httpUrl;
-  if (url === undefined)
-    throw new ShoalError(
-      'InvalidPropertyValue',
-      'Only containers of the mesh (mesh://<container>) can be resource files as a whole.',
-      { source: resource.storageContainerUrl ?? '' },
+  const { httpUrl: url = '', storageContainerUrl, filePath } = resource;
+  if (storageContainerUrl !== undefined) {
+    const names = await naming(publicPart(storageContainerUrl), () =>
+      listBlobs(storageContainerUrl, resource.blobPrefix ?? '', reach, signal),
     );
+    return names.map((name) => ({
+      path: joinPath(filePath, name),
+      mode,
+      source: { kind: 'url', url: blobUrl(storageContainerUrl, name) },
+    }));
+  }
   const own = parseMeshUrl(url);
   if (own?.blob === undefined)
     return [{ path: resource.filePath ?? lastPart(url), mode, source: { kind: 'url', url } }];
@@ -91,34 +115,57 @@ function lastPart(path: string): string {
 }
 
 async function bring(
-  files: FileService,
-  wanted: Wanted,
+  sources: InputSources,
+  { source, path, mode }: Wanted,
   target: SafeDirectory,
-  owner: Owner | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const { source } = wanted;
-  const name = source.kind === 'url' ? source.url : `mesh://${source.record.container}/${source.record.name}`;
-  try {
-    const body =
-      source.kind === 'url'
-        ? await fetchPublicUrl(source.url, {
-            signal,
-            timeoutMs: INPUT_DOWNLOAD_TIMEOUT_MS,
-            bytesMax: RESOURCE_FILE_BYTES_MAX,
-          })
-        : await openBlob(files, source.record, signal);
-    const file = await target.createFile(wanted.path, wanted.mode);
+  const { files, owner } = sources;
+  const name =
+    source.kind === 'url'
+      ? publicPart(source.url)
+      : `mesh://${source.record.container}/${source.record.name}`;
+  await naming(name, async () => {
+    const file = await target.createFile(path, mode);
     try {
-      await fill(file, body, signal);
-      await file.chmod(wanted.mode & 0o777);
+      if (source.kind === 'url') await download(source.url, file, sources.reach, signal);
+      else await fill(file, await openBlob(files, source.record, signal), signal);
+      await file.chmod(mode & 0o777);
       if (owner !== undefined) await file.chown(owner.uid, owner.gid);
     } finally {
       await file.close();
     }
+  });
+}
+
+/** Puts the name of the source beside whatever goes wrong. */
+async function naming<T>(source: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     const coded = asShoalError(error);
-    throw new ShoalError(coded.code, coded.message, { ...coded.values, source: name }, { cause: error });
+    throw new ShoalError(coded.code, coded.message, { ...coded.values, source }, { cause: error });
+  }
+}
+
+/** Begins again, from the first byte, where a server failed or fell silent; what it refused it would refuse again. */
+async function download(url: string, file: FileHandle, reach: Reach, signal: AbortSignal): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const body = await fetchPublicUrl(url, {
+        signal,
+        timeoutMs: INPUT_DOWNLOAD_TIMEOUT_MS,
+        bytesMax: RESOURCE_FILE_BYTES_MAX,
+        reach,
+      });
+      return await fill(file, body, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const { code } = asShoalError(error);
+      const passing = code === 'InternalError' || code === 'OperationTimedOut';
+      if (!passing || attempt === INPUT_DOWNLOAD_ATTEMPTS_MAX) throw error;
+      await sleep(INPUT_DOWNLOAD_RETRY_MS * 2 ** (attempt - 1), undefined, { signal });
+    }
   }
 }
 
@@ -131,10 +178,21 @@ async function fill(file: FileHandle, body: Readable, signal: AbortSignal): Prom
   await pipeline(
     body,
     async (chunks: AsyncIterable<Uint8Array>) => {
-      for await (const chunk of chunks) await file.writeFile(chunk);
+      await file.truncate(0);
+      let position = 0;
+      for await (const chunk of chunks) {
+        await writeAll(file, chunk, position);
+        position += chunk.length;
+      }
     },
     { signal },
   );
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
+  }
 }
 
 /** At most `limit` at once; stops at the first failure. */

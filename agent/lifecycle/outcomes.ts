@@ -142,6 +142,21 @@ export function inputFailure(nowMs: number, error: ShoalError, what: string): Ta
   }
 }
 
+/** An output that could not be stored, in the words of Azure's node agent. */
+export function uploadFailure({ code, message, values }: ShoalError): FailureInfo {
+  switch (code) {
+    case 'ContainerNotFound':
+      return failure('usererror', 'FileUploadContainerNotFound', message, values);
+    case 'Forbidden':
+    case 'AuthenticationFailed':
+      return failure('usererror', 'FileUploadAccessDenied', message, values);
+    case 'FileNotFound':
+      return failure('usererror', 'FileUploadMissingFile', message, values);
+    default:
+      return failure('usererror', 'FileUploadMiscError', message, values);
+  }
+}
+
 export function failure(
   category: FailureInfo['category'],
   code: string,

@@ -9,7 +9,7 @@ import { parseDuration } from '../../src/lib/durations.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import { RETENTION_DEFAULT_MS, TASK_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
-import type { TaskOutcome } from '../../src/model/task.ts';
+import type { FailureInfo, KeptFile, TaskOutcome } from '../../src/model/task.ts';
 import type { FileService } from '../files/interface.ts';
 import type { Exit, Launch } from '../runner/interface.ts';
 import { parseCommandLine } from './command-line.ts';
@@ -17,13 +17,16 @@ import { directoriesOf, type TaskDirectories } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
-import { endingOf, failure, inputFailure, preProcessingError } from './outcomes.ts';
-import { keepLogs, storeOutputs } from './outputs.ts';
+import { endingOf, inputFailure, preProcessingError, uploadFailure } from './outcomes.ts';
+import { keepLogs, keepUploadLogs, storeOutputs } from './outputs.ts';
+import type { Reach } from './reach.ts';
 import type { Retention } from './retention.ts';
 
 export interface TaskLifecycleOptions {
   readonly nodesDirectory: string;
   readonly files: FileService;
+  /** Which servers inputs may come from and outputs go to. */
+  readonly reach: Reach;
   readonly clock: Clock;
   readonly log: Log;
   /** User of a node's tasks; undefined where the agent is not root. */
@@ -66,7 +69,7 @@ export class TaskLifecycle implements Lifecycle {
     directories: TaskDirectories,
     signal: AbortSignal,
   ): Promise<TaskOutcome | undefined> {
-    const { files, clock, ownerOf } = this.#options;
+    const { files, reach, clock, ownerOf } = this.#options;
     const owner = ownerOf(assigned.node);
     try {
       await mkdir(directories.working, { recursive: true, mode: 0o711 });
@@ -74,7 +77,8 @@ export class TaskLifecycle implements Lifecycle {
         await chown(directories.task, owner.uid, owner.gid);
         await chown(directories.working, owner.uid, owner.gid);
       }
-      await bringInputs(files, assigned.spec.resourceFiles ?? [], directories.working, owner, signal);
+      const resources = assigned.spec.resourceFiles ?? [];
+      await bringInputs({ files, reach, owner }, resources, directories.working, signal);
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
@@ -96,28 +100,33 @@ export class TaskLifecycle implements Lifecycle {
         : await keepLogs(files, exit, directories, retainedUntilMs);
     if ((assigned.spec.outputFiles ?? []).length === 0 || exit.startedAtMs === undefined)
       return { ...ending, files: logs };
+    const said: string[] = [];
+    const { failed, stored } = await this.#upload(assigned, ending, directories, said);
+    const account = await keepUploadLogs(files, directories.task, { said, failed }, retainedUntilMs);
+    const kept = [...logs, ...stored, ...account];
+    // A task that failed by itself is told by its own failure.
+    return failed === undefined || ending.failure !== undefined
+      ? { ...ending, files: kept }
+      : { ...ending, kind: 'fileUploadError', failure: failed, files: kept };
+  }
+
+  async #upload(
+    assigned: Assigned,
+    ending: Pick<TaskOutcome, 'kind' | 'exitCode'>,
+    directories: TaskDirectories,
+    said: string[],
+  ): Promise<{ readonly failed: FailureInfo | undefined; readonly stored: readonly KeptFile[] }> {
+    const { files, reach } = this.#options;
+    const succeeded = ending.kind === 'exited' && ending.exitCode === 0;
+    const environment = environmentOf(assigned, directories);
+    const targets = { files, reach, environment, say: (line: string) => void said.push(line) };
     try {
-      const succeeded = ending.kind === 'exited' && ending.exitCode === 0;
       return {
-        ...ending,
-        files: [...logs, ...(await storeOutputs(files, assigned, succeeded, directories))],
+        failed: undefined,
+        stored: await storeOutputs(targets, assigned, succeeded, directories),
       };
     } catch (error) {
-      const { message, code, values } = asShoalError(error);
-      // A task that failed by itself is told by its own failure.
-      if (ending.failure !== undefined) return { ...ending, files: logs };
-      const named =
-        code === 'ContainerNotFound'
-          ? 'FileUploadContainerNotFound'
-          : code === 'FileNotFound'
-            ? 'FileUploadMissingFile'
-            : 'FileUploadMiscError';
-      return {
-        ...ending,
-        kind: 'fileUploadError',
-        failure: failure('usererror', named, message, values),
-        files: logs,
-      };
+      return { failed: uploadFailure(asShoalError(error)), stored: [] };
     }
   }
 

@@ -24,6 +24,7 @@ import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
 import type { FileService } from '../files/interface.ts';
 import { createFileService } from '../files/service.ts';
+import { Reach } from '../lifecycle/reach.ts';
 import { Retention } from '../lifecycle/retention.ts';
 import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
 import { createRunnerClient } from '../runner/client.ts';
@@ -162,6 +163,7 @@ export class Agent {
       lifecycle: new TaskLifecycle({
         nodesDirectory: paths.nodes,
         files: this.#files,
+        reach: new Reach(this.#config.allowLocalUrls),
         clock,
         log,
         ownerOf: taskOwner,

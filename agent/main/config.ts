@@ -29,6 +29,12 @@ export const Config = Type.Object(
       },
       { additionalProperties: false },
     ),
+    /** `address:port` of servers on this machine that tasks' files may come from and go to, though it is the machine's own. */
+    allowLocalUrls: Type.Optional(
+      Type.Array(Type.String({ maxLength: 64, pattern: '^(\\d+(\\.\\d+){3}|\\[[0-9a-f:]+\\]):\\d{1,5}$' }), {
+        maxItems: 64,
+      }),
+    ),
     /** Addresses of members, from the token; the mesh's own list takes over once it is there. */
     members: Type.Array(
       Type.Object(

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -28,6 +28,8 @@ export interface LocalMeshOptions {
   readonly prefix?: (agent: number) => readonly string[];
   /** HTTP on a TCP port too. */
   readonly apiPort?: boolean;
+  /** Keys of every agent's configuration beyond those that flags set. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export interface LocalAgent {
@@ -101,6 +103,8 @@ export class LocalMesh {
         (await this.alive().client.mesh.createToken({ validMs: 60_000, uses: 1 })).token,
         ...flags,
       ]);
+    const { config } = this.#options;
+    if (config !== undefined) await amendConfig(join(data, 'config.json'), config);
     const client = new ShoalClient(new SocketTransport({ kind: 'socket', path: join(data, 'api.sock') }));
     const agent: LocalAgent = { name, data, client, process: undefined };
     this.agents.push(agent);
@@ -252,6 +256,11 @@ export class LocalMesh {
       );
     });
   }
+}
+
+async function amendConfig(file: string, keys: Readonly<Record<string, unknown>>): Promise<void> {
+  const config: unknown = JSON.parse(await readFile(file, 'utf8'));
+  await writeFile(file, JSON.stringify({ ...Object(config), ...keys }));
 }
 
 /** Below the ports that the kernel gives to outgoing connections: it must still be free when the agent starts again. */

@@ -358,6 +358,12 @@ export const GLOB_ENTRIES_MAX = 1_000_000;
 export const INPUT_FETCHES_MAX = 8;
 /** A download from an HTTP server fails after this long without a byte. */
 export const INPUT_DOWNLOAD_TIMEOUT_MS = 60_000;
+/** A download that failed for no lasting reason is begun again so often in all. */
+export const INPUT_DOWNLOAD_ATTEMPTS_MAX = 3;
+/** Before the second attempt; twice that before the next. */
+export const INPUT_DOWNLOAD_RETRY_MS = 500;
+/** Files that the containers of one task's resource files may bring. */
+export const INPUT_FILES_MAX = 10_000;
 /** One resource file. */
 export const RESOURCE_FILE_BYTES_MAX = 1024 ** 4;
 /** stdout.txt and stderr.txt, each. */
@@ -366,6 +372,9 @@ export const TASK_OUTPUT_BYTES_MAX = 1024 ** 3;
 export const OUTPUT_FILES_MAX = 10_000;
 /** Files of one execution stored at the same time. */
 export const OUTPUT_UPLOADS_MAX = 4;
+/** A file up to this size goes to an Azure container in one request, a larger one in blocks of it (50,000 at most there). */
+export const UPLOAD_BLOCK_BYTES = 8 * 1024 * 1024;
+export const UPLOAD_BLOCKS_AT_ONCE = 2;
 /** Azure's default retention of a task's directory, from its completion. */
 export const RETENTION_DEFAULT_MS = 7 * 86_400_000;
 /** How often directories whose retention is over are looked for. */
