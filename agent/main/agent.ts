@@ -30,6 +30,7 @@ import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
 import { createRunnerClient } from '../runner/client.ts';
 import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
 import { Sessions } from '../session/sessions.ts';
+import { listenOnTcp } from './api-listener.ts';
 import { probeCapacity } from './capacity.ts';
 import { type Config, loadConfig, saveConfig } from './config.ts';
 import { AgentControl } from './control.ts';
@@ -56,6 +57,7 @@ export interface AgentAddresses {
 
 /** A group of one elects itself within an election timeout; its first machine looks this often. */
 const FOUNDING_LOOK_MS = 20;
+const API_SECRET_BYTES = 32;
 /** A joiner has this long to take the answer, under an identity that is void already. */
 const JOIN_ANSWER_MS = 5_000;
 /** How often the machine says anew what it offers, if it changed. */
@@ -221,7 +223,13 @@ export class Agent {
     const { apiSocket } = this.#options.paths;
     await rm(apiSocket, { force: true });
     await this.#api.listenUnix(apiSocket);
-    if (this.#config.apiPort !== null) await this.#api.listenTcp('127.0.0.1', this.#config.apiPort);
+    await listenOnTcp({
+      api: this.#api,
+      config: this.#config,
+      settings: () => this.#coordinator.mesh?.settings(),
+      clock: this.#clock,
+      log: this.#options.log,
+    });
   }
 
   get addresses(): AgentAddresses {
@@ -344,6 +352,7 @@ export class Agent {
         meshId: this.#config.meshId,
         accountName: founding.accountName,
         accountKey: founding.accountKey,
+        apiSecret: randomBytes(API_SECRET_BYTES).toString('base64'),
       };
       const proposed = replica.propose(null, {
         kind: 'mesh.init',

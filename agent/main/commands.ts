@@ -1,5 +1,6 @@
 /** What `shoal init`, `shoal join` and `shoal agent` do. Loaded only when one of them is called. */
 import { statfs } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -114,7 +115,7 @@ function enterOptions(flags: EnterFlags): EnterOptions {
     listen: flags.listen,
     announce: flags.announce,
     mdns: flags.mdns,
-    apiPort: apiPortOf(flags.api) ?? null,
+    api: apiAddressOf(flags.api),
     labels: flags.labels,
     log: pino({ level: 'warn' }, process.stderr),
   };
@@ -123,27 +124,30 @@ function enterOptions(flags: EnterFlags): EnterOptions {
 /** Flags of `shoal agent` replace what the configuration says, and stay. */
 async function override(file: string, flags: AgentFlags): Promise<void> {
   const config = await loadConfig(file);
-  const apiPort = apiPortOf(flags.api);
   const next: Config = {
     ...config,
     ...(flags.listen.length > 0 ? { listen: [...flags.listen] } : {}),
     ...(flags.announce.length > 0 ? { announce: [...flags.announce] } : {}),
     ...(flags.labels.length > 0 ? { capacity: { ...config.capacity, labels: [...flags.labels] } } : {}),
-    ...(apiPort === undefined ? {} : { apiPort }),
+    ...apiAddressOf(flags.api),
     mdns: config.mdns && flags.mdns,
   };
   checkAddresses(next);
   if (JSON.stringify(next) !== JSON.stringify(config)) await saveConfig(file, next);
 }
 
-function apiPortOf(api: string | undefined): number | undefined {
+/** `PORT`, `HOST:PORT` or `[IPv6]:PORT`. */
+function apiAddressOf(api: string | undefined): Pick<Config, 'apiPort' | 'apiHost'> | undefined {
   if (api === undefined) return undefined;
-  const match = /^(?:127\.0\.0\.1:|localhost:)?(\d{1,5})$/.exec(api);
-  const port = Number(match?.[1] ?? Number.NaN);
-  if (!(port <= 65_535))
-    throw new ShoalError('InvalidArgument', `--api takes 127.0.0.1:PORT, not ${api}.`, {
+  const match = /^(?:(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):)?(\d{1,5})$/.exec(api);
+  const port = Number(match?.[3] ?? Number.NaN);
+  const host = (match?.[1] ?? match?.[2] ?? LOOPBACK).replace('localhost', LOOPBACK);
+  if (!(port <= 65_535) || isIP(host) === 0)
+    throw new ShoalError('InvalidArgument', `--api takes PORT or ADDRESS:PORT, not ${api}.`, {
       flag: '--api',
       value: api,
     });
-  return port;
+  return { apiPort: port, apiHost: host };
 }
+
+const LOOPBACK = '127.0.0.1';

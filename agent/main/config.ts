@@ -17,8 +17,10 @@ export const Config = Type.Object(
     announce: Type.Array(Type.String({ maxLength: 256 }), { maxItems: 16 }),
     /** Find members on the local network. */
     mdns: Type.Boolean(),
-    /** TCP port of the HTTP API on 127.0.0.1, with SharedKey; 0 picks one; null for none. The unix socket is always there. */
+    /** TCP port of the HTTP API; 0 picks one; null for none. The unix socket is always there. */
     apiPort: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Null()]),
+    /** Address it listens on; 127.0.0.1 where absent. Any other than loopback is served by HTTPS alone. */
+    apiHost: Type.Optional(Type.String({ pattern: '^[0-9A-Fa-f.:]{2,45}$' })),
     /** What this machine offers, where it differs from what was found. */
     capacity: Type.Object(
       {

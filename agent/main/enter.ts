@@ -26,7 +26,8 @@ export interface EnterOptions {
   readonly listen: readonly string[];
   readonly announce: readonly string[];
   readonly mdns: boolean;
-  readonly apiPort: number | null;
+  /** Where the HTTP API listens on TCP; undefined: nowhere. */
+  readonly api: Pick<Config, 'apiPort' | 'apiHost'> | undefined;
   readonly labels: readonly string[];
   readonly log: Log;
 }
@@ -146,7 +147,8 @@ function configOf(options: EnterOptions, meshId: string): Config {
     listen: options.listen.length > 0 ? [...options.listen] : [DEFAULT_LISTEN],
     announce: [...options.announce],
     mdns: options.mdns,
-    apiPort: options.apiPort,
+    apiPort: null,
+    ...options.api,
     capacity: options.labels.length > 0 ? { labels: [...options.labels] } : {},
     members: [],
     logLevel: 'info',

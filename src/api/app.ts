@@ -9,7 +9,9 @@ import {
   API_STREAM_IDLE_MS,
   API_STREAMS_MAX,
 } from '../lib/limits.ts';
-import type { Authenticator } from './authenticate.ts';
+import { checkScope } from './access.ts';
+import type { Admission, Authenticator } from './authenticate.ts';
+import type { ServerCertificate } from './authority.ts';
 import { type Arrival, callOf, Deadline, newRequestId, timeoutOf } from './call.ts';
 import { answerableError, errorBody } from './errors.ts';
 import { checkHost, type HostRule, hostName } from './host-guard.ts';
@@ -31,6 +33,8 @@ export interface AppInit {
   readonly accountUrlHost: string;
   /** For TCP. A unix socket is guarded by its file mode and has neither. */
   readonly guard?: { readonly authenticator: Authenticator; readonly hostRule: HostRule };
+  /** Off loopback. */
+  readonly certificate?: ServerCertificate;
   readonly streams: StreamCount;
 }
 
@@ -49,15 +53,17 @@ export class StreamCount {
 }
 
 export function buildApp(init: AppInit): FastifyInstance {
-  const app = Fastify({
+  const connection = {
+    maxHeaderSize: API_HEADER_BYTES_MAX,
+    headersTimeout: API_HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: API_HEADERS_TIMEOUT_MS / 3,
+  };
+  const { certificate } = init;
+  const app: FastifyInstance = Fastify({
+    ...(certificate === undefined ? { http: connection } : { https: { ...connection, ...certificate } }),
     logger: false,
     exposeHeadRoutes: false,
     requestTimeout: 0,
-    http: {
-      maxHeaderSize: API_HEADER_BYTES_MAX,
-      headersTimeout: API_HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: API_HEADERS_TIMEOUT_MS / 3,
-    },
     routerOptions: { maxParamLength: 4096, querystringParser: () => ({}) },
     frameworkErrors: (error, request, reply) => {
       sendError(init, arrivalOf(init, request, reply), error, reply);
@@ -95,7 +101,8 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
     handler: async (request, reply) => {
       const arrival = arrivalOf(init, request, reply);
       try {
-        await admit(init, arrival);
+        const admission = await admit(init, arrival);
+        if (admission !== undefined) checkScope(admission, route, request.params);
         const call = await callOf(arrival, route, request.params, init.clock);
         if (route.endless === true) arrival.deadline.onceOver(init.streams.enter());
         const answer = await route.handle(call);
@@ -108,16 +115,17 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
   });
 }
 
-/** Host and signature, before anything of the request is used. */
-async function admit(init: AppInit, { raw, response, deadline }: Arrival): Promise<void> {
-  if (init.guard === undefined) return;
+/** Host and signature or token, before anything of the request is used. Undefined over a unix socket. */
+async function admit(init: AppInit, { raw, response, deadline }: Arrival): Promise<Admission | undefined> {
+  if (init.guard === undefined) return undefined;
   checkHost(raw.headers, init.guard.hostRule);
   const request = { method: raw.method ?? '', url: raw.url ?? '', headers: raw.headers };
-  const remember = await init.guard.authenticator.authenticate(request, deadline.options());
+  const admission = await init.guard.authenticator.authenticate(request, deadline.options());
   response.once('finish', () => {
     // A client that was told to try again, or told nothing, may send the very same request once more.
-    if (response.statusCode < 500 && response.statusCode !== 429) remember();
+    if (response.statusCode < 500 && response.statusCode !== 429) admission.answered();
   });
+  return admission;
 }
 
 const arrivals = new WeakMap<object, Arrival>();
@@ -138,7 +146,7 @@ function arrivalOf(init: AppInit, request: FastifyRequest, reply: FastifyReply):
 }
 
 function baseUrlOf(init: AppInit, host: string | undefined): string {
-  return `http://${hostName(host) === undefined ? init.accountUrlHost : host}`;
+  return `${init.certificate === undefined ? 'http' : 'https'}://${hostName(host) === undefined ? init.accountUrlHost : host}`;
 }
 
 function notFound(routes: readonly Route[], request: FastifyRequest): ShoalError {

@@ -1,4 +1,5 @@
-/** Who may ask over TCP: the account's name and key, replicated in the mesh group and remembered here for a while. */
+/** Who may ask over TCP: the account's name and secrets, replicated in the mesh group and remembered here for a while. */
+import { type AccessScope, apiSecretOf, readBearerToken } from '../lib/bearer-token.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ACCOUNT_REFRESH_MS } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
@@ -12,8 +13,19 @@ const RECHECK_MS = 5_000;
 interface Account {
   readonly name: string;
   readonly key: string;
+  readonly apiSecret: string;
   readonly readAtMs: number;
 }
+
+/** A request that may be answered, as far as its scope goes. */
+export interface Admission {
+  readonly by: 'key' | 'token';
+  readonly scope: AccessScope;
+  /** To be called once the request was answered for good. */
+  readonly answered: () => void;
+}
+
+const BEARER = 'Bearer ';
 
 export class Authenticator {
   readonly #control: Control;
@@ -28,10 +40,26 @@ export class Authenticator {
   }
 
   /**
-   * Returns what to call once the request was answered for good. Rejects with `AuthenticationFailed`,
-   * `InvalidAuthenticationInfo`, or why the key cannot be read now.
+   * By SharedKey, or by a bearer token. Rejects with `AuthenticationFailed`, `InvalidAuthenticationInfo`, or why the
+   * account cannot be read now.
    */
-  async authenticate(request: SignedRequest, options: CallOptions): Promise<() => void> {
+  async authenticate(request: SignedRequest, options: CallOptions): Promise<Admission> {
+    const { authorization = '' } = request.headers;
+    if (!authorization.startsWith(BEARER)) {
+      return {
+        by: 'key',
+        scope: { kind: 'account' },
+        answered: await this.#checkSignature(request, options),
+      };
+    }
+    const { name, apiSecret } = this.#account ?? (await this.#read(options));
+    this.#refreshOld();
+    const expected = { account: name, secret: apiSecret, nowMs: this.#clock.wallMs() };
+    const { scope } = readBearerToken(authorization.slice(BEARER.length), expected);
+    return { by: 'token', scope, answered: () => undefined };
+  }
+
+  async #checkSignature(request: SignedRequest, options: CallOptions): Promise<() => void> {
     const nowMs = this.#clock.wallMs();
     const presented = readPresentedKey(request, nowMs);
     const account = this.#account ?? (await this.#read(options));
@@ -76,6 +104,7 @@ export class Authenticator {
     this.#account = {
       name: settings.accountName,
       key: settings.accountKey,
+      apiSecret: apiSecretOf(settings),
       readAtMs: this.#clock.monotonicMs(),
     };
     return this.#account;

@@ -6,6 +6,7 @@ import { nodeFileRoutes } from './node-files.ts';
 import { nodeRoutes } from './nodes.ts';
 import { poolRoutes } from './pools.ts';
 import type { Route } from './route.ts';
+import { accessRoutes } from './shoal/access.ts';
 import { eventRoutes } from './shoal/events.ts';
 import { machineRoutes } from './shoal/machines.ts';
 import { statusRoutes } from './shoal/status.ts';
@@ -28,6 +29,7 @@ export function allRoutes(context: ApiContext): readonly Route[] {
     ...unsupportedRoutes(),
     ...statusRoutes(context),
     ...tokenRoutes(context),
+    ...accessRoutes(context),
     ...machineRoutes(context),
     ...storageRoutes(context),
     ...shoalTaskRoutes(context),

@@ -8,6 +8,8 @@ import { ShoalError } from '../lib/errors.ts';
 import type { Control } from '../model/control.ts';
 import { type ApiLog, buildApp, StreamCount } from './app.ts';
 import { Authenticator } from './authenticate.ts';
+import type { ServerCertificate } from './authority.ts';
+import { isLoopback } from './host-guard.ts';
 import { JobDirectory } from './job-directory.ts';
 import type { Method } from './route.ts';
 import { allRoutes } from './routes.ts';
@@ -23,9 +25,16 @@ export interface ApiInit {
 export interface ApiServer {
   /** Trusts whoever can open the socket; its file mode is 0600. Rejects with `AgentRunning` where another process listens. */
   listenUnix(path: string): Promise<void>;
-  /** Wants SharedKey. Port 0 takes a free one; returns the one taken. */
-  listenTcp(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>;
-  /** `http://host:port` of the last TCP listener. */
+  /**
+   * Wants SharedKey or a bearer token. Port 0 takes a free one; returns the one taken. Off loopback it wants a
+   * certificate too: tokens must not be read on the way.
+   */
+  listenTcp(
+    host: string,
+    port: number,
+    certificate?: ServerCertificate,
+  ): Promise<{ readonly host: string; readonly port: number }>;
+  /** Of the last TCP listener, without a slash at the end. */
   url(): string | undefined;
   /** Stops listening and cuts the connections. */
   close(): Promise<void>;
@@ -71,14 +80,24 @@ class HttpApi implements ApiServer {
     await chmod(path, 0o600);
   }
 
-  async listenTcp(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
+  async listenTcp(
+    host: string,
+    port: number,
+    certificate?: ServerCertificate,
+  ): Promise<{ readonly host: string; readonly port: number }> {
+    if (certificate === undefined && !isLoopback(host))
+      throw new ShoalError('InvalidArgument', `Plain HTTP is served on loopback only, not on ${host}.`);
     const hostRule = { boundTo: host, ownNames: this.#ownNames() };
     const guard = { authenticator: this.#authenticator, hostRule };
-    const app = this.#add(buildApp({ ...this.#shared, guard }));
+    const app = this.#add(
+      buildApp({ ...this.#shared, guard, ...(certificate === undefined ? {} : { certificate }) }),
+    );
     await app.listen({ host, port });
     const address = app.server.address();
     if (address === null || typeof address === 'string') throw new Error('a TCP listener without a port');
-    this.#url = `http://${isIP(host) === 6 ? `[${host}]` : host}:${address.port}`;
+    const name = isAnyAddress(host) ? hostname() : host;
+    const scheme = certificate === undefined ? 'http' : 'https';
+    this.#url = `${scheme}://${isIP(name) === 6 ? `[${name}]` : name}:${address.port}`;
     return { host, port: address.port };
   }
 
@@ -120,6 +139,10 @@ class HttpApi implements ApiServer {
       ...(account === undefined ? [] : [account]),
     ];
   }
+}
+
+function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
 }
 
 /** A socket file outlives its process. One that still answers belongs to an agent. */

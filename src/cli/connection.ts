@@ -1,4 +1,5 @@
 /** Which agent a command talks to. */
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ShoalClient } from '../client/client.ts';
 import { type Address, SocketTransport } from '../client/socket-transport.ts';
@@ -35,7 +36,13 @@ export function addressOf(flags: ConnectionFlags, world: World): Address {
   if (endpoint === undefined || endpoint === '') {
     return { kind: 'socket', path: path.join(dataDirectory(flags.data, world), 'api.sock') };
   }
-  return { kind: 'endpoint', url: endpointUrl(endpoint), credentials: credentials(world.env) };
+  const authority = authorityOf(world.env);
+  return {
+    kind: 'endpoint',
+    url: endpointUrl(endpoint),
+    credentials: credentials(world.env),
+    ...(authority === undefined ? {} : { authority }),
+  };
 }
 
 export function connect(flags: ConnectionFlags, world: World): ShoalClient {
@@ -52,13 +59,29 @@ function endpointUrl(text: string): URL {
   });
 }
 
-function credentials(env: World['env']): { account: string; key: string } {
+function authorityOf({ SHOAL_CA: file }: World['env']): string | undefined {
+  if (file === undefined || file === '') return undefined;
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new ShoalError(
+      'InvalidArgument',
+      `SHOAL_CA names ${file}, which cannot be read.`,
+      { file },
+      { cause },
+    );
+  }
+}
+
+function credentials(env: World['env']): { account: string; key: string } | { token: string } {
+  const token = env.SHOAL_ACCESS_TOKEN;
+  if (token !== undefined && token !== '') return { token };
   const account = env.SHOAL_ACCOUNT;
   const key = env.SHOAL_KEY;
   if (account === undefined || account === '' || key === undefined || key === '') {
     throw new ShoalError(
       'InvalidAuthenticationInfo',
-      'An endpoint needs the mesh account in SHOAL_ACCOUNT and its key in SHOAL_KEY.',
+      'An endpoint needs the mesh account in SHOAL_ACCOUNT and its key in SHOAL_KEY, or a token in SHOAL_ACCESS_TOKEN.',
     );
   }
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(key)) {

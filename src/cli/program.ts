@@ -4,6 +4,7 @@ import { VERSION } from '../lib/version.ts';
 import type { CliContext } from './action.ts';
 import { addAccountCommand } from './commands/account.ts';
 import { addAgentCommands } from './commands/agent.ts';
+import { addApiCommands } from './commands/api.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addContainerCommands } from './commands/container.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -44,6 +45,7 @@ export function buildProgram(context: CliContext): Command {
   program.commandsGroup('Mesh:');
   addAgentCommands(program, context);
   addTokenCommands(program, context);
+  addApiCommands(program, context);
   addMachineCommands(program, context);
   addPoolCommands(program, context);
   addNodeCommands(program, context);

@@ -17,6 +17,8 @@ This page is written from the program (\`src/cli/reference.ts\`), and a test hol
 |---|---|---|
 | \`--endpoint URL\` | \`SHOAL_ENDPOINT\` | HTTP address of an agent. Requests are signed with SharedKey |
 | | \`SHOAL_ACCOUNT\`, \`SHOAL_KEY\` | account name and base64 key of the mesh, for an endpoint |
+| | \`SHOAL_ACCESS_TOKEN\` | of \`shoal api token\`, in place of account and key |
+| | \`SHOAL_CA\` | file with the certificate of \`shoal api ca\`, for an https endpoint |
 | \`--data DIR\` | \`SHOAL_DATA\` | data directory of the local agent. Default: \`/var/lib/shoal\` for root, else \`$XDG_DATA_HOME/shoal\` or \`~/.local/share/shoal\` |
 
 A flag wins over the environment, and an endpoint over a data directory.

@@ -21,6 +21,11 @@ export interface AccountAnswer {
   readonly url: string | null;
 }
 
+export interface AccessTokenAnswer {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
 export interface RecoveryAnswer {
   readonly lastIndex: number;
   readonly mayBeLost: string;
@@ -53,6 +58,22 @@ export class MeshCalls {
 
   account(options: CallOptions = {}): Promise<AccountAnswer> {
     return this.#caller.json({ method: 'GET', path: '/shoal/v1/account', ...options });
+  }
+
+  /** A bearer token for the whole account, or for one job. It is shown this once, and nothing can take it back. */
+  createAccessToken(
+    request: { readonly job?: string; readonly validMs?: number },
+    options: CallOptions = {},
+  ): Promise<AccessTokenAnswer> {
+    const path = '/shoal/v1/access-tokens';
+    return this.#caller.json({ method: 'POST', path, json: request, ...options });
+  }
+
+  /** PEM of the authority that signs the certificates of all peers. */
+  async authority(options: CallOptions = {}): Promise<string> {
+    const path = '/shoal/v1/authority';
+    const answer = await this.#caller.json<{ certificate: string }>({ method: 'GET', path, ...options });
+    return answer.certificate;
   }
 
   async machines(options: CallOptions = {}): Promise<readonly MachineEntity[]> {

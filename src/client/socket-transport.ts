@@ -1,4 +1,4 @@
-/** The transport of Node: a unix socket of the local agent, or an agent's HTTP address with SharedKey. */
+/** The transport of Node: a unix socket of the local agent, or an agent's HTTP address with SharedKey or a token. */
 import { setMaxListeners } from 'node:events';
 import http from 'node:http';
 import type https from 'node:https';
@@ -10,7 +10,13 @@ import type { HttpAnswer, HttpRequest, HttpTransport } from './transport.ts';
 export type Address =
   /** Whoever may open the socket file is trusted: its requests are not signed. */
   | { readonly kind: 'socket'; readonly path: string }
-  | { readonly kind: 'endpoint'; readonly url: URL; readonly credentials: SharedKey };
+  | {
+      readonly kind: 'endpoint';
+      readonly url: URL;
+      readonly credentials: SharedKey | { readonly token: string };
+      /** PEM; whom to trust beside the system's own authorities. */
+      readonly authority?: string;
+    };
 
 export class SocketTransport implements HttpTransport {
   readonly where: string;
@@ -47,17 +53,22 @@ export class SocketTransport implements HttpTransport {
     }
     // TLS is loaded by those who use it: it costs some 10 ms at start.
     const protocol = address.url.protocol === 'https:' ? (await import('node:https')).default : http;
-    this.#agent ??= new protocol.Agent(options);
+    const { authority } = address;
+    this.#agent ??= new protocol.Agent({ ...options, ...(authority === undefined ? {} : { ca: authority }) });
     const target = address.url.pathname.replace(/\/$/, '') + request.target;
     const dated = { ...request.headers, 'ocp-date': new Date().toUTCString() };
-    const signed = authorization(address.credentials, { method: request.method, target, headers: dated });
+    const { credentials } = address;
+    const proof =
+      'token' in credentials
+        ? `Bearer ${credentials.token}`
+        : authorization(credentials, { method: request.method, target, headers: dated });
     return protocol.request({
       agent: this.#agent,
       hostname: address.url.hostname.replace(/^\[|\]$/g, ''),
       ...(address.url.port === '' ? {} : { port: address.url.port }),
       method: request.method,
       path: target,
-      headers: { ...dated, authorization: signed },
+      headers: { ...dated, authorization: proof },
       ...signal,
     });
   }
@@ -179,6 +190,13 @@ function transportError(
       { cause: error },
     );
   }
+  if (/VERIFY|CERT|SELF_SIGNED/.test(code))
+    return new ShoalError(
+      'AgentUnreachable',
+      `The certificate of ${where} is not trusted (${code}): let SHOAL_CA name a file with what \`shoal api ca\` prints on a member.`,
+      { Where: where, SystemError: code },
+      { cause: error },
+    );
   const reason = error instanceof Error ? error.message : String(error);
   const message =
     cut === 'PeerUnreachable'

@@ -75,6 +75,11 @@ export const ERRORS = {
 
   // 401/403: who asks
   AuthenticationFailed: { status: 403, message: 'Server failed to authenticate the request.' },
+  InsufficientAccountPermissions: {
+    status: 403,
+    message: 'The token does not allow this.',
+    hint: 'A token of one job reaches that job alone, and no token reaches the keys of the mesh.',
+  },
   Forbidden: { status: 403, message: 'The caller may not do this.' },
   /** Ours: a peer that is not on the allow-list, or a sender name that is not the connection's peer. */
   NotAMember: { status: 403, message: 'The peer is not a member of this mesh.' },

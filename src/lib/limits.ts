@@ -375,6 +375,12 @@ export const OUTPUT_UPLOADS_MAX = 4;
 /** A file up to this size goes to an Azure container in one request, a larger one in blocks of it (50,000 at most there). */
 export const UPLOAD_BLOCK_BYTES = 8 * 1024 * 1024;
 export const UPLOAD_BLOCKS_AT_ONCE = 2;
+/** Longest life of a bearer token of the HTTP API: nothing can take one back. */
+export const BEARER_TOKEN_VALID_MS_MAX = 365 * 86_400_000;
+export const BEARER_TOKEN_VALID_MS_DEFAULT = 86_400_000;
+export const BEARER_TOKEN_BYTES_MAX = 1024;
+/** Of the certificate that an agent makes itself when it begins to listen off loopback; made anew at each start. */
+export const API_CERTIFICATE_VALID_MS = 397 * 86_400_000;
 /** Azure's default retention of a task's directory, from its completion. */
 export const RETENTION_DEFAULT_MS = 7 * 86_400_000;
 /** How often directories whose retention is over are looked for. */

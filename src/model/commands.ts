@@ -40,6 +40,8 @@ export interface MeshSettings {
   readonly accountName: string;
   /** Base64; the SharedKey of the HTTP API. */
   readonly accountKey: string;
+  /** Base64; what bearer tokens and the API's certificate authority are made from. Clients never hold it. Older meshes have none: there the account's key takes its place. */
+  readonly apiSecret?: string;
 }
 
 // --- Mesh group -------------------------------------------------------------------------------------------------

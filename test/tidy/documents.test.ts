@@ -40,8 +40,9 @@ const KEYS: Readonly<Record<string, string>> = {
   listen: 'Multiaddrs to listen on. An empty list makes a machine that only dials out.',
   announce: 'Multiaddrs that others are told, where they differ from those listened on.',
   mdns: 'Whether to look for members on the local network.',
-  apiPort:
-    'TCP port of the HTTP API on 127.0.0.1; 0 picks a free one, null means none. The unix socket is always there.',
+  apiPort: 'TCP port of the HTTP API; 0 picks a free one, null means none. The unix socket is always there.',
+  apiHost:
+    'Address that the HTTP API listens on, 127.0.0.1 if absent. Off loopback it is HTTPS, with a certificate of the mesh (`shoal api ca`).',
   capacity: '`cores`, `memoryBytes`, `gpus` and `labels` to offer, where they differ from what is found.',
   allowLocalUrls:
     '`address:port` of servers on this machine, such as `127.0.0.1:10000`, that resource files may come from and output files go to. Every other loopback or link-local address is refused.',

@@ -26,8 +26,8 @@ export function initMesh(state: MeshState, turn: Turn, command: CommandOf<'mesh.
   if (state.settings !== undefined) return refuse('AlreadyInitialized');
   const refusal = checkOffer(command.machine);
   if (refusal !== undefined) return refusal;
-  const { meshId, accountName, accountKey } = command.settings;
-  state.settings = { meshId, accountName, accountKey };
+  const { meshId, accountName, accountKey, apiSecret } = command.settings;
+  state.settings = { meshId, accountName, accountKey, ...(apiSecret === undefined ? {} : { apiSecret }) };
   turn.put(SETTINGS_ROW, state.settings);
   const founder = enrol(state, turn, command.machine, command.machine.peer);
   state.groups.found(turn, MESH_GROUP, [founder.id]);

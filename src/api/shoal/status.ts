@@ -27,6 +27,7 @@ export function statusRoutes({ control }: ApiContext): readonly Route[] {
       method: 'GET',
       path: '/shoal/v1/account',
       name: 'Shoal_Account',
+      keyOnly: true,
       handle: async (call) => {
         const { accountName, accountKey } = await control.query(MESH_GROUP, 'settings', {}, call.options());
         return json({ accountName, accountKey, url: control.status().apiUrl ?? null });
@@ -42,6 +43,7 @@ export function statusRoutes({ control }: ApiContext): readonly Route[] {
       method: 'POST',
       path: '/shoal/v1/recover',
       name: 'Shoal_Recover',
+      keyOnly: true,
       handle: async (call: Call) => {
         const { group, confirmed } = readRecovery(call.body);
         return json(await control.recover(groupOf(group), confirmed ?? false));

@@ -30,6 +30,7 @@ export function tokenRoutes({ control }: ApiContext): readonly Route[] {
       method: 'POST',
       path: '/shoal/v1/tokens',
       name: 'Shoal_CreateToken',
+      keyOnly: true,
       handle: async (call: Call) => {
         const { validMs, uses } = call.body === undefined ? {} : readToken(call.body);
         const options = {

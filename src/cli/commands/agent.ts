@@ -63,7 +63,11 @@ function withMachineFlags(command: Command): Command {
     )
     .addOption(repeated('--announce <multiaddr>', 'address that others are told, behind a NAT (repeatable)'))
     .addOption(repeated('--label <label>', 'label that tasks and pools can ask for (repeatable)'))
-    .option('--api <port>', 'answer the HTTP API on this port of 127.0.0.1 too, with SharedKey', nonEmpty)
+    .option(
+      '--api <[address:]port>',
+      'answer the HTTP API there too: on 127.0.0.1, or by HTTPS elsewhere',
+      nonEmpty,
+    )
     .option('--no-mdns', 'do not look for peers on the local network');
 }
 
