@@ -65,7 +65,7 @@ export class SnapshotSender {
     let bytes = 0;
     let slice = 0;
     // The first `next()` runs up to the opening of the iterator without a pause: the rows are those of this very moment.
-    for await (const [key, value] of store.scanRows(replica.rowsGroup, { prefix: '' })) {
+    for await (const [key, value] of store.snapshotRows(replica.rowsGroup)) {
       rows.push([key, value]);
       bytes += key.length + value.length;
       if (bytes < SNAPSHOT_SLICE_BYTES) continue;

@@ -44,6 +44,8 @@ export interface Engine<Batch extends EngineBatch = EngineBatch> {
   get(key: string): Promise<Uint8Array | undefined>;
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   page(options: PageOptions): Promise<Page>;
+  /** The records from `from` up to `end`, page by page, all as of the call of the first `next()`. */
+  snapshot(from: string, end: string): AsyncIterable<Page['records']>;
   /** Keys only, for removals. */
   keys(options: PageOptions): Promise<readonly string[]>;
   begin(): Batch;

@@ -80,6 +80,11 @@ export interface Store {
   getRow(group: string, key: string): Promise<Uint8Array | undefined>;
   getRows(group: string, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   scanRows(group: string, options: ScanOptions): AsyncIterable<readonly [string, Uint8Array]>;
+  /**
+   * All rows of the group as they are at the call of the first `next()`, whatever is written while they are read. It holds
+   * LevelDB's old versions back from compaction, so it must be read to its end or returned from.
+   */
+  snapshotRows(group: string): AsyncIterable<readonly [string, Uint8Array]>;
   getLocal(key: string): Promise<Uint8Array | undefined>;
   scanLocal(options: ScanOptions): AsyncIterable<readonly [string, Uint8Array]>;
   close(): Promise<void>;

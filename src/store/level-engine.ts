@@ -1,7 +1,12 @@
 /** LevelDB (through `level`) as the engine of a store. */
 import { Level } from 'level';
 import { ShoalError } from '../lib/errors.ts';
-import { STORE_CACHE_BYTES, STORE_PAGE_BYTES, STORE_WRITE_BUFFER_BYTES } from '../lib/limits.ts';
+import {
+  STORE_CACHE_BYTES,
+  STORE_PAGE_BYTES,
+  STORE_PAGE_RECORDS,
+  STORE_WRITE_BUFFER_BYTES,
+} from '../lib/limits.ts';
 import type { AckedFile } from './acked-file.ts';
 import type { Acked, Engine, EngineBatch, Page, PageOptions } from './engine.ts';
 
@@ -62,6 +67,20 @@ export class LevelEngine implements Engine<LevelBatch> {
         }
       })(),
     );
+  }
+
+  async *snapshot(from: string, end: string): AsyncGenerator<Page['records']> {
+    // LevelDB's iterator sees the database as it was when it was made.
+    const iterator = this.#database.iterator({ gte: from, lt: end, highWaterMarkBytes: STORE_PAGE_BYTES });
+    try {
+      for (;;) {
+        const records = await this.#guard(iterator.nextv(STORE_PAGE_RECORDS));
+        if (records.length === 0) return;
+        yield records;
+      }
+    } finally {
+      await iterator.close();
+    }
   }
 
   async keys(options: PageOptions): Promise<readonly string[]> {

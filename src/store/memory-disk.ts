@@ -5,6 +5,7 @@
  * All randomness comes from one seeded generator.
  */
 import { ShoalError } from '../lib/errors.ts';
+import { STORE_PAGE_RECORDS } from '../lib/limits.ts';
 import { Prng } from '../lib/prng.ts';
 import type { Acked, Engine, EngineBatch, GroupAcked, Page, PageOptions } from './engine.ts';
 import { SortedMap } from './sorted-map.ts';
@@ -64,6 +65,16 @@ export class MemoryDisk {
 
   get(key: string): Uint8Array | undefined {
     return this.#records.get(key);
+  }
+
+  /** Another disk with what this one holds now: a copied directory. */
+  copy(): MemoryDisk {
+    const copy = new MemoryDisk();
+    for (const [key, value] of this.list('', '\uffff')) copy.#records.set(key, value);
+    copy.#incarnation = this.#incarnation;
+    copy.#ackedBatch = this.#ackedBatch;
+    copy.#ackedGroups = new Map(this.#ackedGroups);
+    return copy;
   }
 
   // --- Faults ---------------------------------------------------------------------------------------------------
@@ -142,6 +153,7 @@ export class MemoryDisk {
       get: (key) => alive(() => this.#records.get(key)),
       getMany: (keys) => alive(() => keys.map((key) => this.#records.get(key))),
       page: (options) => alive(() => this.#page(options)),
+      snapshot: (from, end) => this.#snapshot(from, end, life),
       keys: (options) => alive(() => this.#page(options).records.map(([key]) => key)),
       begin: () => new MemoryBatch(),
       write: (batch, sync) => alive(() => this.#write(batch, sync, life)),
@@ -157,6 +169,14 @@ export class MemoryDisk {
   #page({ from, fromExcluded, end, limit }: PageOptions): Page {
     const records = this.#records.range(from, fromExcluded === true, end, limit);
     return { records, finished: records.length < limit };
+  }
+
+  async *#snapshot(from: string, end: string, life: number): AsyncGenerator<Page['records']> {
+    const { records } = this.#page({ from, end, limit: Number.POSITIVE_INFINITY });
+    for (let at = 0; at < records.length; at += STORE_PAGE_RECORDS) {
+      if (life !== this.#life) throw crashed();
+      yield records.slice(at, at + STORE_PAGE_RECORDS);
+    }
   }
 
   async #write(batch: MemoryBatch, sync: boolean, life: number): Promise<void> {

@@ -106,6 +106,14 @@ export class RecordStore implements Store {
     return this.#scan(this.#keysOf(group).rowPrefix, options, group);
   }
 
+  async *snapshotRows(group: string): AsyncGenerator<readonly [string, Uint8Array]> {
+    if (this.#dropping.has(group)) return;
+    const { rowPrefix } = this.#keysOf(group);
+    for await (const page of this.#engine.snapshot(rowPrefix, prefixEnd(rowPrefix)))
+      for (const [key, record] of page)
+        yield [key.slice(rowPrefix.length), unframeOrThrow(key, record, { group })];
+  }
+
   getLocal(key: string): Promise<Uint8Array | undefined> {
     return this.#get(LOCAL_PREFIX + key, '');
   }

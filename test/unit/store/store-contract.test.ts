@@ -286,6 +286,25 @@ describe.each(IMPLEMENTATIONS)('the %s store', (_, makeOpener) => {
       expect(seen.length).toBe(1199);
     }));
 
+  it('reads a snapshot as it was when it began, whatever is written meanwhile', () =>
+    withStore(async (store) => {
+      const keys = Array.from({ length: 1200 }, (_unused, i) => String(i).padStart(5, '0'));
+      await store.write(only({ group: 'g', rows: keys.map((key) => put(key, 'old')) }), false);
+      const seen: [string, string][] = [];
+      for await (const [key, value] of store.snapshotRows('g')) {
+        if (seen.length === 0)
+          await store.write(
+            only({
+              group: 'g',
+              rows: [put('01198', 'new'), { kind: 'delete', key: '01199' }, put('02000', 'new')],
+            }),
+            false,
+          );
+        seen.push([key, Buffer.from(value).toString()]);
+      }
+      expect(seen).toEqual(keys.map((key) => [key, 'old']));
+    }));
+
   it('reads many rows at once, missing ones included', () =>
     withStore(async (store) => {
       await store.write(only({ group: 'g', rows: [put('a', '1'), put('c', '3')] }), false);
