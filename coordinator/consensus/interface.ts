@@ -181,6 +181,8 @@ export interface RaftNode {
   ready(): Ready;
   /** The `Ready` was carried out: its batch is durable and its committed entries are applied. */
   advance(ready: Ready): void;
+  /** The entries that `compact` to the same index would forget, for whoever keeps them elsewhere. */
+  entriesThrough(index: number): readonly Entry[];
   /** The rows stand for the log up to `index`: forgets entries up to there. */
   compact(index: number): SnapshotMeta;
   /**

@@ -4,6 +4,7 @@ import { changeConfiguration, encodeConfiguration, isMember, isSoleVoter, isVote
 import { Ballot } from './election.ts';
 import type {
   ConfigurationChange,
+  Entry,
   HardState,
   Message,
   ProposeResult,
@@ -541,6 +542,10 @@ class Raft implements RaftNode {
     if (this.#durable.term !== this.#term || this.#durable.votedFor !== id) return;
     office.ballot.record(id, true);
     this.#decide();
+  }
+
+  entriesThrough(index: number): readonly Entry[] {
+    return this.#log.slice(this.#log.firstIndex, Number.POSITIVE_INFINITY, index);
   }
 
   compact(index: number): SnapshotMeta {

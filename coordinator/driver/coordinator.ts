@@ -19,11 +19,11 @@ import {
   Taken,
   upTopic,
 } from '../../src/wire/protocol.ts';
-import type { CoreEvent, StateMachine } from '../core/interface.ts';
-import { MeshMachine } from '../core/mesh/machine.ts';
-import { PoolMachine } from '../core/pool/machine.ts';
+import type { CoreEvent } from '../core/interface.ts';
+import type { MeshMachine } from '../core/mesh/machine.ts';
 import { chooseVoters } from '../membership/choose-voters.ts';
 import { Caretaker, votersOf } from './caretaker.ts';
+import type { FlightRecordBounds } from './flight-recorder.ts';
 import { GroupHost, type LogKept } from './group-host.ts';
 import { serveGroups } from './group-service.ts';
 import { MeshLeader } from './mesh-leader.ts';
@@ -32,6 +32,7 @@ import { Presence } from './presence.ts';
 import type { AppliedEntry, Replica } from './replica.ts';
 import { Router } from './router.ts';
 import { SpecCache } from './spec-cache.ts';
+import { createStateMachine } from './state-machines.ts';
 
 export interface CoordinatorOptions {
   readonly self: MachineId;
@@ -49,6 +50,8 @@ export interface CoordinatorOptions {
   readonly onFatal: (error: ShoalError) => void;
   /** See GroupHostOptions. */
   readonly logKept?: LogKept;
+  /** See GroupHostOptions. */
+  readonly flightRecord?: FlightRecordBounds;
 }
 
 /**
@@ -74,7 +77,7 @@ export class Coordinator {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
-    const { self, transport, store, clock, random, log } = options;
+    const { self, transport, store, clock, random, log, flightRecord } = options;
     this.presence = new Presence({ self, transport, clock });
     this.host = new GroupHost({
       self,
@@ -83,13 +86,14 @@ export class Coordinator {
       clock,
       random,
       log,
-      createMachine: (group) => this.#createMachine(group),
+      createMachine: createStateMachine,
       mayHost: (group) => group === MESH_GROUP || this.mesh?.group(group) !== undefined,
       onApplied: (replica, entries) => this.#onApplied(replica, entries),
       onLeadership: (replica) => this.#onLeadership(replica),
       onInstalled: (replica) => this.#onInstalled(replica),
       onFatal: options.onFatal,
       ...(options.logKept === undefined ? {} : { logKept: options.logKept }),
+      ...(flightRecord === undefined ? {} : { flightRecord }),
     });
     this.router = new Router({
       self,
@@ -185,11 +189,6 @@ export class Coordinator {
 
   mayCoordinate(pool: string, peer: string): boolean {
     return this.mesh?.group(`pool:${pool}`)?.voters.some((voter) => peerOfMachine(voter) === peer) ?? false;
-  }
-
-  #createMachine(group: GroupId): StateMachine<unknown> {
-    if (group === MESH_GROUP) return new MeshMachine();
-    return new PoolMachine(group.slice('pool:'.length));
   }
 
   #poolLeader(pool: string): PoolLeader {

@@ -22,7 +22,7 @@ import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
-import type { GroupWrite, Store } from '../../src/store/interface.ts';
+import type { GroupWrite, RowWrite, Store } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
 import {
@@ -35,6 +35,8 @@ import {
   type SnapshotMeta,
 } from '../consensus/index.ts';
 import type { StateMachine } from '../core/interface.ts';
+import { foundingRecord } from './flight-record.ts';
+import { type FlightRecordBounds, FlightRecorder } from './flight-recorder.ts';
 import { loadRows } from './load-rows.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
@@ -65,6 +67,8 @@ export interface GroupHostOptions {
   readonly onFatal: (error: ShoalError) => void;
   /** Default: RAFT_LOG_KEEP_ENTRIES and RAFT_LOG_KEEP_BYTES. */
   readonly logKept?: LogKept;
+  /** Default: FLIGHT_RECORD_BYTES_MAX and FLIGHT_BASE_BYTES_MAX. */
+  readonly flightRecord?: FlightRecordBounds;
 }
 
 interface TurnPart {
@@ -79,6 +83,7 @@ export class GroupHost {
   readonly #opening = new Map<GroupId, Promise<Replica>>();
   readonly #dirty = new Set<Replica>();
   readonly #outbox: RaftOutbox;
+  readonly #recorder: FlightRecorder;
   readonly #snapshotsSent: SnapshotSender;
   readonly #snapshotsReceived: SnapshotReceiver;
   readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
@@ -91,6 +96,14 @@ export class GroupHost {
   constructor(options: GroupHostOptions) {
     this.#options = options;
     this.#outbox = new RaftOutbox(options.transport);
+    const { store, clock, log, flightRecord } = options;
+    this.#recorder = new FlightRecorder({
+      store,
+      clock,
+      log,
+      isPresent: (replica) => !this.#stopped && this.#replicas.get(replica.group) === replica,
+      ...(flightRecord === undefined ? {} : { bounds: flightRecord }),
+    });
     this.#snapshotsSent = new SnapshotSender(options);
     this.#snapshotsReceived = new SnapshotReceiver(
       options,
@@ -117,7 +130,10 @@ export class GroupHost {
     this.#stopped = true;
     for (const timer of this.#timers) timer.cancel();
     if (this.#turning) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    for (const replica of this.#replicas.values()) replica.close();
+    for (const replica of this.#replicas.values()) {
+      replica.close();
+      await this.#recorder.settled(replica);
+    }
   }
 
   get store(): Store {
@@ -152,7 +168,8 @@ export class GroupHost {
     const first = configuration.voters.length > 0 ? 1 : 0;
     const start: SnapshotMeta = { index: first, term: first, configuration };
     const hardState = { term: first, votedFor: null, commit: first };
-    const rows = [{ kind: 'put', key: 'generation', value: encode(generation) }] as const;
+    const rows: RowWrite[] = [{ kind: 'put', key: 'generation', value: encode(generation) }];
+    if (first > 0) rows.push(foundingRecord(start));
     await this.#options.store.write(
       { groups: [{ group, hardState, start, rows, applied: { index: first, stateHash: 0 } }] },
       true,
@@ -210,9 +227,11 @@ export class GroupHost {
       applied: stored.applied,
       meta: metaAt(state, stored.applied.index),
     });
+    await this.#recorder.open(replica);
     if (this.#stopped) return replica;
     this.#replicas.set(group, replica);
     this.#options.onInstalled(replica);
+    this.#recorder.copyIfDue(replica);
     this.wake(replica);
     return replica;
   }
@@ -230,6 +249,7 @@ export class GroupHost {
     this.#dirty.delete(replica);
     replica.close();
     await this.#quiet();
+    await this.#recorder.drop(replica);
     await this.#options.store.dropGroup(replica.rowsGroup);
     await this.#options.store.dropGroup(group);
   }
@@ -248,6 +268,7 @@ export class GroupHost {
     this.#dirty.delete(replica);
     replica.close();
     await this.#quiet();
+    await this.#recorder.settled(replica);
     const stored = await store.loadGroup(group);
     if (stored === undefined)
       throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
@@ -398,8 +419,10 @@ export class GroupHost {
     for (const { replica, ready } of parts) {
       this.#send(replica, ready.messagesAfterPersist);
       replica.finish(ready);
+      if (ready.snapshot !== undefined) this.#recorder.reset(replica);
       this.#noticeLeadership(replica);
       this.#compact(replica);
+      this.#recorder.copyIfDue(replica);
       if (replica.hasWork()) this.#dirty.add(replica);
     }
     this.#outbox.flush();
@@ -429,16 +452,11 @@ export class GroupHost {
     const { firstIndex } = replica.raft.status();
     const held = replica.appliedIndex - firstIndex;
     if (held < logKept.entries && replica.logBytes < logKept.bytes) return;
-    const start = replica.raft.compact(replica.appliedIndex - Math.min(held >> 1, logKept.entries >> 1));
+    const index = replica.appliedIndex - Math.min(held >> 1, logKept.entries >> 1);
+    const entries = replica.raft.entriesThrough(index);
+    const start = replica.raft.compact(index);
     replica.noticeCompaction();
-    this.#options.store
-      .write({ groups: [{ group: replica.group, start }] }, false)
-      .catch((error: unknown) => {
-        this.#options.log.warn(
-          { group: replica.group, error: asShoalError(error).message },
-          'the log could not be cut',
-        );
-      });
+    this.#recorder.cut(replica, start, entries);
   }
 }
 

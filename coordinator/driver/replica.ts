@@ -2,7 +2,6 @@
  * One replica of one group: a Raft node, the state machine it feeds, and those who wait for either. It does no IO of
  * its own; the group host runs its turns (see group-host.ts).
  */
-import { crc32 } from 'node:zlib';
 import { invariant } from '../../src/lib/assert.ts';
 import { type ErrorCode, ShoalError } from '../../src/lib/errors.ts';
 import type { Command, CommandBatch, Outcome } from '../../src/model/commands.ts';
@@ -18,6 +17,8 @@ import {
   type SnapshotMeta,
 } from '../consensus/index.ts';
 import type { Applied, RowReader, StateMachine } from '../core/interface.ts';
+import { EMPTY_RECORD } from './flight-record.ts';
+import { hashRow } from './state-hash.ts';
 
 /** Commands of one turn share an entry up to this many bytes; then another entry is begun. */
 const BATCH_BYTES_TARGET = 512 * 1024;
@@ -239,7 +240,8 @@ export class Replica {
     if (ready.entries.length > 0) log.append = ready.entries;
     if (installed !== undefined) {
       log.start = installed.meta;
-      log.rows = [rowsGroupPointer(installed.rowsGroup)];
+      // What was recorded leads up to a state that is gone.
+      log.rows = [rowsGroupPointer(installed.rowsGroup), EMPTY_RECORD];
     }
     if (ready.committed.length > 0 || installed !== undefined)
       log.applied = { index: this.appliedIndex, stateHash: this.#stateHash };
@@ -420,16 +422,5 @@ function weightOf(command: Command): number {
       return command.blobs.length * 256;
     default:
       return 512;
-  }
-}
-
-function hashRow(seed: number, row: RowWrite): number {
-  switch (row.kind) {
-    case 'put':
-      return crc32(row.value, crc32(`+${row.key}`, seed));
-    case 'delete':
-      return crc32(`-${row.key}`, seed);
-    case 'clear':
-      return crc32(`!${row.prefix}`, seed);
   }
 }

@@ -110,6 +110,22 @@ export const SNAPSHOT_SLICE_BYTES = 1024 * 1024;
 /** A follower writes a slice within this time, or the snapshot begins anew. */
 export const SNAPSHOT_SLICE_TIMEOUT_MS = 20_000;
 
+// --- Flight record ----------------------------------------------------------------------------------------------
+/** Deflated log entries that a group keeps behind its log, for replays: hours of a busy pool, years of a quiet one. */
+export const FLIGHT_RECORD_BYTES_MAX = 32 * 1024 * 1024;
+/** Entries that are deflated together: some milliseconds, during which the loop does nothing else. */
+export const FLIGHT_SEGMENT_BYTES = 256 * 1024;
+/** State rows copied as the beginning of a record. A state above this has no record: each copy would cost more than the log it saves. */
+export const FLIGHT_BASE_BYTES_MAX = 32 * 1024 * 1024;
+/** Rows of one write of such a copy; turns go between two writes. */
+export const FLIGHT_BASE_SLICE_BYTES = 256 * 1024;
+
+// --- Replay -----------------------------------------------------------------------------------------------------
+/** Violations that a replay names; the rest it counts. */
+export const REPLAY_PROBLEMS_MAX = 100;
+/** Rows of state for each entry between two checks of the whole state: the checks then cost about as much as the replay. */
+export const REPLAY_ROWS_PER_CHECK = 64;
+
 // --- Leases -----------------------------------------------------------------------------------------------------
 /** How often a machine says what its nodes run. */
 export const HEARTBEAT_INTERVAL_MS = 1_000;
