@@ -1,4 +1,4 @@
-/** What `shoal init`, `shoal join` and `shoal agent` do. Loaded only when one of them is called. */
+/** What `shoal init`, `shoal join`, `shoal agent` and `shoal replay` do. Loaded only when one of them is called. */
 import { statfs } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { Agent } from './agent.ts';
 import { type Config, checkAddresses, loadConfig, saveConfig } from './config.ts';
 import { type EnterOptions, initMesh, joinMesh } from './enter.ts';
 import { type Paths, pathsOf } from './paths.ts';
+import { replayDirectory } from './replay.ts';
 
 /** Exit code of a process that may no longer say what is durable (sysexits' EX_IOERR). */
 const EXIT_STORE_FAILED = 74;
@@ -47,6 +48,8 @@ export const agentCommands: AgentCommands = {
       await untilThereIsRoom(paths.store, log);
     }
   },
+
+  replay: replayDirectory,
 };
 
 /** One life of the agent. Undefined where it ended because the disk is full: the next begins once there is room. */

@@ -69,4 +69,6 @@ export interface StateMachine<E> {
   query(name: string, argument: unknown, rows: RowReader): Promise<unknown>;
   /** When `sweep` is due, in the leader's wall-clock ms; undefined if nothing waits for time. */
   dueAtMs(): number | undefined;
+  /** Throws where an invariant does not hold. Walks everything: for tests, the simulator and replays. */
+  sanityCheck(): void;
 }

@@ -10,6 +10,7 @@ export const EXIT = {
   refused: 5,
   noAgent: 6,
   timeout: 7,
+  violated: 8,
   interrupted: 130,
   outputClosed: 141,
 } as const;
@@ -26,6 +27,7 @@ export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[
   [EXIT.refused, 'The key, token or user is not allowed to do this.'],
   [EXIT.noAgent, 'No agent answers.'],
   [EXIT.timeout, 'No answer in time: no quorum, a busy mesh, or the end of --timeout.'],
+  [EXIT.violated, '`shoal replay` found a log that broke a promise, or whose replay ends in another state.'],
   [EXIT.interrupted, 'Interrupted (Ctrl-C, SIGTERM or SIGHUP).'],
   [EXIT.outputClosed, 'The reader of standard output went away.'],
 ];

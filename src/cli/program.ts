@@ -15,6 +15,7 @@ import { addMachineCommands } from './commands/machine.ts';
 import { addNodeCommands } from './commands/node.ts';
 import { addPoolCommands } from './commands/pool.ts';
 import { addRecoverCommand } from './commands/recover.ts';
+import { addReplayCommand } from './commands/replay.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addTaskCommands } from './commands/task.ts';
@@ -25,7 +26,7 @@ import { OUTPUT_FORMATS } from './output.ts';
 const EPILOGUE = `
 Which agent: --endpoint or SHOAL_ENDPOINT (with SHOAL_ACCOUNT and SHOAL_KEY), else the local agent's socket in
 --data or SHOAL_DATA. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 refused, 6 no agent,
-7 no answer in time, 130 interrupted; \`run\` and \`job wait\` end with the worst exit code of the tasks.`;
+7 no answer in time, 8 a replay found a broken promise, 130 interrupted; \`run\` and \`job wait\` end with the worst exit code of the tasks.`;
 
 export function buildProgram(context: CliContext): Command {
   const program = new Command('shoal')
@@ -55,6 +56,7 @@ export function buildProgram(context: CliContext): Command {
   addEventsCommand(program, context);
   addDoctorCommand(program, context);
   addRecoverCommand(program, context);
+  addReplayCommand(program, context);
   program.commandsGroup('Other:').helpCommand('help [command]', 'show help for a command');
   addCompletionCommand(program, context);
   addVersionCommand(program, context);

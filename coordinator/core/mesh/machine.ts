@@ -41,6 +41,7 @@ import {
 import type { PoolRecord } from './pools.ts';
 import { isMeshQuery, queryMesh } from './queries.ts';
 import { releaseJob, reportVoters, reserveJob } from './reservations.ts';
+import { checkMesh } from './sanity.ts';
 import { MeshState } from './state.ts';
 import type { Token } from './tokens.ts';
 import type { MeshEffect } from './turn.ts';
@@ -101,6 +102,10 @@ export class MeshMachine implements StateMachine<MeshEffect> {
       blobs.hasDying() ? counters.timeMs : Number.POSITIVE_INFINITY,
     );
     return Number.isFinite(due) ? due : undefined;
+  }
+
+  sanityCheck(): void {
+    checkMesh(this.#state);
   }
 
   #answer(turn: Turn, requestId: string | null, command: Command): Outcome<unknown> {
