@@ -8,6 +8,7 @@ import { Sessions } from '../../../agent/session/sessions.ts';
 import type { CoreEvent } from '../../../coordinator/core/interface.ts';
 import type { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../../coordinator/driver/coordinator.ts';
+import type { FlightRecordBounds } from '../../../coordinator/driver/flight-recorder.ts';
 import type { LogKept } from '../../../coordinator/driver/group-host.ts';
 import { asShoalError } from '../../../src/lib/errors.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
@@ -42,6 +43,7 @@ export interface SimMachineOptions {
   readonly random: Prng;
   readonly drift: ClockDrift;
   readonly logKept: LogKept;
+  readonly flightRecord: FlightRecordBounds;
   readonly watcher: ProcessWatcher;
   readonly onEvent: (machine: SimMachine, group: GroupId, event: CoreEvent) => void;
   /** An agent ended itself, or threw where nobody catches. */
@@ -162,7 +164,7 @@ export class SimMachine {
     { number, clock, endpoint, scope }: Life,
     store: Store,
   ): Pick<Life, 'store' | 'coordinator' | 'sessions' | 'runnerClient'> {
-    const { time, random, timeline, logKept } = this.#options;
+    const { time, random, timeline, logKept, flightRecord } = this.#options;
     const log = timeline.logOf(this.name);
     const transport = withLoopback(endpoint, clock);
     const self = this.id;
@@ -182,6 +184,7 @@ export class SimMachine {
       random: random.fork(),
       log,
       logKept,
+      flightRecord,
       newRequestId: () => `${this.name}-${number}-${requests++}`,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
       onEvent: (group, _timeMs, event) => this.#options.onEvent(this, group, event),

@@ -1,6 +1,8 @@
 /** One world from its founding to its rest: join, load and faults, then calm, in which everything must end. */
+import { type ReplayVerdict, replayGroup, replicatedGroups } from '../../../coordinator/driver/replay.ts';
 import { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
+import { openMemoryStore } from '../../../src/store/memory-store.ts';
 import { ClientModel } from './client-model.ts';
 import { drawFaults, type FaultKind, Faults } from './faults.ts';
 import { SimNetwork } from './network.ts';
@@ -106,6 +108,8 @@ class Simulation {
           monotonicStartMs: random.int(0, 1_000_000),
         },
         logKept: { entries, bytes: 32 * 1024 * 1024 },
+        // So small that a record begins anew several times.
+        flightRecord: { recordBytes: entries * 100, baseBytes: 1024 * 1024 },
         watcher: this.#referee,
         onEvent: (at, group, event) => this.#referee.onEvent(at, group, event),
         onFatal: (at, error) => {
@@ -286,6 +290,24 @@ class Simulation {
     await this.#until('one leader, and all have caught up (L1, L7)', endMs - this.#time.nowMs, () =>
       this.#isAtRest(),
     );
+    for (const machine of this.#machines) await this.#replay(machine);
+  }
+
+  /** What a machine has recorded leads to the state that it has, and breaks no promise on the way (R9, R12). */
+  async #replay({ name, disk }: SimMachine): Promise<void> {
+    const store = openMemoryStore(disk.copy());
+    for (const group of await replicatedGroups(store)) {
+      for await (const item of replayGroup(store, group)) {
+        if (item.kind === 'verdict') this.#noteReplay(name, item);
+      }
+    }
+    await store.close();
+  }
+
+  #noteReplay(name: string, { group, verdict, from, to, problems }: ReplayVerdict): void {
+    this.#timeline.note(name, `replays ${group} from ${from} to ${to}: ${verdict}`);
+    if (verdict === 'violated')
+      throw new Violation(`the replay of ${group} at ${name}: ${problems.join('; ')}`);
   }
 
   /** A machine that left a group unheard may go on asking for votes that nobody gives; only members count. */
