@@ -115,8 +115,8 @@ export const SNAPSHOT_SLICE_TIMEOUT_MS = 20_000;
 export const FLIGHT_RECORD_BYTES_MAX = 32 * 1024 * 1024;
 /** Entries that are deflated together: some milliseconds, during which the loop does nothing else. */
 export const FLIGHT_SEGMENT_BYTES = 256 * 1024;
-/** State rows copied as the beginning of a record. A state above this has no record: each copy would cost more than the log it saves. */
-export const FLIGHT_BASE_BYTES_MAX = 32 * 1024 * 1024;
+/** State rows copied as the beginning of a record, those of some 200,000 tasks. A larger state has none once half a record is full. */
+export const FLIGHT_BASE_BYTES_MAX = 64 * 1024 * 1024;
 /** Rows of one write of such a copy; turns go between two writes. */
 export const FLIGHT_BASE_SLICE_BYTES = 256 * 1024;
 
