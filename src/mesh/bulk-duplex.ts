@@ -1,13 +1,20 @@
 import { Duplex } from 'node:stream';
 import { ShoalError } from '../lib/errors.ts';
 import { BULK_CREDIT_BYTES } from '../lib/limits.ts';
+import type { BulkStream } from './interface.ts';
 
 /** What carries a bulk stream: a TLS socket or a libp2p stream. */
 export interface BulkPipe {
-  /** Takes the parts in order. False asks to wait for `onDrain`. */
-  write(parts: readonly Uint8Array[]): boolean;
-  /** Begins to read. `onEnd` is called once: without a reason where the other side finished in order. */
-  read(events: { onData(chunk: Buffer): void; onDrain(): void; onEnd(reason?: Error): void }): void;
+  /**
+   * Takes the parts in order. `written` says that it needs their memory no longer and can take more; a pipe that needs
+   * credit keeps the parts and never calls it.
+   */
+  write(parts: readonly Uint8Array[], written?: () => void): void;
+  /**
+   * Begins to read. The memory of a piece is the pipe's, which overwrites it when `onData` has returned. `onEnd` is called
+   * once: without a reason where the other side finished in order.
+   */
+  read(events: { onData(piece: Buffer): void; onEnd(reason?: Error): void }): void;
   pause(): void;
   resume(): void;
   /** Both sides are done. */
@@ -19,9 +26,9 @@ export interface BulkPipe {
 
 type Done = (error?: Error | null) => void;
 
-/** A write that waits for the pipe or for credit. */
+/** A write that waits for the pipe, or for credit, with which it goes on. */
 interface Blocked {
-  readonly goOn: () => void;
+  readonly goOn?: () => void;
   readonly done: Done;
 }
 
@@ -41,11 +48,12 @@ const SLICE_BYTES = 256 * 1024;
  *
  * Not half-open: when the readable side has ended, the writable side ends too, as with a `net.Socket`.
  */
-export class BulkDuplex extends Duplex {
+export class BulkDuplex extends Duplex implements BulkStream {
   readonly #peer: string;
   readonly #pipe: BulkPipe;
   /** Data that the readable side has not asked for. With credit it holds at most BULK_CREDIT_BYTES. */
   readonly #unread: Buffer[] = [];
+  #take: ((piece: Buffer) => void) | undefined;
   #wanted = false;
   #paused = false;
   #header = Buffer.alloc(0);
@@ -65,10 +73,16 @@ export class BulkDuplex extends Duplex {
     this.#peer = peer;
     this.#pipe = pipe;
     pipe.read({
-      onData: (chunk) => this.#onData(chunk),
-      onDrain: () => this.#continueWriting(),
+      onData: (piece) => this.#onData(piece),
       onEnd: (reason) => this.#onPipeEnd(reason),
     });
+  }
+
+  borrow(take: (piece: Buffer) => void): void {
+    this.#take = take;
+    for (const piece of this.#unread.splice(0)) this.#hand(piece, take);
+    // The end is a matter of the readable side still.
+    this.resume();
   }
 
   override _read(): void {
@@ -77,15 +91,13 @@ export class BulkDuplex extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    if (this.#pipe.needsCredit) this.#writeWithCredit(chunk, done);
-    else this.#writeAtOnce([chunk], chunk.byteLength, done);
+    this.#writeParts([chunk], chunk.byteLength, done);
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: Done): void {
     const parts = chunks.map(({ chunk }) => chunk);
     const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
-    if (this.#pipe.needsCredit) this.#writeWithCredit(Buffer.concat(parts, bytes), done);
-    else this.#writeAtOnce(parts, bytes, done);
+    this.#writeParts(parts, bytes, done);
   }
 
   override _final(done: Done): void {
@@ -105,26 +117,36 @@ export class BulkDuplex extends Duplex {
     done(error);
   }
 
-  #writeAtOnce(parts: readonly Buffer[], bytes: number, done: Done): void {
-    if (this.#writeFrame(parts, bytes)) done();
-    else this.#blocked = { goOn: done, done };
+  #writeParts(parts: readonly Buffer[], bytes: number, done: Done): void {
+    // A frame of length 0 is the end.
+    if (bytes === 0) done();
+    else if (this.#pipe.needsCredit) this.#writeWithCredit(Buffer.concat(parts, bytes), done);
+    else this.#writeFrame(parts, bytes, done);
   }
 
-  #writeFrame(parts: readonly Buffer[], bytes: number): boolean {
-    return bytes === 0 || this.#pipe.write([headerOf(bytes), ...parts]);
+  #writeFrame(parts: readonly Buffer[], bytes: number, done: Done): void {
+    const blocked = { done };
+    this.#blocked = blocked;
+    this.#pipe.write([headerOf(bytes), ...parts], () => {
+      // A stream that was destroyed meanwhile has said so to whoever wrote.
+      if (this.#blocked !== blocked) return;
+      this.#blocked = undefined;
+      done();
+    });
   }
 
-  #writeWithCredit(chunk: Buffer, done: Done): void {
+  /** `owned`: bytes in memory of their own, since yamux does not say when it has sent them. */
+  #writeWithCredit(owned: Buffer, done: Done): void {
     let at = 0;
     const goOn = (): void => {
-      while (at < chunk.byteLength) {
-        const bytes = Math.min(SLICE_BYTES, chunk.byteLength - at, this.#credit);
+      while (at < owned.byteLength) {
+        const bytes = Math.min(SLICE_BYTES, owned.byteLength - at, this.#credit);
         if (bytes === 0) {
           this.#blocked = { goOn, done };
           return;
         }
         this.#credit -= bytes;
-        this.#writeFrame([chunk.subarray(at, at + bytes)], bytes);
+        this.#pipe.write([headerOf(bytes), owned.subarray(at, at + bytes)]);
         at += bytes;
       }
       done();
@@ -133,23 +155,25 @@ export class BulkDuplex extends Duplex {
   }
 
   #continueWriting(): void {
-    const blocked = this.#blocked;
+    const goOn = this.#blocked?.goOn;
+    if (goOn === undefined) return;
     this.#blocked = undefined;
-    blocked?.goOn();
+    goOn();
   }
 
-  #onData(chunk: Buffer): void {
+  #onData(piece: Buffer): void {
     let at = 0;
-    while (at < chunk.byteLength && !this.destroyed) {
+    while (at < piece.byteLength && !this.destroyed) {
       if (this.#left > 0 && !this.#creditFrame) {
-        const data = chunk.subarray(at, at + this.#left);
+        const data = piece.subarray(at, at + this.#left);
         at += data.byteLength;
         this.#left -= data.byteLength;
-        this.#unread.push(data);
+        if (this.#take === undefined) this.#unread.push(Buffer.from(data));
+        else this.#hand(data, this.#take);
         continue;
       }
       const wanted = HEADER_BYTES - this.#header.byteLength;
-      this.#header = Buffer.concat([this.#header, chunk.subarray(at, at + wanted)]);
+      this.#header = Buffer.concat([this.#header, piece.subarray(at, at + wanted)]);
       at += wanted;
       if (this.#header.byteLength === HEADER_BYTES) this.#onHeader(this.#header.readUInt32BE(0));
     }
@@ -172,6 +196,11 @@ export class BulkDuplex extends Duplex {
     } else {
       this.#left = value;
     }
+  }
+
+  #hand(piece: Buffer, take: (piece: Buffer) => void): void {
+    take(piece);
+    this.#grant(piece.byteLength);
   }
 
   #deliver(): void {

@@ -3,6 +3,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { connect, createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { asShoalError, ShoalError } from '../lib/errors.ts';
 import { BULK_CONNECT_MS, BULK_SOCKETS_MAX } from '../lib/limits.ts';
+import type { BulkPipe } from './bulk-duplex.ts';
+import { ReadMemory, socketPipe } from './bulk-pipes.ts';
 import type { BulkTickets, Ticket } from './bulk-tickets.ts';
 
 /**
@@ -71,19 +73,22 @@ export async function connectBulk(
   id: string,
   key: Buffer,
   signal: AbortSignal,
-): Promise<Socket> {
-  const socket = connect({
+): Promise<BulkPipe> {
+  const memory = new ReadMemory();
+  const options = {
     ...TLS_OPTIONS,
     host,
     port,
+    onread: memory,
     // The key is the only identity here; there is no certificate whose name could be checked.
     pskCallback: () => ({ psk: key, identity: id }),
     checkServerIdentity: () => undefined,
-  });
+  };
+  const socket = connect(options);
   const giveUp = AbortSignal.any([signal, AbortSignal.timeout(BULK_CONNECT_MS)]);
   try {
     await once(socket, 'secureConnect', { signal: giveUp });
-    return socket;
+    return socketPipe(socket, memory);
   } catch (thrown) {
     socket.on('error', () => {});
     socket.destroy();

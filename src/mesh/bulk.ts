@@ -17,7 +17,7 @@ import { BulkServer, connectBulk } from './bulk-sockets.ts';
 import { BulkTickets, type Ticket } from './bulk-tickets.ts';
 import type { ControlLink } from './control-link.ts';
 import type { MeshCounters } from './counters.ts';
-import type { RequestHandler } from './interface.ts';
+import type { BulkStream, RequestHandler } from './interface.ts';
 import type { MeshLog } from './log.ts';
 
 const BULK_PROTOCOL = '/shoal/bulk/1';
@@ -98,7 +98,7 @@ export class Bulk {
     this.#handlers.set(purpose, handler);
   }
 
-  async open(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<Duplex> {
+  async open(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<BulkStream> {
     if (header.byteLength > BULK_HEADER_BYTES_MAX) {
       throw new ShoalError('TooLarge', `A bulk header has at most ${BULK_HEADER_BYTES_MAX} bytes.`);
     }
@@ -341,7 +341,7 @@ async function connectedPipe(
   signal: AbortSignal,
 ): Promise<BulkPipe | undefined> {
   try {
-    return socketPipe(await connectBulk(hostOf(connection.remoteAddr.toString()), port, id, key, signal));
+    return await connectBulk(hostOf(connection.remoteAddr.toString()), port, id, key, signal);
   } catch (thrown) {
     if (signal.aborted) throw thrown;
     return undefined;

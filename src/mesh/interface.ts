@@ -31,10 +31,19 @@ export interface RequestOptions {
 
 export type RequestHandler = (from: string, payload: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
 
+/** A stream to a peer. The callback of a write says that the memory of its bytes may be used anew. */
+export interface BulkStream extends Duplex {
+  /**
+   * Instead of reading: `take` gets each piece as it comes, in memory that is overwritten when it returns. It cannot hold
+   * the sender back, so it is for those who bound what may come by what they ask for.
+   */
+  borrow(take: (piece: Buffer) => void): void;
+}
+
 /** Streams of bytes beside the control connection, with real back-pressure. */
 export interface BulkTransport {
   /** Opens a stream to the peer's handler of `purpose`; `header` reaches the handler with it. */
-  openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<Duplex>;
+  openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<BulkStream>;
   onBulk(purpose: string, handler: (from: string, header: Uint8Array, stream: Duplex) => void): void;
 }
 

@@ -12,7 +12,6 @@ export class JoinedWriter {
   #ended = false;
   #wake: (() => void) | undefined;
   #wakeArmed = false;
-  #onDrain: (() => void) | undefined;
 
   /** Bytes that the stream has not taken yet. */
   get pendingBytes(): number {
@@ -29,11 +28,6 @@ export class JoinedWriter {
     this.#wakeArmed = true;
     // Not a microtask: the answers of one turn are themselves made in microtasks and would each go alone.
     setImmediate(() => this.#wake?.());
-  }
-
-  /** Called whenever everything pushed so far has left. */
-  onDrain(listener: () => void): void {
-    this.#onDrain = listener;
   }
 
   /** The stream ends once the queue has left. */
@@ -54,8 +48,7 @@ export class JoinedWriter {
     for (;;) {
       if (this.#queue.length === 0) {
         if (this.#ended) return;
-        this.#onDrain?.();
-        if (this.#queue.length === 0) await this.#pushed();
+        await this.#pushed();
         continue;
       }
       const joined = this.#take();

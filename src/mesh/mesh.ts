@@ -13,7 +13,7 @@ import { CONTROL_PROTOCOL_VERSION, type Hello } from './frames.ts';
 import { Gossip } from './gossip.ts';
 import { GossipRouter } from './gossip-router.ts';
 import { libp2pKeyOf, peerIdOf, signingKeyOf } from './identity.ts';
-import type { Mesh, RequestHandler, RequestOptions } from './interface.ts';
+import type { BulkStream, Mesh, RequestHandler, RequestOptions } from './interface.ts';
 import { lanDiscovery } from './lan-discovery.ts';
 import { ClosedAtOnceError, Links } from './links.ts';
 import type { MeshLog } from './log.ts';
@@ -207,7 +207,7 @@ class Libp2pMesh implements MeshNode {
     return this.#gossip.subscribe(topic, listener);
   }
 
-  openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<Duplex> {
+  openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<BulkStream> {
     return this.#bulk.open(peer, purpose, header, signal);
   }
 

@@ -2,6 +2,7 @@
 import { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import type {
+  BulkStream,
   BulkTransport,
   RequestHandler,
   RequestOptions,
@@ -119,7 +120,12 @@ export class MemoryPeer implements Transport, BulkTransport {
     return () => undefined;
   }
 
-  async openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<Duplex> {
+  async openBulk(
+    peer: string,
+    purpose: string,
+    header: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<BulkStream> {
     await new Promise((resolve) => setImmediate(resolve));
     signal?.throwIfAborted();
     const to = this.isConnected(peer) ? this.#network.peer(peer) : undefined;
@@ -157,7 +163,7 @@ export class MemoryPeer implements Transport, BulkTransport {
 }
 
 /** One end of a stream: not half-open, with back-pressure, broken for both when one end is destroyed early. */
-class PairEnd extends Duplex {
+class PairEnd extends Duplex implements BulkStream {
   other: PairEnd | undefined;
   readonly #onSent: (bytes: number) => void;
   #goOn: (() => void) | undefined;
@@ -165,6 +171,14 @@ class PairEnd extends Duplex {
   constructor(onSent: (bytes: number) => void) {
     super({ allowHalfOpen: false, readableHighWaterMark: 512 * 1024, writableHighWaterMark: 512 * 1024 });
     this.#onSent = onSent;
+  }
+
+  borrow(take: (piece: Buffer) => void): void {
+    this.on('data', (piece: Buffer) => {
+      take(piece);
+      // As a socket does: whoever kept the memory instead of the bytes shall see it.
+      piece.fill(0xee);
+    });
   }
 
   override _read(): void {
@@ -178,7 +192,7 @@ class PairEnd extends Duplex {
     const { other } = this;
     setImmediate(() => {
       if (other === undefined || other.destroyed) done(new ShoalError('PeerUnreachable', 'closed'));
-      else if (other.push(chunk)) done();
+      else if (other.push(Buffer.from(chunk))) done();
       else other.#goOn = done;
     });
   }

@@ -80,6 +80,70 @@ describe.each(WAYS)('a bulk stream over %s', (_way, forA, forB) => {
     expect(aheadMax).toBeLessThan(24 * MIB);
   });
 
+  test('a slow reader that opened the stream holds the sender back too, and loses nothing', async () => {
+    const [a, b] = await pair(forA, forB);
+    const totalBytes = 32 * MIB;
+    let produced = 0;
+    let aheadMax = 0;
+    const got = createHash('sha256');
+    const sent = createHash('sha256');
+    let consumed = 0;
+    b.onBulk('fast', async (_from, _header, stream) => {
+      async function* source(): AsyncGenerator<Buffer> {
+        for (let at = 0; at < totalBytes; at += 256 * 1024) {
+          const chunk = noise(256 * 1024);
+          chunk.writeUInt32LE(at);
+          sent.update(chunk);
+          produced += chunk.byteLength;
+          aheadMax = Math.max(aheadMax, produced - consumed);
+          yield chunk;
+        }
+      }
+      await pipeline(source, stream);
+    });
+    const stream = await a.openBulk(b.self, 'fast', utf8(''));
+    for await (const chunk of stream) {
+      consumed += chunk.byteLength;
+      got.update(chunk);
+      if (consumed % (4 * MIB) < chunk.byteLength) await new Promise((resolve) => setTimeout(resolve, 8));
+    }
+    expect(consumed).toBe(totalBytes);
+    expect(got.digest('hex')).toBe(sent.digest('hex'));
+    expect(aheadMax).toBeLessThan(24 * MIB);
+  });
+
+  test('the memory of a write is free when its callback says so: what is written into it then is not sent', async () => {
+    const [a, b] = await pair(forA, forB);
+    const collected = collect(b, 'reused');
+    const stream = await a.openBulk(b.self, 'reused', utf8(''));
+    const memory = Buffer.alloc(MIB);
+    for (let piece = 0; piece < 24; piece++) {
+      memory.fill(piece);
+      await new Promise<void>((resolve, reject) =>
+        stream.write(memory, (error) => (error == null ? resolve() : reject(error))),
+      );
+    }
+    stream.end();
+    const { body } = await collected;
+    const expected = Buffer.concat(Array.from({ length: 24 }, (_, piece) => Buffer.alloc(MIB, piece)));
+    expect(body.equals(expected)).toBe(true);
+  });
+
+  test('a borrower gets every byte in order, and the end', async () => {
+    const [a, b] = await pair(forA, forB);
+    const sent = noise(5 * MIB + 3);
+    b.onBulk('lend', (_from, _header, stream) => void pipeline([sent], stream));
+    const stream = await a.openBulk(b.self, 'lend', utf8(''));
+    const got = Buffer.alloc(sent.byteLength);
+    let at = 0;
+    stream.borrow((piece) => {
+      at += piece.copy(got, at);
+    });
+    await once(stream, 'end');
+    expect(at).toBe(sent.byteLength);
+    expect(got.equals(sent)).toBe(true);
+  });
+
   test('a sender that destroys its stream half-way is an error for the reader, not an end', async () => {
     const [a, b] = await pair(forA, forB);
     const collected = collect(b, 'half');
@@ -157,7 +221,7 @@ describe('opening a bulk stream', () => {
     };
     const signal = new AbortController().signal;
     const { id, key, port } = await ask();
-    const socket = await connectBulk('127.0.0.1', port, id, key, signal);
+    const pipe = await connectBulk('127.0.0.1', port, id, key, signal);
     await until(() => opened === 1);
     await expect(connectBulk('127.0.0.1', port, id, key, signal)).rejects.toMatchObject({
       code: 'PeerUnreachable',
@@ -173,6 +237,7 @@ describe('opening a bulk stream', () => {
     await once(bare, 'error');
     expect(opened).toBe(1);
     expect(b.counters.bulkRefused).toBe(4);
-    socket.destroy();
+    pipe.read({ onData: () => {}, onEnd: () => {} });
+    pipe.abort(new Error('the test is over'));
   });
 });
