@@ -14,7 +14,7 @@
  * writers 1.6 GB/s, all synced at the end 1.4 GB/s, none synced 2.8 GB/s: the plain way is also the fastest safe one.
  */
 import { type Dirent, constants as fsConstants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
@@ -25,8 +25,8 @@ import {
   CHUNK_READ_AHEAD,
   CHUNK_WRITES_MAX,
   CHUNKS_SET_ASIDE_MAX,
-  RECENT_CHUNKS_KEPT,
 } from '../../src/lib/limits.ts';
+import { ChunkBuffers } from './chunk-buffers.ts';
 import {
   type ChunkHash,
   chunkLength,
@@ -37,6 +37,7 @@ import {
   type ResolvedManifest,
   resolveManifest,
 } from './manifest.ts';
+import { readInto } from './read-into.ts';
 
 export interface ChunkStoreOptions {
   /** More is refused with DiskFull. Counted in bytes of content. */
@@ -68,8 +69,6 @@ export class ChunkStore {
   readonly #chunkBytes: number;
   /** Hash to size of every chunk on disk: some 150 bytes a chunk, 150 MB for a terabyte. */
   readonly #sizes = new Map<ChunkHash, number>();
-  /** The last chunks stored by hash, checked. Insertion order is age. */
-  readonly #recent = new Map<ChunkHash, Uint8Array>();
   /** Chunks that must not be collected, with how often they were pinned. */
   readonly #pins = new Map<ChunkHash, number>();
   /** Writes and removals under way: at most one for each hash, so that an unlink never meets a rename. */
@@ -128,22 +127,11 @@ export class ChunkStore {
 
   /**
    * Stores one chunk of many whose hash the caller has computed. Its name may be lost in a crash until `settle` was called
-   * with it; never do wrong bytes get its name.
+   * with it; never do wrong bytes get its name. The bytes are the caller's again when it resolves.
    */
   async putHashed(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
     if (bytes.length > CHUNK_BYTES) throw new ShoalError('TooLarge');
     await this.#write(hash, bytes);
-    this.#remember(hash, bytes);
-  }
-
-  /** Chunks that came a moment ago are often read at once, by whoever the content was fetched for. */
-  #remember(hash: ChunkHash, bytes: Uint8Array): void {
-    this.#recent.set(hash, bytes);
-    if (this.#recent.size <= RECENT_CHUNKS_KEPT) return;
-    for (const oldest of this.#recent.keys()) {
-      this.#recent.delete(oldest);
-      return;
-    }
   }
 
   /** Makes the names of chunks that `putHashed` stored durable: one sync for each directory, not for each chunk. */
@@ -154,9 +142,7 @@ export class ChunkStore {
   /** The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. */
   async get(hash: ChunkHash): Promise<Uint8Array | undefined> {
     if (!this.#sizes.has(hash)) return undefined;
-    const recent = this.#recent.get(hash);
-    if (recent !== undefined) return recent;
-    const bytes = await readFile(this.#path(hash)).catch(readFailure);
+    const bytes = await this.#readFile(hash, Buffer.allocUnsafeSlow);
     if (bytes !== undefined && hashOf(bytes) === hash) return bytes;
     // A collect may have taken it between the two lines above.
     if (this.#sizes.has(hash)) await this.#setAside(hash);
@@ -165,16 +151,14 @@ export class ChunkStore {
 
   /**
    * The chunk as it is on disk, for a peer: whoever receives a chunk checks its hash, and says so where it fails. The
-   * check here would double the hashing of every transfer.
+   * check here would double the hashing of every transfer. Its memory is taken from `buffers`.
    */
-  async getUnchecked(hash: ChunkHash): Promise<Uint8Array | undefined> {
-    if (!this.#sizes.has(hash)) return undefined;
-    return this.#recent.get(hash) ?? (await readFile(this.#path(hash)).catch(readFailure));
+  getUnchecked(hash: ChunkHash, buffers: ChunkBuffers): Promise<Buffer | undefined> {
+    return this.#readFile(hash, (lengthBytes) => buffers.take(lengthBytes));
   }
 
   /** Reads the chunk from disk and sets it aside if it is damaged. */
   async examine(hash: ChunkHash): Promise<void> {
-    this.#recent.delete(hash);
     await this.get(hash);
   }
 
@@ -220,8 +204,14 @@ export class ChunkStore {
       pinned.push(hash);
       await this.#write(hash, bytes);
     };
+    // One is being filled while the others are written.
+    const buffers = new ChunkBuffers(this.#chunkBytes, CHUNK_WRITES_MAX + 1);
+    const keepChunk = async (bytes: Uint8Array, hash: ChunkHash): Promise<void> => {
+      await keep(bytes, hash);
+      buffers.giveBack(bytes);
+    };
     try {
-      const manifest = await this.#ingestChunks(source, keep, signal);
+      const manifest = await this.#ingestChunks(source, buffers, keepChunk, signal);
       await this.#syncFanOuts(manifest.chunks);
       const encoded = encodeManifest(manifest, this.#chunkBytes);
       const hashes = encoded.map(hashOf);
@@ -236,6 +226,7 @@ export class ChunkStore {
 
   async #ingestChunks(
     source: AsyncIterable<Uint8Array>,
+    buffers: ChunkBuffers,
     keep: (bytes: Uint8Array, hash: ChunkHash) => Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<Manifest> {
@@ -243,7 +234,7 @@ export class ChunkStore {
     let sizeBytes = 0;
     const window = new Window(CHUNK_WRITES_MAX);
     try {
-      for await (const chunk of cutChunks(source, this.#chunkBytes)) {
+      for await (const chunk of cutChunks(source, this.#chunkBytes, buffers)) {
         signal?.throwIfAborted();
         sizeBytes += chunk.length;
         if (sizeBytes > BLOB_BYTES_MAX)
@@ -328,6 +319,23 @@ export class ChunkStore {
     } catch (error) {
       this.#usedBytes -= bytes.length;
       throw diskError(error);
+    }
+  }
+
+  /** A file that was cut short gives less than the chunk has. */
+  async #readFile(hash: ChunkHash, take: (lengthBytes: number) => Buffer): Promise<Buffer | undefined> {
+    const size = this.#sizes.get(hash);
+    if (size === undefined) return undefined;
+    try {
+      const handle = await open(this.#path(hash));
+      try {
+        const bytes = take(size);
+        return bytes.subarray(0, await readInto(handle, bytes, 0));
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      return readFailure(error);
     }
   }
 
@@ -423,9 +431,13 @@ export class ChunkStore {
   }
 }
 
-/** Pieces of exactly `chunkBytes`, the last one shorter; each in memory of its own. */
-async function* cutChunks(source: AsyncIterable<Uint8Array>, chunkBytes: number): AsyncGenerator<Uint8Array> {
-  let chunk = Buffer.allocUnsafeSlow(chunkBytes);
+/** Pieces of exactly `chunkBytes`, the last one shorter; each is whoever's it is yielded to. */
+async function* cutChunks(
+  source: AsyncIterable<Uint8Array>,
+  chunkBytes: number,
+  buffers: ChunkBuffers,
+): AsyncGenerator<Uint8Array> {
+  let chunk = buffers.take(chunkBytes);
   let filled = 0;
   for await (const piece of source) {
     for (let at = 0; at < piece.length; ) {
@@ -435,7 +447,7 @@ async function* cutChunks(source: AsyncIterable<Uint8Array>, chunkBytes: number)
       at += part.length;
       if (filled < chunkBytes) continue;
       yield chunk;
-      chunk = Buffer.allocUnsafeSlow(chunkBytes);
+      chunk = buffers.take(chunkBytes);
       filled = 0;
     }
   }

@@ -4,10 +4,11 @@
  * order: one byte (1 found, 0 missing), four bytes of length, the bytes. Both sides bound what they hold: the server reads
  * the next frame only when it has answered the last, the requester asks for no more than its window.
  */
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { CHUNK_READ_AHEAD, WANT_HASHES_MAX } from '../../src/lib/limits.ts';
+import { CHUNK_BYTES, CHUNK_READ_AHEAD, WANT_HASHES_MAX } from '../../src/lib/limits.ts';
+import type { BulkStream } from '../../src/mesh/interface.ts';
+import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ChunkHash } from './manifest.ts';
 
 const HASH_BYTES = 32;
@@ -18,13 +19,14 @@ const ANSWER_HEADER_BYTES = 1 + LENGTH_BYTES;
 
 interface Asked {
   readonly lengthBytesMax: number;
-  readonly resolve: (bytes: Uint8Array | undefined) => void;
+  readonly resolve: (bytes: Buffer | undefined) => void;
   readonly reject: (error: ShoalError) => void;
 }
 
 /** Asks one holder. Answers come in the order of the questions; a stream that breaks off fails all that are open. */
 export class ChunkRequester {
-  readonly #stream: Duplex;
+  readonly #stream: BulkStream;
+  readonly #buffers: ChunkBuffers;
   readonly #asked: Asked[] = [];
   #unsent: ChunkHash[] = [];
   readonly #header = Buffer.alloc(ANSWER_HEADER_BYTES);
@@ -34,9 +36,11 @@ export class ChunkRequester {
   /** All bytes that ever came, for whoever looks whether they still do. */
   receivedBytes = 0;
 
-  constructor(stream: Duplex) {
+  /** `buffers`: where the chunks' memory comes from. */
+  constructor(stream: BulkStream, buffers: ChunkBuffers) {
     this.#stream = stream;
-    stream.on('data', (piece: Buffer) => this.#onData(piece));
+    this.#buffers = buffers;
+    stream.borrow((piece) => this.#onData(piece));
     stream.on('error', (error) => this.#fail(asShoalError(error)));
     stream.on('close', () => this.#fail(new ShoalError('PeerUnreachable', 'The holder closed the stream.')));
   }
@@ -46,10 +50,10 @@ export class ChunkRequester {
   }
 
   /**
-   * The chunk's bytes, not yet compared with its hash; undefined where the holder does not have it. A holder that
-   * sends more than `lengthBytesMax`, or what nobody asked for, breaks the stream.
+   * The chunk's bytes, not yet compared with its hash, and from here on the caller's; undefined where the holder does not
+   * have it. A holder that sends more than `lengthBytesMax`, or what nobody asked for, breaks the stream.
    */
-  want(hash: ChunkHash, lengthBytesMax: number): Promise<Uint8Array | undefined> {
+  want(hash: ChunkHash, lengthBytesMax: number): Promise<Buffer | undefined> {
     return new Promise((resolve, reject) => {
       if (this.#stream.destroyed) return reject(new ShoalError('PeerUnreachable', 'The stream is closed.'));
       this.#asked.push({ lengthBytesMax, resolve, reject });
@@ -101,9 +105,9 @@ export class ChunkRequester {
     else if (found > 1 || lengthBytes > (found === 1 ? first.lengthBytesMax : 0)) {
       this.#lied(`a chunk of ${lengthBytes} bytes where ${first.lengthBytesMax} fit`);
     } else if (found === 0) this.#asked.shift()?.resolve(undefined);
-    else if (lengthBytes === 0) this.#asked.shift()?.resolve(new Uint8Array());
+    else if (lengthBytes === 0) this.#asked.shift()?.resolve(Buffer.alloc(0));
     else {
-      this.#body = Buffer.allocUnsafeSlow(lengthBytes);
+      this.#body = this.#buffers.take(lengthBytes);
       this.#bodyFilled = 0;
     }
     return taken;
@@ -131,55 +135,47 @@ export class ChunkRequester {
 
 /**
  * Answers the want-frames of one stream until its end. Throws InvalidRequestBody for a frame that is none; the caller
- * destroys the stream then. `onTurn` is called whenever the requester asked or took something.
+ * destroys the stream then. `read` takes its memory from the buffers that it gets, and they have it back when the stream
+ * has sent it. `onTurn` is called whenever the requester asked or took something.
  */
 export async function serveChunks(
   stream: Duplex,
-  get: (hash: ChunkHash) => Promise<Uint8Array | undefined>,
+  read: (hash: ChunkHash, buffers: ChunkBuffers) => Promise<Buffer | undefined>,
   onTurn: () => void,
 ): Promise<void> {
+  const buffers = new ChunkBuffers(CHUNK_BYTES, CHUNK_READ_AHEAD + 1);
   for await (const hashes of wantFrames(stream)) {
-    const ahead: Promise<Uint8Array | undefined>[] = [];
+    const ahead: Promise<Buffer | undefined>[] = [];
     let next = 0;
     for (let index = 0; index < hashes.length; index++) {
       while (next < hashes.length && next <= index + CHUNK_READ_AHEAD) {
-        const read = get(hashes[next++] ?? '');
+        const reading = read(hashes[next++] ?? '', buffers);
         // A stream that breaks leaves these behind.
-        read.catch(() => undefined);
-        ahead.push(read);
+        reading.catch(() => undefined);
+        ahead.push(reading);
       }
       const bytes = await ahead.shift();
       if (stream.destroyed) return;
       onTurn();
       await writeAnswer(stream, bytes);
+      if (bytes !== undefined) buffers.giveBack(bytes);
     }
     onTurn();
   }
   stream.end();
 }
 
-async function writeAnswer(stream: Duplex, bytes: Uint8Array | undefined): Promise<void> {
+/** Resolves when the stream needs the bytes no longer; rejects where it was destroyed first. */
+function writeAnswer(stream: Duplex, bytes: Buffer | undefined): Promise<void> {
   const header = Buffer.allocUnsafe(ANSWER_HEADER_BYTES);
   header.writeUInt8(bytes === undefined ? 0 : 1);
   header.writeUInt32BE(bytes?.length ?? 0, 1);
-  stream.cork();
-  let free = stream.write(header);
-  if (bytes !== undefined && bytes.length > 0) free = stream.write(bytes);
-  stream.uncork();
-  if (!free && !stream.destroyed) await drained(stream);
-}
-
-/** `once` alone would wait for ever on a stream that is destroyed without an error. */
-async function drained(stream: Duplex): Promise<void> {
-  const waiting = new AbortController();
-  try {
-    await Promise.race([
-      once(stream, 'drain', { signal: waiting.signal }),
-      once(stream, 'close', { signal: waiting.signal }),
-    ]);
-  } finally {
-    waiting.abort();
-  }
+  return new Promise((resolve, reject) => {
+    stream.cork();
+    stream.write(header);
+    stream.write(bytes ?? Buffer.alloc(0), (error) => (error == null ? resolve() : reject(error)));
+    stream.uncork();
+  });
 }
 
 /** The want-frames of a stream, to their end-frame. */

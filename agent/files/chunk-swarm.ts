@@ -6,6 +6,7 @@
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TRANSFER_STALL_BYTES, TRANSFER_STALL_MS } from '../../src/lib/limits.ts';
 import { CHUNKS_PURPOSE, DAMAGED_CHANNEL, Damaged } from '../../src/wire/files.ts';
+import type { ChunkBuffers } from './chunk-buffers.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { ChunkRequester } from './chunk-stream.ts';
 import { type ChunkHash, hashOf } from './manifest.ts';
@@ -17,10 +18,11 @@ export interface ChunkSwarmInit {
   readonly store: ChunkStore;
   readonly plan: TransferPlan;
   readonly chunks: readonly ChunkHash[];
-  /** The exact length of a chunk, or undefined where only its hash is known. */
-  readonly lengthOf: (chunk: number) => number | undefined;
-  readonly lengthMax: number;
-  readonly onArrived: (chunk: number) => void;
+  readonly lengthOf: (chunk: number) => number;
+  /** Where the chunks' memory comes from. */
+  readonly buffers: ChunkBuffers;
+  /** `bytes`: what was stored, no longer this class's; undefined for a chunk that was here already. */
+  readonly onArrived: (chunk: number, bytes: Buffer | undefined) => void;
   /** This machine cannot store any more: the transfer is over. */
   readonly onFailed: (error: ShoalError) => void;
 }
@@ -51,7 +53,7 @@ export class ChunkSwarm {
       const pick = plan.pick(this.#nowMs());
       if (pick === undefined) return;
       const hash = chunks[pick.chunk] ?? '';
-      if (store.has(hash)) this.#arrived(pick.chunk);
+      if (store.has(hash)) this.#arrived(pick.chunk, undefined);
       else void this.#ask(pick.holder, pick.chunk, hash);
     }
   }
@@ -84,21 +86,22 @@ export class ChunkSwarm {
   }
 
   async #ask(peer: string, chunk: number, hash: ChunkHash): Promise<void> {
-    const { plan, lengthOf, lengthMax, store } = this.#init;
+    const { plan, lengthOf, buffers, store } = this.#init;
     let line: Line | undefined;
     try {
       line = this.#line(peer);
       const requester = await line.requester;
       const exact = lengthOf(chunk);
-      const bytes = await requester.want(hash, exact ?? lengthMax);
+      const bytes = await requester.want(hash, exact);
       if (this.#closed) return;
       if (bytes === undefined) plan.missing(peer, chunk, this.#nowMs());
-      else if ((exact !== undefined && bytes.length !== exact) || hashOf(bytes) !== hash) {
+      else if (bytes.length !== exact || hashOf(bytes) !== hash) {
+        buffers.giveBack(bytes);
         this.#init.surroundings.transport.send(peer, DAMAGED_CHANNEL, Damaged.encode({ chunk: hash }));
         this.#expel(peer);
       } else {
         await this.#store(store, hash, bytes);
-        this.#arrived(chunk);
+        this.#arrived(chunk, bytes);
       }
     } catch (error) {
       if (this.#closed) return;
@@ -116,10 +119,10 @@ export class ChunkSwarm {
     }
   }
 
-  #arrived(chunk: number): void {
+  #arrived(chunk: number, bytes: Buffer | undefined): void {
     if (this.#closed || this.#init.plan.hasArrived(chunk)) return;
     this.#init.plan.arrived(chunk, this.#nowMs());
-    this.#init.onArrived(chunk);
+    this.#init.onArrived(chunk, bytes);
   }
 
   #line(peer: string): Line {
@@ -144,10 +147,14 @@ export class ChunkSwarm {
   }
 
   async #open(peer: string): Promise<ChunkRequester> {
-    const { bulk } = this.#init.surroundings;
-    return new ChunkRequester(
-      await bulk.openBulk(peer, CHUNKS_PURPOSE, new Uint8Array(), this.#aborter.signal),
+    const { surroundings, buffers } = this.#init;
+    const stream = await surroundings.bulk.openBulk(
+      peer,
+      CHUNKS_PURPOSE,
+      new Uint8Array(),
+      this.#aborter.signal,
     );
+    return new ChunkRequester(stream, buffers);
   }
 
   /** Many questions of one line fail together; the first of them counts. */

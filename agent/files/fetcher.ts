@@ -138,8 +138,8 @@ export class Fetcher {
     const end = offsetBytes + lengthBytes;
     for (let chunk = Math.floor(offsetBytes / chunkBytes); chunk * chunkBytes < end; chunk++) {
       const start = chunk * chunkBytes;
-      await transfer.chunkIsHere(chunk);
       const bytes =
+        (await transfer.takeChunk(chunk)) ??
         (await this.#store.get(manifest.chunks[chunk] ?? '')) ??
         (await this.#fetchAgain(manifest, chunk, open));
       yield bytes.subarray(Math.max(0, offsetBytes - start), Math.min(bytes.length, end - start));

@@ -10,6 +10,7 @@ import { ShoalError } from '../../src/lib/errors.ts';
 import { FILE_ENTRIES_MAX, FILE_INLINE_BYTES_MAX, PATH_DEPTH_MAX } from '../../src/lib/limits.ts';
 import type { ByteRange } from '../../src/model/control.ts';
 import { lengthOfRange } from './byte-range.ts';
+import { readInto } from './read-into.ts';
 import { type Entry as DirectoryEntry, SafeDirectory, splitSafePath } from './safe-path.ts';
 
 export interface Place {
@@ -84,7 +85,9 @@ export class NodeFiles {
     return this.#opened(place, path, range, async (file, entry, { offsetBytes, lengthBytes }) => {
       try {
         if (lengthBytes > FILE_INLINE_BYTES_MAX) return { entry, bytes: undefined };
-        return { entry, bytes: await readFully(file, offsetBytes, lengthBytes) };
+        const bytes = Buffer.allocUnsafe(lengthBytes);
+        // The file may have been cut meanwhile.
+        return { entry, bytes: bytes.subarray(0, await readInto(file, bytes, offsetBytes)) };
       } finally {
         await file.close();
       }
@@ -199,16 +202,4 @@ function entryOf(path: string, status: Stats): NodeFileEntry {
     modifiedAtMs: Math.floor(status.mtimeMs),
     mode: status.mode,
   };
-}
-
-/** Less than asked for where the file was cut meanwhile. */
-async function readFully(file: FileHandle, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafe(lengthBytes);
-  let filled = 0;
-  while (filled < lengthBytes) {
-    const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offsetBytes + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
 }

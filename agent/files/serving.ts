@@ -170,7 +170,7 @@ export class Serving {
         );
       };
       onTurn();
-      await serveChunks(stream, (hash) => this.#store.getUnchecked(hash), onTurn);
+      await serveChunks(stream, (hash, buffers) => this.#store.getUnchecked(hash, buffers), onTurn);
     } catch (error) {
       const coded = asShoalError(error);
       if (coded.code !== 'PeerUnreachable') {

@@ -7,7 +7,6 @@ import { every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   CHUNK_ANNOUNCEMENT_MAX,
-  CHUNK_BYTES,
   STREAM_READ_AHEAD,
   TRANSFER_ANNOUNCE_MS,
   TRANSFER_FELLOWS_MAX,
@@ -16,9 +15,11 @@ import {
   TRANSFER_PROGRESS_MS,
   TRANSFER_REFRESH_MS,
   TRANSFER_TICK_MS,
+  TRANSFER_WINDOW,
 } from '../../src/lib/limits.ts';
 import { peerOfMachine } from '../../src/model/ids.ts';
 import { GOT_CHANNEL, Got, HAVE_REQUEST, Have, HaveAnswer } from '../../src/wire/files.ts';
+import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { ChunkSwarm } from './chunk-swarm.ts';
 import {
@@ -55,6 +56,8 @@ export class Transfer {
   readonly #asking = new Set<string>();
   readonly #pinned: ChunkHash[] = [];
   readonly #waiting = new Map<number, (() => void)[]>();
+  /** Chunks that arrived before the reader came to them: as many as are fetched ahead of it. */
+  readonly #unread = new Map<number, Uint8Array>();
   readonly #done: Promise<Manifest>;
   #settle: { resolve(manifest: Manifest): void; reject(error: ShoalError): void } = {
     resolve: () => undefined,
@@ -141,8 +144,18 @@ export class Transfer {
 
   // --- Reading along --------------------------------------------------------------------------------------------
 
-  /** Resolves when the chunk is here; the chunks behind it are fetched meanwhile. Rejects with the transfer's failure. */
-  async chunkIsHere(chunk: number): Promise<void> {
+  /**
+   * Resolves when the chunk is here, with its bytes where they are still in memory; the chunks behind it are fetched
+   * meanwhile, those before it are read. Rejects with the transfer's failure.
+   */
+  async takeChunk(chunk: number): Promise<Uint8Array | undefined> {
+    await this.#arrivalOf(chunk);
+    const bytes = this.#unread.get(chunk);
+    for (const read of this.#unread.keys()) if (read <= chunk) this.#unread.delete(read);
+    return bytes;
+  }
+
+  async #arrivalOf(chunk: number): Promise<void> {
     this.#plan?.setHorizon(chunk + 1 + STREAM_READ_AHEAD);
     this.#swarm?.pump();
     if (this.#plan?.hasArrived(chunk) === true || this.#hasChunk(chunk)) return;
@@ -251,15 +264,18 @@ export class Transfer {
     if (range !== undefined) plan.setHorizon(range.first + 1 + STREAM_READ_AHEAD);
     this.#swarm?.close();
     this.#plan = plan;
+    const buffers = new ChunkBuffers(node.chunkBytes, TRANSFER_WINDOW);
     this.#swarm = new ChunkSwarm({
       surroundings,
       store,
       plan,
       chunks: node.chunks,
       lengthOf: (chunk) => chunkLength(node, chunk),
-      lengthMax: CHUNK_BYTES,
-      onArrived: (chunk) => {
+      buffers,
+      onArrived: (chunk, bytes) => {
         this.#progressMs = this.#nowMs();
+        if (range !== undefined && bytes !== undefined) this.#unread.set(chunk, bytes);
+        else if (bytes !== undefined) buffers.giveBack(bytes);
         if (onLevel === undefined) this.#arrived(chunk);
         if (plan.remaining > 0) return;
         if (onLevel === undefined) this.#finish(node);

@@ -279,8 +279,6 @@ export const PROCESS_ENVIRONMENT_BYTES_MAX = 256 * 1024;
 // --- Files ------------------------------------------------------------------------------------------------------
 /** One chunk of a blob. */
 export const CHUNK_BYTES = 1024 * 1024;
-/** Chunks just received that stay in memory for who reads them at once: 16 MiB. */
-export const RECENT_CHUNKS_KEPT = 16;
 /** Copies of each stored blob that the mesh keeps. */
 export const BLOB_COPIES = 2;
 export const BLOB_BYTES_MAX = 16 * 1024 ** 4;
