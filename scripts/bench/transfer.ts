@@ -1,44 +1,39 @@
-/** 1 GiB from one agent to another, hashed and stored, against a plain TCP pipe between two processes that hashes too. */
+/**
+ * 1 GiB from one agent to another, hashed and stored, against a plain TCP pipe between two processes that hashes too.
+ *
+ * A put answers when a second machine holds all of the blob as durably as the first. So what passes between its last byte
+ * and its answer is the transfer of the whole blob: found, fetched, each chunk verified and synced, settled, named.
+ */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import type { LocalAgent, LocalMesh } from '../local-mesh/local-mesh.ts';
 import { peakMiB, residentMiB } from './processes.ts';
-import { type Rows, row } from './report.ts';
+import { median, type Rows, row } from './report.ts';
 
 const PIECE = 1024 * 1024;
 
 export async function transfer(mesh: LocalMesh, mebibytes: number): Promise<Rows> {
   const source = mesh.alive();
-  const pieces = Array.from({ length: 8 }, () => randomBytes(PIECE));
-  const hash = createHash('sha256');
-  async function* body(): AsyncGenerator<Uint8Array> {
-    for (let piece = 0; piece < mebibytes; piece += 1) {
-      // Every MiB is another one: equal chunks would be stored and sent once.
-      const bytes = Buffer.from(pieces[piece % pieces.length] ?? randomBytes(PIECE));
-      bytes.writeUInt32LE(piece, 0);
-      hash.update(bytes);
-      yield bytes;
-    }
-  }
-  await source.client.blobs.put('bench', 'big', { open: body, length: mebibytes * PIECE }, { create: true });
-  const holders = await holdersOf(source);
-  const receiver = await machineWithout(mesh, holders);
-  const floor = await plainPipe(mebibytes);
   const before = new Map(mesh.agents.map((agent) => [agent, residentMiB(agent)]));
-  const startedAtMs = performance.now();
-  const answer = await receiver.client.blobs.open('bench', 'big');
-  const got = createHash('sha256');
-  for await (const part of answer.body) got.update(part as Uint8Array);
-  const rate = mebibytes / ((performance.now() - startedAtMs) / 1000);
-  if (got.digest('hex') !== hash.digest('hex')) throw new Error('the bytes differ');
+  const floors = [await plainPipe(mebibytes)];
+  const { rate, sha256 } = await copied(source, mebibytes);
+  floors.push(await plainPipe(mebibytes));
+  const readRate = await readElsewhere(mesh, source, mebibytes, sha256);
   const grown = Math.max(...mesh.agents.map((agent) => peakMiB(agent) - (before.get(agent) ?? 0)));
   await source.client.blobs.deleteContainer('bench');
+  const floor = median(floors);
   return {
     transfer: row(
       rate,
       'MiB/s',
       floor,
-      `${mebibytes} MiB, agent to agent, verified, stored and read back out over HTTP; floor: a TCP pipe that hashes; ratio at least 0.4`,
+      `${mebibytes} MiB, agent to agent, verified, synced and named; floor: a TCP pipe that hashes; ratio at least 0.4`,
+    ),
+    'transfer, read along': row(
+      readRate,
+      'MiB/s',
+      floor,
+      'the same fetched by a third machine for a client that reads it over HTTP meanwhile and hashes it; the same floor',
     ),
     'transfer, memory grown': row(
       grown,
@@ -47,6 +42,48 @@ export async function transfer(mesh: LocalMesh, mebibytes: number): Promise<Rows
       'peak of any agent above its size before; floor: the bound',
     ),
   };
+}
+
+/** Puts the blob and tells how fast the second machine got it, MiB/s. */
+async function copied(
+  source: LocalAgent,
+  mebibytes: number,
+): Promise<{ readonly rate: number; readonly sha256: string }> {
+  const pieces = Array.from({ length: 8 }, () => randomBytes(PIECE));
+  const hash = createHash('sha256');
+  let handedOverAtMs = 0;
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for (let piece = 0; piece < mebibytes; piece += 1) {
+      // Every MiB is another one: equal chunks would be stored and sent once.
+      const bytes = Buffer.from(pieces[piece % pieces.length] ?? randomBytes(PIECE));
+      bytes.writeUInt32LE(piece, 0);
+      hash.update(bytes);
+      yield bytes;
+    }
+    handedOverAtMs = performance.now();
+  }
+  await source.client.blobs.put('bench', 'big', { open: body, length: mebibytes * PIECE }, { create: true });
+  const rate = mebibytes / ((performance.now() - handedOverAtMs) / 1000);
+  const { length } = await holdersOf(source);
+  if (length !== 2) throw new Error(`${length} machines hold the blob`);
+  return { rate, sha256: hash.digest('hex') };
+}
+
+/** MiB/s of a client that reads the blob at a machine which has to fetch it. */
+async function readElsewhere(
+  mesh: LocalMesh,
+  source: LocalAgent,
+  mebibytes: number,
+  sha256: string,
+): Promise<number> {
+  const receiver = await machineWithout(mesh, await holdersOf(source));
+  const startedAtMs = performance.now();
+  const answer = await receiver.client.blobs.open('bench', 'big');
+  const got = createHash('sha256');
+  for await (const part of answer.body) got.update(part as Uint8Array);
+  const rate = mebibytes / ((performance.now() - startedAtMs) / 1000);
+  if (got.digest('hex') !== sha256) throw new Error('the bytes differ');
+  return rate;
 }
 
 async function holdersOf(agent: LocalAgent): Promise<readonly string[]> {
