@@ -27,8 +27,6 @@ export interface FileServiceInit {
   readonly self: MachineId;
   /** Of the chunks; one process at a time. */
   readonly directory: string;
-  /** For files of a request that has to be looked at before it is stored. */
-  readonly stagingDirectory: string;
   readonly nodesDirectory: string;
   readonly transport: Surroundings['transport'];
   readonly bulk: BulkTransport;
@@ -209,6 +207,16 @@ export class LocalFileService implements FileService {
     options?: CallOptions,
   ): Promise<OpenedFile> {
     return (await this.#parts).tasks.openNode(pool, node, path, range, options);
+  }
+
+  async deleteNodeFile(
+    pool: string,
+    node: string,
+    path: string,
+    recursive: boolean,
+    options?: CallOptions,
+  ): Promise<void> {
+    return (await this.#parts).tasks.removeNode(pool, node, path, recursive, options);
   }
 
   // --- For the machine itself -----------------------------------------------------------------------------------

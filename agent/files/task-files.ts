@@ -191,6 +191,17 @@ export class TaskFiles {
     return this.#remote.open(machine, { node, directory: '' }, path, range, options.signal);
   }
 
+  async removeNode(
+    pool: string,
+    node: string,
+    path: string,
+    recursive: boolean,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const machine = await this.#machineOfNode(pool, node, options);
+    return this.#remote.remove(machine, { node, directory: '' }, path, recursive, options.signal);
+  }
+
   async #machineOfNode(pool: string, node: string, options: CallOptions): Promise<MachineId> {
     const { coordinator } = this.#surroundings;
     let allotment = coordinator.mesh?.allotment(node);

@@ -147,7 +147,6 @@ export class Agent {
     this.#files = createFileService({
       self,
       directory: paths.chunks,
-      stagingDirectory: paths.staging,
       nodesDirectory: paths.nodes,
       transport: this.#transport,
       bulk: this.#mesh,

@@ -12,7 +12,6 @@ export interface Paths {
   readonly identity: string;
   readonly store: string;
   readonly chunks: string;
-  readonly staging: string;
   readonly runner: string;
   readonly logs: string;
   readonly nodes: string;
@@ -28,7 +27,6 @@ export function pathsOf(dataDirectory: string): Paths {
     identity: join(secret, 'identity.key'),
     store: join(secret, 'store'),
     chunks: join(secret, 'chunks'),
-    staging: join(secret, 'staging'),
     runner: join(secret, 'runner'),
     logs: join(secret, 'logs'),
     nodes: join(root, 'nodes'),
@@ -42,7 +40,7 @@ export async function createDirectories(paths: Paths): Promise<void> {
   await chmod(paths.root, 0o711);
   await mkdir(join(paths.root, 'private'), { recursive: true, mode: 0o700 });
   await chmod(join(paths.root, 'private'), 0o700);
-  for (const directory of [paths.chunks, paths.staging, paths.runner, paths.logs])
+  for (const directory of [paths.chunks, paths.runner, paths.logs])
     await mkdir(directory, { recursive: true, mode: 0o700 });
   await mkdir(paths.nodes, { recursive: true });
   await chmod(paths.nodes, 0o711);

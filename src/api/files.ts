@@ -1,4 +1,4 @@
-/** Files of a task or a node: the same four answers over two ways to reach them. */
+/** Files of a task or a node: the same routes over two ways to reach them. */
 import { ShoalError } from '../lib/errors.ts';
 import type { ByteRange, CallOptions, FileEntry, OpenedFile } from '../model/control.ts';
 import { readRange } from './byte-range.ts';
@@ -7,7 +7,7 @@ import { exactLength } from './exact-length.ts';
 import { matcherOf } from './list-query.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { fileHeaders, renderFile } from './render-file.ts';
-import { type Answer, type Call, empty, param } from './route.ts';
+import { type Answer, type Call, empty, param, type Route } from './route.ts';
 
 /** One owner's files. */
 export interface FileSource {
@@ -16,9 +16,8 @@ export interface FileSource {
   list(recursive: boolean, options: CallOptions): Promise<readonly FileEntry[]>;
   stat(path: string, options: CallOptions): Promise<FileEntry>;
   open(path: string, range: ByteRange | undefined, options: CallOptions): Promise<OpenedFile>;
+  remove(path: string, recursive: boolean, options: CallOptions): Promise<void>;
 }
-
-export const FILE_LIST_QUERY = ['$filter', 'recursive', 'maxresults', '$skiptoken'];
 
 const PATH_LENGTH_MAX = 4096;
 const COMPONENTS_MAX = 64;
@@ -45,7 +44,38 @@ export function checkedPath(path: string): string {
   );
 }
 
-export async function listFiles(call: Call, source: FileSource): Promise<Answer> {
+/** `all`: the path of the list. `owner`: as Azure's operations name it. */
+export function fileRoutes(
+  all: string,
+  owner: 'Task' | 'ComputeNode',
+  sourceOf: (call: Call) => Promise<FileSource>,
+): readonly Route[] {
+  const one = `${all}/*`;
+  const handled =
+    (answer: (call: Call, source: FileSource) => Promise<Answer>) =>
+    async (call: Call): Promise<Answer> =>
+      answer(call, await sourceOf(call));
+  return [
+    {
+      method: 'GET',
+      path: all,
+      name: `File_ListFrom${owner}`,
+      query: ['$filter', 'recursive', 'maxresults', '$skiptoken'],
+      handle: handled(listFiles),
+    },
+    { method: 'GET', path: one, name: `File_GetFrom${owner}`, handle: handled(getFile) },
+    { method: 'HEAD', path: one, name: `File_GetPropertiesFrom${owner}`, handle: handled(headFile) },
+    {
+      method: 'DELETE',
+      path: one,
+      name: `File_DeleteFrom${owner}`,
+      query: ['recursive'],
+      handle: handled(deleteFile),
+    },
+  ];
+}
+
+async function listFiles(call: Call, source: FileSource): Promise<Answer> {
   const matches = matcherOf(call, 'file');
   const limit = readLimit(call.query);
   const after = readSkipToken(call.query, 'string')?.[0];
@@ -64,7 +94,7 @@ export async function listFiles(call: Call, source: FileSource): Promise<Answer>
   );
 }
 
-export async function headFile(call: Call, source: FileSource): Promise<Answer> {
+async function headFile(call: Call, source: FileSource): Promise<Answer> {
   const entry = await source.stat(checkedPath(param(call, '*')), call.options());
   if (isNotModified(call.headers, stampOf(entry))) return empty(304);
   const length = entry.directory ? {} : { 'content-length': String(entry.sizeBytes) };
@@ -72,7 +102,7 @@ export async function headFile(call: Call, source: FileSource): Promise<Answer> 
 }
 
 /** A part of a file answers 200 as a whole one does: Azure's Python client takes 206 for an error. */
-export async function getFile(call: Call, source: FileSource): Promise<Answer> {
+async function getFile(call: Call, source: FileSource): Promise<Answer> {
   const path = checkedPath(param(call, '*'));
   const entry = await source.stat(path, call.options());
   if (entry.directory) {
@@ -90,6 +120,11 @@ export async function getFile(call: Call, source: FileSource): Promise<Answer> {
     signal: call.signal,
   });
   return { kind: 'stream', status: 200, headers, body: exactLength(opened.body, length) };
+}
+
+async function deleteFile(call: Call, source: FileSource): Promise<Answer> {
+  await source.remove(checkedPath(param(call, '*')), call.query.boolean('recursive'), call.options());
+  return empty(200);
 }
 
 function stampOf(entry: FileEntry): { readonly eTag: string; readonly lastModifiedMs: number } {

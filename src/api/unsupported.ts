@@ -21,7 +21,6 @@ const OPERATIONS: readonly (readonly [Method, string, string])[] = [
   ['POST', '/pools/:pool/nodes/:node/uploadbatchservicelogs', 'ComputeNode_UploadBatchServiceLogs'],
   ['GET', '/pools/:pool/nodes/:node/extensions', 'ComputeNodeExtension_List'],
   ['GET', '/pools/:pool/nodes/:node/extensions/:extension', 'ComputeNodeExtension_Get'],
-  ['DELETE', '/pools/:pool/nodes/:node/files/*', 'File_DeleteFromComputeNode'],
   ['GET', '/certificates', 'Certificate_List'],
   ['POST', '/certificates', 'Certificate_Add'],
   ['GET', '/certificates(*', 'Certificate_Get'],

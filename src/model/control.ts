@@ -69,6 +69,13 @@ export interface FileControl {
     range: ByteRange | undefined,
     options?: CallOptions,
   ): Promise<OpenedFile>;
+  deleteNodeFile(
+    pool: string,
+    node: string,
+    path: string,
+    recursive: boolean,
+    options?: CallOptions,
+  ): Promise<void>;
   /** Stores all of `body` under the name, in `BLOB_COPIES` copies where so many machines are up. Replaces what was there. */
   putBlob(
     container: string,

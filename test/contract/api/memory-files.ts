@@ -54,10 +54,10 @@ export class MemoryFiles implements FileControl {
     range: ByteRange | undefined,
   ): Promise<OpenedFile> => this.#open(nodeOwner(pool, node), path, range);
 
-  deleteTaskFile = async (job: string, task: string, path: string): Promise<void> => {
-    this.#stat(taskOwner(job, task), path);
-    this.#ownerOf(taskOwner(job, task)).delete(path);
-  };
+  deleteTaskFile = async (job: string, task: string, path: string, recursive: boolean): Promise<void> =>
+    this.#delete(taskOwner(job, task), path, recursive);
+  deleteNodeFile = async (pool: string, node: string, path: string, recursive: boolean): Promise<void> =>
+    this.#delete(nodeOwner(pool, node), path, recursive);
 
   async putBlob(
     container: string,
@@ -93,6 +93,14 @@ export class MemoryFiles implements FileControl {
     const files = this.#owners.get(owner) ?? new Map<string, Buffer>();
     this.#owners.set(owner, files);
     return files;
+  }
+
+  #delete(owner: string, path: string, recursive: boolean): void {
+    const { directory } = this.#stat(owner, path);
+    if (directory && !recursive) throw new ShoalError('OperationInvalidForCurrentState');
+    const files = this.#ownerOf(owner);
+    for (const file of [...files.keys()])
+      if (file === path || file.startsWith(`${path}/`)) files.delete(file);
   }
 
   #list(owner: string, recursive: boolean): readonly FileEntry[] {

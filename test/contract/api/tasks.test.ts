@@ -301,9 +301,13 @@ describe('files of a task', () => {
       'startup/wd',
       'startup/wd/hello.txt',
     ]);
-    expect((await api.ask('DELETE', `/pools/p/nodes/${node}/files/startup`)).body.code).toBe(
-      'OperationNotSupported',
+    const startup = `/pools/p/nodes/${node}/files/startup`;
+    expect((await api.ask('DELETE', startup)).body.code).toBe('OperationInvalidForCurrentState');
+    expect((await api.ask('DELETE', `${startup}%2F..%2Fstartup?recursive=true`)).body.code).toBe(
+      'FileNotFound',
     );
+    expect((await api.ask('DELETE', `${startup}?recursive=true`)).status).toBe(200);
+    expect((await api.ask('HEAD', startup)).status).toBe(404);
     expect((await api.ask('GET', `/pools/nobody/nodes/${node}/files`)).body.code).toBe('PoolNotFound');
   });
 });

@@ -75,7 +75,6 @@ async function startMachine(
   const files = createFileService({
     self: id,
     directory: chunks,
-    stagingDirectory: join(root, 'staging'),
     nodesDirectory: nodes,
     transport: options.networkOf?.(name) ?? network,
     bulk: options.networkOf?.(name) ?? network,

@@ -44,7 +44,6 @@ test('over real connections a blob goes to three machines, and a node file cross
       const files = createFileService({
         self: idOf(mesh.self),
         directory: join(root, 'chunks'),
-        stagingDirectory: join(root, 'staging'),
         nodesDirectory: nodes,
         transport: mesh,
         bulk: mesh,

@@ -8,7 +8,7 @@ import type { TaskEntity } from '../../../src/model/queries.ts';
 import type { KeptFile } from '../../../src/model/task.ts';
 import { noise, stream, type TestMachine, type TestMesh, testMesh } from './machines.ts';
 
-const NODE = 'node-1';
+const NODE = 'tvm-00000001';
 
 async function meshWithTask(state: TaskEntity['state'], kept: readonly KeptFile[] = []) {
   const mesh = await testMesh(['a', 'b', 'c']);
@@ -135,6 +135,42 @@ test('what a completed task left outlives its machine, large logs too', async ()
   await expect(c?.files.statTaskFile('Job', 't1', 'wd/other')).rejects.toMatchObject({
     code: 'FileNotFound',
   });
+});
+
+test("a node's files are deleted from any machine, and no link leads the deletion elsewhere", async () => {
+  const { mesh, machines, directory } = await meshWithTask('running');
+  const [a, b, c] = machines;
+  const node = { node: NODE, pool: 'default', machine: b?.id ?? '', cores: 1, memoryBytes: 1024 ** 3 };
+  mesh.world.ok({
+    kind: 'allot',
+    add: [{ ...node, slots: 1, dedicated: false, labels: [] }],
+    leave: [],
+    resizeErrors: [],
+    steady: [],
+  });
+  const root = join(b?.nodes ?? '', NODE);
+  await mkdir(join(root, 'startup/wd'), { recursive: true });
+  await writeFile(join(root, 'startup/wd/tool'), 'x');
+  await symlink(directory, join(root, 'startup/task'));
+  await expect(a?.files.deleteNodeFile('default', NODE, 'startup', false)).rejects.toMatchObject({
+    code: 'OperationInvalidForCurrentState',
+  });
+  for (const path of ['../secret', '/etc/passwd', '', '.', 'startup/../workitems']) {
+    await expect(a?.files.deleteNodeFile('default', NODE, path, true)).rejects.toMatchObject({
+      code: 'InvalidPropertyValue',
+    });
+  }
+  await expect(a?.files.deleteNodeFile('default', NODE, 'startup/task/wd', true)).rejects.toMatchObject({
+    code: 'Forbidden',
+  });
+  await a?.files.deleteNodeFile('default', NODE, 'startup/wd/tool', false);
+  await expect(c?.files.statNodeFile('default', NODE, 'startup/wd/tool')).rejects.toMatchObject({
+    code: 'FileNotFound',
+  });
+  await c?.files.deleteNodeFile('default', NODE, 'startup', true);
+  const left = await b?.files.listNodeFiles('default', NODE, true);
+  expect(left?.map(({ path }) => path).filter((path) => path.startsWith('startup'))).toEqual([]);
+  expect(left?.map(({ path }) => path)).toContain('workitems/Job/job-1/t1/wd/deep/out.bin');
 });
 
 test('each absence has its own code', async () => {
