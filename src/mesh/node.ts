@@ -1,6 +1,5 @@
 import type { GossipSub, GossipSubComponents } from '@chainsafe/libp2p-gossipsub';
 import { noise } from '@chainsafe/libp2p-noise';
-import { yamux } from '@chainsafe/libp2p-yamux';
 import { identify } from '@libp2p/identify';
 import type { ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface';
 import { ping } from '@libp2p/ping';
@@ -13,6 +12,7 @@ import {
   INBOUND_HANDSHAKES_MAX,
 } from '../lib/limits.ts';
 import type { lanDiscovery } from './lan-discovery.ts';
+import { sparingYamux } from './window-updates.ts';
 
 export interface NodeInit {
   readonly privateKey: PrivateKey;
@@ -38,7 +38,7 @@ export async function createNode(init: NodeInit): Promise<Libp2p> {
     transports: [tcp()],
     connectionEncrypters: [tls(), noise()],
     streamMuxers: [
-      yamux({
+      sparingYamux({
         initialStreamWindowSize: STREAM_WINDOW_BYTES,
         maxStreamWindowSize: STREAM_WINDOW_BYTES,
         enableKeepAlive: false,
