@@ -1,9 +1,10 @@
-#!/usr/bin/env -S node --single-threaded-gc
+#!/usr/bin/env -S node --single-threaded-gc --no-memory-reducer
 /**
  * The program `shoal`. The agent is a part of it that only its own commands load.
  *
  * V8's helper threads for garbage collection are for programs that have a machine to themselves. The cores of this one
- * belong to the tasks: with the helpers, an agent that received a large file used twice the CPU.
+ * belong to the tasks: with the helpers, an agent that received a large file used twice the CPU. Nor does it collect when
+ * it merely has nothing else to do: that was a quarter of what an idle agent cost, for memory that it used again at once.
  */
 import '../../src/lib/polyfill.ts';
 import { runCli } from '../../src/cli/main.ts';

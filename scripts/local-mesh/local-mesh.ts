@@ -43,7 +43,7 @@ export interface LocalAgent {
 export const PROGRAM = process.env.SHOAL_PROGRAM ?? findProgram();
 
 /** As the first line of the program has them. */
-const NODE_FLAGS = ['--single-threaded-gc'];
+const NODE_FLAGS = ['--single-threaded-gc', '--no-memory-reducer'];
 
 function findProgram(): string {
   const here = dirname(fileURLToPath(import.meta.url));
