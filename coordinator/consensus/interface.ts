@@ -66,11 +66,19 @@ export type Message = MessageBase &
         readonly hintIndex: number;
         readonly hintTerm: number;
       }
-    | { readonly kind: 'heartbeat'; readonly commit: number; readonly readContext: number }
+    | {
+        readonly kind: 'heartbeat';
+        readonly commit: number;
+        readonly readContext: number;
+        /** Nothing is under way: a follower whose log ends at `commit` may stop counting time. */
+        readonly quiet: boolean;
+      }
     | { readonly kind: 'heartbeatResponse'; readonly readContext: number }
     /** The driver streams the rows first, then hands this to the receiver's `step`. */
     | { readonly kind: 'snapshot'; readonly meta: SnapshotMeta }
     | { readonly kind: 'timeoutNow' }
+    /** The sender counts time again, or lacks a leader: whoever leads the group may be quiet no longer. */
+    | { readonly kind: 'wake' }
   );
 
 export interface RaftOptions {
@@ -78,6 +86,8 @@ export interface RaftOptions {
   /** Ticks between heartbeats, and the shortest election timeout in ticks. */
   readonly heartbeatTicks: number;
   readonly electionTicks: number;
+  /** Ticks without a proposal after which a leader may let its group fall quiet. */
+  readonly quietTicks: number;
   /** Integer in [low, high]; drawn for each election timeout. */
   readonly random: (low: number, high: number) => number;
   readonly appendBytesMax: number;
@@ -158,8 +168,21 @@ export interface RaftStatus {
 }
 
 export interface RaftNode {
-  /** One unit of time has passed. */
+  /** One unit of time has passed. Not needed while `quiet`. */
   tick(): void;
+  /**
+   * Time does not count for this replica at present: it neither sends heartbeats nor waits for any. Any message but the
+   * quiet leader's heartbeat and its answer ends that, and so does a proposal.
+   */
+  readonly quiet: boolean;
+  /**
+   * To be called by the driver now and then: a leader that has had nothing to do for a while, and whose members have all
+   * of its log, falls quiet and tells them so. Members that are not linked are not waited for, as long as the others
+   * make a quorum. From then on the driver must `wake` a replica when it doubts the machines its peace rests on.
+   */
+  fallQuiet(isLinked: (id: ReplicaId) => boolean): void;
+  /** Ends quietness. `silentTicks`: for how long the driver has not heard the machine of this replica's leader. */
+  wake(silentTicks: number): void;
   /** Takes a message in. Messages of unknown shape must not reach this: the wire layer validates. */
   step(message: Message): void;
   /** Appends one entry of kind `command` (leader only). */

@@ -32,6 +32,9 @@ export class Leadership {
   #transfer: Transfer | undefined;
   #heartbeatElapsedTicks = 0;
   #quorumElapsedTicks = 0;
+  /** Ticks since the last proposal or transfer, or since it was woken. */
+  #idleTicks = 0;
+  #quiet = false;
   #uncommittedBytes: number;
 
   constructor(options: RaftOptions, term: number, log: RaftLog, outbox: Outbox) {
@@ -47,6 +50,8 @@ export class Leadership {
 
   /** Appends an entry of this term; it is sent with the next `flush` and counts for this replica once durable. */
   append(kind: Entry['kind'], data: Uint8Array): Entry {
+    // The entry itself tells the members.
+    this.#endQuiet();
     const entry: Entry = { index: this.#log.lastIndex + 1, term: this.#term, kind, data };
     this.#log.append(entry);
     this.#uncommittedBytes += entryBytes(entry);
@@ -133,6 +138,11 @@ export class Leadership {
   /** False if no quorum was heard for one election timeout: the office must be laid down (thesis 6.2). */
   tick(): boolean {
     const { heartbeatTicks, electionTicks } = this.#options;
+    if (this.#quiet) {
+      this.#tickQuiet();
+      return true;
+    }
+    this.#idleTicks++;
     if (this.#transfer !== undefined && ++this.#transfer.elapsedTicks >= electionTicks) {
       this.#transfer = undefined;
     }
@@ -143,13 +153,16 @@ export class Leadership {
   }
 
   #heardQuorum(): boolean {
-    const { configuration } = this.#log;
-    let heard = 0;
-    for (const id of configuration.voters) {
-      if (id === this.#options.id || this.#progress.get(id)?.active === true) heard++;
-    }
+    const heard = this.#isQuorum((id) => this.#progress.get(id)?.active === true);
     for (const progress of this.#progress.values()) progress.active = false;
-    return heard >= quorumSize(configuration);
+    return heard;
+  }
+
+  /** Whether the voters for which `holds` is true make a majority together with this replica. */
+  #isQuorum(holds: (voter: ReplicaId) => boolean): boolean {
+    const { configuration } = this.#log;
+    const count = configuration.voters.filter((id) => id === this.#options.id || holds(id)).length;
+    return count >= quorumSize(configuration);
   }
 
   #broadcastHeartbeat(): void {
@@ -161,8 +174,68 @@ export class Leadership {
         // Beyond its match the member may hold entries of another leader, which this index must not commit.
         commit: Math.min(progress.match, this.#log.commit),
         readContext: this.#reads.latest,
+        quiet: this.#quiet && this.#isLevel(progress),
       });
     }
+  }
+
+  // --- Quietness --------------------------------------------------------------------------------------------------
+
+  get quiet(): boolean {
+    return this.#quiet;
+  }
+
+  /** Reads are confirmed without waking anybody; only while one waits does time count. */
+  get needsTicks(): boolean {
+    return !this.#quiet || this.#reads.pending > 0;
+  }
+
+  /** A member has all there is, and this replica knows it. */
+  #isLevel(progress: PeerProgress): boolean {
+    return progress.state === 'replicate' && progress.match === this.#log.lastIndex;
+  }
+
+  /** The member's answer to a quiet heartbeat needs nothing to follow. */
+  restsWith(id: ReplicaId): boolean {
+    const progress = this.#progress.get(id);
+    return progress !== undefined && this.#isLevel(progress);
+  }
+
+  fallQuiet(isLinked: (id: ReplicaId) => boolean): void {
+    if (this.#quiet || !this.#mayRest(isLinked)) return;
+    this.#quiet = true;
+    this.#broadcastHeartbeat();
+  }
+
+  #mayRest(isLinked: (id: ReplicaId) => boolean): boolean {
+    if (this.#idleTicks < this.#options.quietTicks) return false;
+    if (this.#transfer !== undefined || this.#reads.pending > 0) return false;
+    const { commit, stable, lastIndex } = this.#log;
+    if (commit !== lastIndex || stable !== lastIndex || !this.#committedInTerm) return false;
+    for (const [id, progress] of this.#progress)
+      if (isLinked(id) && !(progress.active && this.#isLevel(progress))) return false;
+    return this.#isQuorum(isLinked);
+  }
+
+  /** A read that the first round of heartbeats did not confirm: something got lost, or somebody is. */
+  #tickQuiet(): void {
+    if (this.#reads.pending === 0) this.#heartbeatElapsedTicks = 0;
+    else if (++this.#heartbeatElapsedTicks >= this.#options.heartbeatTicks) this.wake();
+  }
+
+  /** The members are told at once. Who has to be heard for the quorum has one election timeout from now. */
+  wake(): void {
+    if (!this.#quiet) return;
+    this.#endQuiet();
+    this.#broadcastHeartbeat();
+  }
+
+  #endQuiet(): void {
+    this.#idleTicks = 0;
+    if (!this.#quiet) return;
+    this.#quiet = false;
+    this.#quorumElapsedTicks = 0;
+    for (const progress of this.#progress.values()) progress.active = false;
   }
 
   // --- Messages in ------------------------------------------------------------------------------------------------
@@ -219,6 +292,7 @@ export class Leadership {
   transfer(to: ReplicaId): void {
     if (to === this.#options.id || to === this.#transfer?.to) return;
     if (!isVoter(this.#log.configuration, to)) return;
+    this.wake();
     this.#transfer = { to, elapsedTicks: 0, told: false };
   }
 

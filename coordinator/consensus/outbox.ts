@@ -33,6 +33,7 @@ export class Outbox {
       case 'preVoteRequest':
       case 'preVoteResponse':
       case 'heartbeatResponse':
+      case 'wake':
         (message.term <= this.durableTerm ? this.#now : this.#afterPersist).push(message);
         return;
       case 'voteRequest':

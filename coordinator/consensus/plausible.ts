@@ -37,6 +37,7 @@ export function isPlausible(message: Message, self: ReplicaId): boolean {
       return isIndex(message.index) && isIndex(message.hintIndex) && isTerm(message.hintTerm);
     case 'voteResponse':
     case 'preVoteResponse':
+    case 'wake':
       return true;
     case 'timeoutNow':
       return term > 0;

@@ -60,6 +60,8 @@ class Raft implements RaftNode {
   /** Ticks since the leader was heard, a vote was given, or an office was taken or lost. */
   #electionElapsedTicks = 0;
   #electionTimeoutTicks = 0;
+  /** The leader said that nothing is under way, and so it was here: see `fallQuiet`. Never true of a leader. */
+  #restsWithLeader = false;
   /** What a crash could not take back. */
   #durable: HardState;
   /** The `Ready` the driver is carrying out. */
@@ -90,6 +92,7 @@ class Raft implements RaftNode {
       if (!office.leadership.tick()) this.#becomeFollower(this.#term, null);
       return;
     }
+    if (this.#restsWithLeader) return;
     if (++this.#electionElapsedTicks < this.#electionTimeoutTicks) return;
     if (this.#mayCampaign) {
       this.#startPreVote();
@@ -97,6 +100,61 @@ class Raft implements RaftNode {
       // A learner, or one that was removed: never campaigns, but should not name a dead leader for ever.
       this.#leader = null;
       this.#resetElectionTimer();
+      this.#askForLeader();
+    }
+  }
+
+  /** A learner that opens its disk anew is missed by nobody where the group is quiet. A voter asks by its pre-vote. */
+  #askForLeader(): void {
+    const { configuration } = this.#log;
+    if (!isMember(configuration, this.#options.id)) return;
+    for (const voter of configuration.voters)
+      if (voter !== this.#options.id) this.#send(voter, { kind: 'wake' });
+  }
+
+  // --- Quietness --------------------------------------------------------------------------------------------------
+  //
+  // Nothing that decides rests on it. A quiet replica answers, votes and refuses like any other; it only takes the
+  // driver's word that its leader's machine is there for the heartbeats it would hear otherwise. A replica that rests
+  // with a leader who leads no more is waked by the first message of whoever wants to lead, counts an election timeout,
+  // and grants what it refused. A quiet leader confirms each read by a round of heartbeats, as always.
+
+  get quiet(): boolean {
+    const office = this.#office;
+    return office.role === 'leader' ? !office.leadership.needsTicks : this.#restsWithLeader;
+  }
+
+  fallQuiet(isLinked: (id: ReplicaId) => boolean): void {
+    if (this.#office.role === 'leader') this.#office.leadership.fallQuiet(isLinked);
+  }
+
+  wake(silentTicks: number): void {
+    const office = this.#office;
+    if (office.role === 'leader') office.leadership.wake();
+    else if (this.#restsWithLeader) this.#wakeAsFollower(silentTicks, true);
+  }
+
+  /** `tellLeader`: it is perhaps quiet too, and would be taken for dead. */
+  #wakeAsFollower(silentTicks: number, tellLeader: boolean): void {
+    this.#restsWithLeader = false;
+    this.#electionElapsedTicks = silentTicks;
+    if (tellLeader && this.#leader !== null) this.#send(this.#leader, { kind: 'wake' });
+  }
+
+  /** All but the talk of a quiet leader with its members means that there is something to do. */
+  #noticeActivity(message: Message): void {
+    // One that was removed and does not know it would keep the group awake.
+    if (message.kind === 'wake' && !isMember(this.#log.configuration, message.from)) return;
+    const office = this.#office;
+    const ofTerm = message.term === this.#term;
+    if (office.role === 'leader') {
+      const rests =
+        message.kind === 'heartbeatResponse' && ofTerm && office.leadership.restsWith(message.from);
+      if (!rests) office.leadership.wake();
+    } else if (this.#restsWithLeader) {
+      const ofLeader = ofTerm && message.from === this.#leader;
+      const rests = message.kind === 'heartbeat' && message.quiet && ofLeader;
+      if (!rests) this.#wakeAsFollower(0, !ofLeader);
     }
   }
 
@@ -132,6 +190,7 @@ class Raft implements RaftNode {
     const office = this.#office;
     if (office.role === 'leader') this.#readsLost.push(...office.leadership.abandonReads());
     this.#office = FOLLOWER;
+    this.#restsWithLeader = false;
     this.#leader = leader;
     if (term > this.#term) {
       this.#term = term;
@@ -197,6 +256,7 @@ class Raft implements RaftNode {
     if (!isPlausible(message, this.#options.id)) return;
     // Adopted, a term near the end of the numbers would leave no term for any further election.
     if (message.term > this.#term + RAFT_TERM_STEP_MAX) return;
+    this.#noticeActivity(message);
     switch (message.kind) {
       case 'voteRequest':
         this.#onVoteRequest(message);
@@ -223,6 +283,8 @@ class Raft implements RaftNode {
         return;
       case 'timeoutNow':
         this.#onTimeoutNow(message);
+        return;
+      case 'wake':
         return;
     }
   }
@@ -362,6 +424,8 @@ class Raft implements RaftNode {
   #onHeartbeat(message: MessageOf<'heartbeat'>): void {
     // The leader names no index beyond what this replica acknowledged; more than it has would mean a lost disk.
     if (message.commit <= this.#log.lastIndex) this.#log.commitTo(message.commit);
+    // A member that has more, or less, than the leader believes must go on counting.
+    this.#restsWithLeader = message.quiet && message.commit === this.#log.lastIndex;
     this.#send(message.from, { kind: 'heartbeatResponse', readContext: message.readContext });
   }
 
@@ -457,8 +521,12 @@ class Raft implements RaftNode {
    */
   reportUnreachable(peer: ReplicaId): void {
     const office = this.#office;
-    if (office.role === 'leader') office.leadership.onUnreachable(peer);
+    if (office.role === 'leader') {
+      office.leadership.wake();
+      office.leadership.onUnreachable(peer);
+    }
     if (office.role !== 'follower' || this.#leader !== peer) return;
+    this.#restsWithLeader = false;
     this.#leader = null;
     const soon = this.#electionElapsedTicks + this.#options.random(1, RAFT_SUSPECT_TICKS_MAX);
     this.#electionTimeoutTicks = Math.min(this.#electionTimeoutTicks, soon);

@@ -3,9 +3,14 @@
  * what is committed, and makes everything of that turn durable in one batch: a hundred groups cost one fsync, and a
  * leader's own write runs beside its followers' (thesis 10.2.1). A turn never begins before the last one ended, so the
  * longer the disk takes, the more commands share the next write.
+ *
+ * A group that has nothing to do falls quiet and costs nothing, however many there are. In its place each pair of machines
+ * that share quiet groups exchanges one beat for all of them, at the pace of heartbeats; it is an empty frame, sent by
+ * this host and not by the link, because what must be shown to live is who would lead. Whoever hears no beat for the
+ * shortest election timeout wakes the groups concerned with that much time on their clocks: from there everything takes
+ * its course as if heartbeats had failed to come. Learners decide nothing and need no beats; a new leader finds them.
  */
 import type { Clock, Timer } from '../../src/lib/clock.ts';
-import { every } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   RAFT_APPEND_BYTES_MAX,
@@ -16,6 +21,7 @@ import {
   RAFT_LOG_KEEP_BYTES,
   RAFT_LOG_KEEP_ENTRIES,
   RAFT_PROPOSALS_MAX,
+  RAFT_QUIET_TICKS,
   RAFT_TICK_MS,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
@@ -38,6 +44,7 @@ import type { StateMachine } from '../core/interface.ts';
 import { foundingRecord } from './flight-record.ts';
 import { type FlightRecordBounds, FlightRecorder } from './flight-recorder.ts';
 import { loadRows } from './load-rows.ts';
+import { PairBeats } from './pair-beats.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
@@ -71,6 +78,9 @@ export interface GroupHostOptions {
   readonly flightRecord?: FlightRecordBounds;
 }
 
+/** A frame without a message. */
+const BEAT = RaftFrame.encode([]);
+
 interface TurnPart {
   readonly replica: Replica;
   readonly ready: Ready;
@@ -87,7 +97,12 @@ export class GroupHost {
   readonly #snapshotsSent: SnapshotSender;
   readonly #snapshotsReceived: SnapshotReceiver;
   readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
-  readonly #timers: Timer[] = [];
+  readonly #beats = new PairBeats();
+  #ticking: Timer | undefined;
+  /** Ticks that the timer under way counts for, and those since the last beat. */
+  #tickStride = 1;
+  #tickArmedAtMs = 0;
+  #beatElapsedTicks = 0;
   #turning = false;
   #scheduled = false;
   #stopped = false;
@@ -113,22 +128,23 @@ export class GroupHost {
   }
 
   async start(): Promise<void> {
-    const { transport, clock } = this.#options;
+    const { transport } = this.#options;
     for (const group of await this.#options.store.groups()) {
       if (!isRowsGroup(group)) await this.open(group as GroupId);
     }
     transport.onMessage(RAFT_CHANNEL, (from, payload) => this.#receive(from, payload));
     transport.onPeer((peer, up) => {
-      if (!up) this.#peerLost(peer);
+      if (up) this.#peerCame(peer);
+      else this.#peerLost(peer);
     });
     this.#snapshotsReceived.start();
-    this.#timers.push(every(clock, RAFT_TICK_MS, () => this.#tick()));
+    this.#armTick(1);
   }
 
   /** Lets the running turn end, then stops. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const timer of this.#timers) timer.cancel();
+    this.#ticking?.cancel();
     if (this.#turning) await new Promise<void>((resolve) => this.#idle.push(resolve));
     for (const replica of this.#replicas.values()) {
       replica.close();
@@ -210,6 +226,7 @@ export class GroupHost {
         id: self,
         heartbeatTicks: RAFT_HEARTBEAT_TICKS,
         electionTicks: RAFT_ELECTION_TICKS,
+        quietTicks: RAFT_QUIET_TICKS,
         random: (low, high) => random.int(low, high),
         appendBytesMax: RAFT_APPEND_BYTES_MAX,
         inflightMax: RAFT_INFLIGHT_MAX,
@@ -309,11 +326,83 @@ export class GroupHost {
     });
   }
 
-  #tick(): void {
+  /** Where every group is quiet, all there is to do is beats: one turn of the timer counts for the ticks between them. */
+  #armTick(stride: number, delayMs = stride * RAFT_TICK_MS): void {
+    this.#tickStride = stride;
+    this.#tickArmedAtMs = this.#options.clock.monotonicMs();
+    this.#ticking = this.#options.clock.after(delayMs, () => {
+      // A host that may promise nothing more must not seem to be at work.
+      if (this.#stopped) return;
+      this.#tick(stride);
+      const quiet = [...this.#replicas.values()].every(({ raft }) => raft.quiet);
+      this.#armTick(quiet ? RAFT_HEARTBEAT_TICKS : 1);
+    });
+  }
+
+  /** A group was woken: its next tick comes when it would have come anyway, and not with the beats. */
+  #hastenTick(): void {
+    if (this.#tickStride === 1 || this.#stopped) return;
+    this.#ticking?.cancel();
+    const sinceMs = this.#options.clock.monotonicMs() - this.#tickArmedAtMs;
+    // The beats must not fall behind, however often this happens.
+    this.#beatElapsedTicks += Math.min(this.#tickStride - 1, Math.floor(sinceMs / RAFT_TICK_MS));
+    this.#armTick(1, RAFT_TICK_MS - (sinceMs % RAFT_TICK_MS));
+  }
+
+  #tick(ticks: number): void {
+    const { transport } = this.#options;
     for (const replica of this.#replicas.values()) {
+      if (replica.raft.quiet) continue;
       replica.raft.tick();
+      replica.raft.fallQuiet((id) => transport.isConnected(peerOfMachine(id)));
       if (replica.hasWork()) this.wake(replica);
       else this.#noticeLeadership(replica);
+    }
+    this.#beatElapsedTicks += ticks;
+    if (this.#beatElapsedTicks >= RAFT_HEARTBEAT_TICKS) this.#beat();
+  }
+
+  /** One beat to each machine that a quiet group rests with, and the groups woken that rest with a silent one. */
+  #beat(): void {
+    const { transport } = this.#options;
+    const partners = new Map<string, Replica[]>();
+    for (const replica of this.#replicas.values()) {
+      for (const id of this.#restsWith(replica)) {
+        const peer = peerOfMachine(id);
+        if (!transport.isConnected(peer)) continue;
+        const shared = partners.get(peer);
+        if (shared === undefined) partners.set(peer, [replica]);
+        else shared.push(replica);
+      }
+    }
+    const lost = this.#beats.tick(this.#beatElapsedTicks, new Set(partners.keys()));
+    this.#beatElapsedTicks = 0;
+    for (const peer of partners.keys()) transport.send(peer, RAFT_CHANNEL, BEAT);
+    for (const [peer, silentTicks] of lost) {
+      for (const replica of partners.get(peer) ?? []) {
+        replica.raft.wake(silentTicks);
+        this.wake(replica);
+      }
+    }
+  }
+
+  /** Whose machines must be heard while this replica is quiet: the leader hears the other voters, a voter the leader. */
+  #restsWith({ raft, meta, leadership }: Replica): readonly string[] {
+    const { self } = this.#options;
+    const { voters } = meta.configuration;
+    if (!raft.quiet || !voters.includes(self)) return [];
+    const company = leadership.leading ? voters : [leadership.leader ?? self];
+    return company.filter((id) => id !== self);
+  }
+
+  /** A member that a quiet leader did not wait for may have missed something. */
+  #peerCame(peer: string): void {
+    for (const replica of this.#replicas.values()) {
+      const { voters, learners } = replica.meta.configuration;
+      if (!replica.leadership.leading || ![...voters, ...learners].some((id) => peerOfMachine(id) === peer))
+        continue;
+      replica.raft.wake(0);
+      this.wake(replica);
     }
   }
 
@@ -334,6 +423,7 @@ export class GroupHost {
       this.#options.log.warn({ from, error: asShoalError(error).message }, 'a raft frame was refused');
       return;
     }
+    this.#beats.heard(from);
     for (const { group, generation, message } of frame) {
       // The sender named in a message must be the peer that the connection was proved to belong to.
       if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;
@@ -426,6 +516,7 @@ export class GroupHost {
       if (replica.hasWork()) this.#dirty.add(replica);
     }
     this.#outbox.flush();
+    if (replicas.some(({ raft }) => !raft.quiet)) this.#hastenTick();
     for (const { replica, to } of this.#snapshotsDue.splice(0))
       this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
   }

@@ -22,7 +22,10 @@ function message<S extends TSchema>(
 
 // --- Raft ---------------------------------------------------------------------------------------------------------
 
-/** One-way channel: the Raft messages of all groups from one turn, for one peer. */
+/**
+ * One-way channel: the Raft messages of all groups from one turn, for one peer. One without any says that this machine's
+ * replicas are at work, for all groups that are quiet.
+ */
 export const RAFT_CHANNEL = 'raft';
 
 const Configuration = Type.Object({ voters: Type.Array(Name), learners: Type.Array(Name) });
@@ -51,7 +54,13 @@ const RaftMessage = Type.Union([
     hintIndex: Count,
     hintTerm: Count,
   }),
-  Type.Object({ ...base, kind: Type.Literal('heartbeat'), commit: Count, readContext: Count }),
+  Type.Object({
+    ...base,
+    kind: Type.Literal('heartbeat'),
+    commit: Count,
+    readContext: Count,
+    quiet: Type.Boolean(),
+  }),
   Type.Object({ ...base, kind: Type.Literal('heartbeatResponse'), readContext: Count }),
   Type.Object({
     ...base,
@@ -61,7 +70,7 @@ const RaftMessage = Type.Union([
     transfer: Type.Boolean(),
   }),
   Type.Object({ ...base, kind: Type.Enum(['voteResponse', 'preVoteResponse']), granted: Type.Boolean() }),
-  Type.Object({ ...base, kind: Type.Literal('timeoutNow') }),
+  Type.Object({ ...base, kind: Type.Enum(['timeoutNow', 'wake']) }),
 ]);
 
 export const RaftFrame = message(

@@ -236,7 +236,7 @@ export function describe(message: Message): string {
         ? `${head} rejected ${message.index}, hint ${message.hintIndex}/${message.hintTerm}`
         : `${head} matches ${message.index}`;
     case 'heartbeat':
-      return `${head} commit ${message.commit}${message.readContext > 0 ? ` read ${message.readContext}` : ''}`;
+      return `${head} commit ${message.commit}${message.readContext > 0 ? ` read ${message.readContext}` : ''}${message.quiet ? ' quiet' : ''}`;
     case 'heartbeatResponse':
       return `${head}${message.readContext > 0 ? ` read ${message.readContext}` : ''}`;
     case 'snapshot': {
@@ -244,6 +244,7 @@ export function describe(message: Message): string {
       return `${head} at ${message.meta.index}/${message.meta.term} [${voters.join()}|${learners.join()}]`;
     }
     case 'timeoutNow':
+    case 'wake':
       return head;
   }
 }

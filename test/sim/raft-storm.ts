@@ -20,6 +20,8 @@ interface Faults {
   readonly coups: boolean;
   readonly compaction: boolean;
   readonly falseAlarms: boolean;
+  /** Spells without requests, long enough for the group to fall quiet. */
+  readonly lulls: boolean;
 }
 
 interface StormReport {
@@ -48,6 +50,8 @@ const WEIGHTS = {
   pause: 0.5,
   resume: 1,
   falseAlarm: 0.7,
+  lull: 1,
+  doubt: 0.5,
 } as const;
 
 type Event = keyof typeof WEIGHTS;
@@ -66,7 +70,9 @@ const CALM_TICKS_MAX = 400;
 export function runStorm(seed: number): StormReport {
   const storm = new Storm(seed);
   storm.rage();
-  return storm.calm();
+  storm.calm();
+  storm.sleep();
+  return storm.report();
 }
 
 class Storm {
@@ -77,6 +83,8 @@ class Storm {
   readonly #stragglers: Envelope[] = [];
   #machinesMade = 0;
   #commands = 0;
+  /** Steps until there are proposals again. */
+  #lull = 0;
 
   constructor(seed: number) {
     const prng = new Prng(seed);
@@ -88,6 +96,7 @@ class Storm {
       raft: {
         heartbeatTicks: prng.int(1, 2),
         electionTicks: prng.int(3, 8),
+        quietTicks: prng.int(1, 4),
         inflightMax: prng.int(1, 4),
         appendBytesMax: prng.pick([1, 128, 1024]),
         proposalsMax: 30,
@@ -106,7 +115,10 @@ class Storm {
   // --- Storm ------------------------------------------------------------------------------------------------------
 
   rage(): void {
-    for (let step = 0; step < STEPS; step++) this.#happen(this.#draw());
+    for (let step = 0; step < STEPS; step++) {
+      this.#lull = Math.max(0, this.#lull - 1);
+      this.#happen(this.#draw());
+    }
   }
 
   #draw(): Event {
@@ -122,7 +134,7 @@ class Storm {
     const faults = this.#faults;
     switch (event) {
       case 'tick':
-        this.#atAwake((id) => this.#world.tick(id));
+        this.#atAwake((id) => this.#world.driverTick(id));
         break;
       case 'deliver':
         this.#deliver();
@@ -134,7 +146,7 @@ class Storm {
         this.#atAwake((id) => this.#disk(id));
         break;
       case 'propose':
-        this.#atLeader((id) => this.#propose(id));
+        if (this.#lull === 0) this.#atLeader((id) => this.#propose(id));
         break;
       case 'read':
         this.#atLeader((id) => this.#world.read(id));
@@ -174,6 +186,12 @@ class Storm {
         break;
       case 'falseAlarm':
         if (faults.falseAlarms) this.#atAwake((id) => this.#falseAlarm(id));
+        break;
+      case 'lull':
+        if (faults.lulls) this.#lull = this.#prng.int(20, 200);
+        break;
+      case 'doubt':
+        if (faults.falseAlarms) this.#atAwake((id) => this.#world.wake(id, this.#prng.int(0, 20)));
         break;
     }
   }
@@ -306,7 +324,7 @@ class Storm {
 
   // --- Calm -------------------------------------------------------------------------------------------------------
 
-  calm(): StormReport {
+  calm(): void {
     const world = this.#world;
     world.cut.clear();
     this.#paused.clear();
@@ -321,8 +339,8 @@ class Storm {
         if (result.ok) last = result;
       }
       const committed = last.term > 0 && world.referee.committedTerm(last.index) === last.term;
-      if (committed && this.#level()) return this.#report();
-      for (const { id } of world.up) world.tick(id);
+      if (committed && this.#level()) return;
+      for (const { id } of world.up) world.driverTick(id);
     }
     throw new Error(`no progress in ${CALM_TICKS_MAX} calm ticks:\n${this.#picture()}`);
   }
@@ -346,7 +364,40 @@ class Storm {
     });
   }
 
-  #report(): StormReport {
+  /** A group without work falls quiet, and its members find out by themselves that their leader is gone. */
+  sleep(): void {
+    const world = this.#world;
+    this.#untilQuiet();
+    const leader = world.leader();
+    const voters = leader?.raft.status().configuration.voters.length ?? 0;
+    if (leader === undefined || voters < 3) return;
+    world.crash(leader.id);
+    for (let tick = 0; world.leader() === undefined; tick++) {
+      if (tick === CALM_TICKS_MAX) throw new Error(`nobody misses the leader:\n${this.#picture()}`);
+      this.#calmTick();
+    }
+    this.calm();
+    this.#untilQuiet();
+  }
+
+  #untilQuiet(): void {
+    const isQuiet = (): boolean => {
+      const configuration = this.#world.leader()?.raft.status().configuration;
+      const members = [...(configuration?.voters ?? []), ...(configuration?.learners ?? [])];
+      return members.length > 0 && members.every((id) => this.#world.machine(id).raft.quiet);
+    };
+    for (let tick = 0; !isQuiet(); tick++) {
+      if (tick === CALM_TICKS_MAX) throw new Error(`the group does not fall quiet:\n${this.#picture()}`);
+      this.#calmTick();
+    }
+  }
+
+  #calmTick(): void {
+    for (const { id } of this.#world.up) this.#world.driverTick(id);
+    this.#world.settle();
+  }
+
+  report(): StormReport {
     const status = this.#world.leader()?.raft.status();
     return {
       committed: this.#world.referee.commitMax,
@@ -360,7 +411,7 @@ class Storm {
       const { role, term, leader, commit, applied, lastIndex, configuration } = raft.status();
       const log = `commit ${commit} applied ${applied} last ${lastIndex}`;
       const members = `[${configuration.voters}|${configuration.learners}]`;
-      return `${id} ${role} ${term} of ${leader} ${log} ${members} reads ${reads.size}`;
+      return `${id} ${raft.quiet ? 'quiet ' : ''}${role} ${term} of ${leader} ${log} ${members} reads ${reads.size}`;
     });
     return lines.join('\n');
   }
@@ -381,5 +432,6 @@ function drawFaults(prng: Prng): Faults {
     coups: prng.chance(0.5),
     compaction: prng.chance(0.5),
     falseAlarms: prng.chance(0.5),
+    lulls: prng.chance(0.6),
   };
 }

@@ -9,6 +9,7 @@ import type {
   ReplicaId,
 } from '../../coordinator/consensus/interface.ts';
 import { createRaft } from '../../coordinator/consensus/raft.ts';
+import { PairBeats } from '../../coordinator/driver/pair-beats.ts';
 import { compacted, type Disk, emptyDisk, type Rows, raftState, written } from './raft-disk.ts';
 import { describe, describeEntry, RaftReferee } from './raft-referee.ts';
 
@@ -21,6 +22,7 @@ export interface Envelope {
 interface Machine {
   readonly id: ReplicaId;
   raft: RaftNode;
+  beats: PairBeats;
   up: boolean;
   /** What the store reads now; what a power cut would surely leave; what it might leave, oldest first. */
   disk: Disk;
@@ -43,6 +45,7 @@ interface WorldOptions {
 const DEFAULTS = {
   heartbeatTicks: 3,
   electionTicks: 10,
+  quietTicks: 10,
   appendBytesMax: 1024,
   inflightMax: 4,
   proposalsMax: 50,
@@ -89,6 +92,7 @@ export class RaftWorld {
     this.machines.set(id, {
       id,
       raft: this.#boot(id, disk),
+      beats: new PairBeats(),
       up: true,
       disk,
       synced: disk,
@@ -110,6 +114,40 @@ export class RaftWorld {
 
   tick(id: ReplicaId): void {
     this.#touch(id, (raft) => raft.tick());
+  }
+
+  /** As the driver does it: a quiet replica has no ticks, but a machine that its peace rests on must be heard. */
+  driverTick(id: ReplicaId): void {
+    const { raft, beats } = this.machine(id);
+    if (!raft.quiet) {
+      this.tick(id);
+      this.fallQuiet(id);
+    }
+    const partners = this.#restsWith(id);
+    for (const peer of partners) if (this.#linked(id, peer)) this.machine(peer).beats.heard(id);
+    for (const silentTicks of beats.tick(1, partners).values()) this.wake(id, silentTicks);
+  }
+
+  #restsWith(id: ReplicaId): ReadonlySet<ReplicaId> {
+    const { raft } = this.machine(id);
+    const { role, leader, configuration } = raft.status();
+    if (!raft.quiet || !configuration.voters.includes(id)) return new Set();
+    const company = role === 'leader' ? configuration.voters : [leader ?? id];
+    return new Set(company.filter((other) => other !== id));
+  }
+
+  /** One way. */
+  #linked(from: ReplicaId, to: ReplicaId): boolean {
+    return this.machines.get(to)?.up === true && !this.cut.has(`${from}>${to}`);
+  }
+
+  fallQuiet(id: ReplicaId): void {
+    const isLinked = (peer: ReplicaId): boolean => this.#linked(id, peer) && this.#linked(peer, id);
+    this.#touch(id, (raft) => raft.fallQuiet(isLinked));
+  }
+
+  wake(id: ReplicaId, silentTicks: number): void {
+    this.#touch(id, (raft) => raft.wake(silentTicks));
   }
 
   propose(id: ReplicaId, command: string): ProposeResult {
@@ -148,10 +186,12 @@ export class RaftWorld {
     const machine = this.machine(id);
     if (!machine.up) throw new Error(`machine ${id} is down`);
     const before = machine.raft.status();
+    const wasQuiet = machine.raft.quiet;
     const result = act(machine.raft);
     const after = machine.raft.status();
     if (before.role !== after.role) this.#trace(() => `${id} is ${after.role} in term ${after.term}`);
     else if (before.term !== after.term) this.#trace(() => `${id} reaches term ${after.term}`);
+    if (wasQuiet !== machine.raft.quiet) this.#trace(() => `${id} ${wasQuiet ? 'wakes' : 'is quiet'}`);
     if (before.commit !== after.commit) this.#trace(() => `${id} commits ${after.commit}`);
     this.referee.inspect(machine, this.#syncedDisk);
     return result;
@@ -322,6 +362,7 @@ export class RaftWorld {
     const machine = this.machine(id);
     if (machine.up) return;
     machine.raft = this.#boot(id, machine.disk);
+    machine.beats = new PairBeats();
     machine.up = true;
     const { term, commit, applied } = machine.raft.status();
     const { hardState, rows } = machine.disk;

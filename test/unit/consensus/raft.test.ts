@@ -28,6 +28,7 @@ function replica(state: Partial<RaftState> = {}, options: Partial<RaftOptions> =
       id: 'a',
       heartbeatTicks: 2,
       electionTicks: 10,
+      quietTicks: 10,
       random: (low) => low,
       appendBytesMax: 1_000,
       inflightMax: 3,
@@ -103,9 +104,9 @@ describe('a follower', () => {
 
   test('commits nothing by a heartbeat beyond its log', () => {
     const raft = replica(behind);
-    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 5, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 5, readContext: 0, quiet: false });
     expect(raft.status().commit).toBe(0);
-    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 2, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 2, readContext: 0, quiet: false });
     expect(raft.status().commit).toBe(2);
   });
 
@@ -158,16 +159,16 @@ describe('a follower', () => {
 
   test('obeys one leader a term', () => {
     const raft = replica(behind);
-    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 0, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 0, readContext: 0, quiet: false });
     turn(raft);
-    raft.step({ kind: 'heartbeat', from: 'c', to: 'a', term: 3, commit: 4, readContext: 0 });
+    raft.step({ kind: 'heartbeat', from: 'c', to: 'a', term: 3, commit: 4, readContext: 0, quiet: false });
     expect(raft.status()).toMatchObject({ leader: 'b', commit: 0 });
     expect(turn(raft)).toEqual([]);
   });
 
   test('forgets a leader whose connection dropped and asks within three ticks', () => {
     const raft = replica(behind, { random: (_, high) => high });
-    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 0, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 0, readContext: 0, quiet: false });
     turn(raft);
     raft.reportUnreachable('c');
     expect(raft.status().leader).toBe('b');
@@ -374,7 +375,7 @@ describe('the driver', () => {
     const raft = replica({}, { id: 'a' });
     for (let tick = 0; tick < 10; tick++) raft.tick();
     const ready = raft.ready();
-    raft.step({ kind: 'heartbeat', ...fromB, term: 4, commit: 0, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 4, commit: 0, readContext: 0, quiet: false });
     expect(raft.hasReady()).toBe(false);
     expect(() => raft.ready()).toThrow('carried out');
     expect(() => raft.advance({ ...ready })).toThrow('taken last');
@@ -384,7 +385,7 @@ describe('the driver', () => {
 
   test('need not sync what is only a commit index', () => {
     const raft = replica({ hardState: { term: 3, votedFor: 'b', commit: 0 }, entries: entries(1, 2) });
-    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 2, readContext: 0 });
+    raft.step({ kind: 'heartbeat', ...fromB, term: 3, commit: 2, readContext: 0, quiet: false });
     expect(raft.ready()).toMatchObject({ hardState: { term: 3, votedFor: 'b', commit: 2 }, mustSync: false });
   });
 
@@ -470,7 +471,13 @@ const someBody = fc.oneof(
     hintIndex: number,
     hintTerm: number,
   }),
-  fc.record({ kind: fc.constant('heartbeat'), commit: number, readContext: number }),
+  fc.record({
+    kind: fc.constant('heartbeat'),
+    commit: number,
+    readContext: number,
+    quiet: fc.boolean(),
+  }),
+  fc.record({ kind: fc.constant('wake') }),
   fc.record({ kind: fc.constant('heartbeatResponse'), readContext: number }),
   fc.record({
     kind: fc.constant('snapshot'),

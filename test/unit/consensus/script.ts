@@ -28,6 +28,8 @@ import { type Envelope, RaftWorld } from '../../sim/raft-world.ts';
  *   crash ID [keep N]             N unsynced batches survive  restart ID
  *   slow ID, begin ID, finish ID, fast ID
  *   step [ID] JSON                hands a forged message to its addressee, or to machine ID
+ *   rest ID                       lets a leader fall quiet, if it may
+ *   wake ID TICKS                 its leader's machine, or a voter's, was not heard for so long
  *   status, progress ID
  */
 export function runScript(text: string): string {
@@ -108,6 +110,8 @@ class Script {
     begin: (id = '') => this.#w.begin(id),
     finish: (id = '') => this.#w.finish(id),
     step: (...words) => this.#step(words),
+    rest: (id = '') => this.#w.fallQuiet(id),
+    wake: (id = '', ticks = '0') => this.#w.wake(id, Number(ticks)),
     status: () => this.#status(),
     progress: (id = '') => this.#progress(id),
   };
@@ -222,7 +226,8 @@ class Script {
       const members = `[${voters.join()}|${learners.join()}]`;
       const office = `${role} term ${term} leader ${leader ?? 'unknown'}`;
       const log = `log ${firstIndex}..${lastIndex} commit ${commit} applied ${applied}`;
-      this.#print(up ? `${id} ${office} ${log} ${members}` : `${id} down`);
+      const rest = raft.quiet ? ' quiet' : '';
+      this.#print(up ? `${id} ${office} ${log} ${members}${rest}` : `${id} down`);
     }
   }
 
