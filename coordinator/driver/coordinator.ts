@@ -31,6 +31,7 @@ import { PoolLeader, type PoolView } from './pool-leader.ts';
 import { Presence } from './presence.ts';
 import type { AppliedEntry, Replica } from './replica.ts';
 import { Router } from './router.ts';
+import { ScheduleKeeper } from './schedule-keeper.ts';
 import { SpecCache } from './spec-cache.ts';
 import { createStateMachine } from './state-machines.ts';
 
@@ -69,6 +70,7 @@ export class Coordinator {
   /** Monotonic ms since when the group's configuration leaves this machine out. */
   readonly #orphanedAtMs = new Map<GroupId, number>();
   #meshLeader: MeshLeader | undefined;
+  #scheduleKeeper: ScheduleKeeper | undefined;
   #meshChangeDue = false;
   #stopped = false;
   readonly host: GroupHost;
@@ -275,6 +277,14 @@ export class Coordinator {
     if (group === MESH_GROUP) {
       this.#meshLeader = new MeshLeader({ ...common, presence: this.presence });
       this.#meshLeader.start();
+      this.#scheduleKeeper = new ScheduleKeeper({
+        mesh: () => replica.machine as MeshMachine,
+        router: this.router,
+        chooseVoters: () => this.chooseVoters(),
+        clock: common.clock,
+        log: common.log,
+      });
+      this.#scheduleKeeper.start();
       return;
     }
     const poolLeader = new PoolLeader({
@@ -295,6 +305,8 @@ export class Coordinator {
     if (group !== MESH_GROUP) return;
     this.#meshLeader?.stop();
     this.#meshLeader = undefined;
+    this.#scheduleKeeper?.stop();
+    this.#scheduleKeeper = undefined;
   }
 
   #poolView(group: GroupId): PoolView {

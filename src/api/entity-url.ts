@@ -12,6 +12,10 @@ export function jobUrl(baseUrl: string, job: string): string {
   return `${baseUrl}/jobs/${encodeURIComponent(job)}`;
 }
 
+export function scheduleUrl(baseUrl: string, schedule: string): string {
+  return `${baseUrl}/jobschedules/${encodeURIComponent(schedule)}`;
+}
+
 export function taskUrl(baseUrl: string, job: string, task: string): string {
   return `${jobUrl(baseUrl, job)}/tasks/${encodeURIComponent(task)}`;
 }

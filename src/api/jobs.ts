@@ -1,7 +1,9 @@
 /** Routes of jobs. */
 import Type from 'typebox';
 import { ShoalError } from '../lib/errors.ts';
+import { autoPoolOf } from '../model/auto-pool.ts';
 import type { EntityStamp } from '../model/commands.ts';
+import { MESH_GROUP } from '../model/ids.ts';
 import { DISABLE_TASKS_OPTIONS, JobPatch, JobSpec, JobUpdate } from '../model/job.ts';
 import type { JobEntity } from '../model/queries.ts';
 import { isNotModified, readCondition } from './conditions.ts';
@@ -66,7 +68,13 @@ class JobHandlers {
 
   add = async (call: Call): Promise<Answer> => {
     const spec = readSpec(call.body);
-    const stamp = await addJob(this.#context, call, spec, poolOf(spec));
+    const { poolId } = await this.#poolFor(call, spec);
+    const stamp = await addJob(
+      this.#context,
+      call,
+      { ...spec, poolInfo: { ...spec.poolInfo, poolId } },
+      poolId,
+    );
     const url = jobUrl(call.baseUrl, spec.id);
     return empty(201, { ...stampHeaders(stamp), location: url, dataserviceid: url });
   };
@@ -140,6 +148,25 @@ class JobHandlers {
     throw new ShoalError('JobPreparationTaskOrReleaseTaskNotSpecified');
   };
 
+  /** The pool that the job names, or one that is made for it. A pool whose job is refused is taken back by the coordinator. */
+  async #poolFor(call: Call, { id, poolInfo }: JobSpec): Promise<{ readonly poolId: string }> {
+    const { poolId, autoPoolSpecification } = poolInfo;
+    if ((poolId === undefined) === (autoPoolSpecification === undefined))
+      throw new ShoalError(
+        'MissingRequiredProperty',
+        'A job names either poolInfo/poolId or poolInfo/autoPoolSpecification.',
+        { PropertyName: 'poolInfo/poolId' },
+      );
+    if (poolId !== undefined) return { poolId };
+    const options = call.commandOptions('pool.add');
+    const made = autoPoolOf(poolInfo, { job: id, seed: options.requestId });
+    if (made === undefined) throw new Error('unreachable');
+    const { control } = this.#context;
+    const voters = await control.proposeVoters();
+    unwrap(await control.propose(MESH_GROUP, { kind: 'pool.add', ...made, voters }, options));
+    return { poolId: made.spec.id };
+  }
+
   #find(call: Call): Promise<JobEntity> {
     return findJob(this.#context, call);
   }
@@ -156,27 +183,6 @@ export function findJob(context: ApiContext, call: Call): Promise<JobEntity> {
   const job = param(call, 'job');
   return context.jobs.with(job, call.options(), (group) =>
     context.control.query(group, 'job.get', { job }, call.options()),
-  );
-}
-
-function poolOf(spec: JobSpec): string {
-  const { poolId, autoPoolSpecification } = spec.poolInfo;
-  if (autoPoolSpecification !== undefined && autoPoolSpecification !== null) {
-    throw new ShoalError(
-      'UnsupportedProperty',
-      'Auto pools are not supported by this mesh yet: name a poolId.',
-      {
-        PropertyName: 'poolInfo/autoPoolSpecification',
-      },
-    );
-  }
-  if (poolId !== undefined) return poolId;
-  throw new ShoalError(
-    'MissingRequiredProperty',
-    'The required property poolInfo/poolId was not specified.',
-    {
-      PropertyName: 'poolInfo/poolId',
-    },
   );
 }
 

@@ -28,7 +28,7 @@ export function renderJob(job: JobEntity, baseUrl: string): Record<string, unkno
       maxTaskRetryCount: spec.constraints?.maxTaskRetryCount ?? 0,
     },
     commonEnvironmentSettings: spec.commonEnvironmentSettings,
-    poolInfo: spec.poolInfo,
+    poolInfo: renderPoolInfo(spec.poolInfo),
     networkConfiguration: spec.networkConfiguration,
     onAllTasksComplete: spec.onAllTasksComplete ?? 'noaction',
     onTaskFailure: spec.onTaskFailure ?? 'noaction',
@@ -41,6 +41,13 @@ export function renderJob(job: JobEntity, baseUrl: string): Record<string, unkno
     },
     ...(spec.onNodeCutOff !== undefined && { onNodeCutOff: spec.onNodeCutOff }),
   };
+}
+
+/** The pool that was made for the job is told by its execution. */
+function renderPoolInfo(poolInfo: JobEntity['spec']['poolInfo']): JobEntity['spec']['poolInfo'] {
+  if (poolInfo.autoPoolSpecification === undefined) return poolInfo;
+  const { poolId: _, ...rest } = poolInfo;
+  return rest;
 }
 
 export function timestampOf(timeMs: number | undefined): string | undefined {

@@ -1,6 +1,7 @@
 /** All routes there are; docs/api.md lists the same. */
 import { accountRoutes } from './account.ts';
 import type { ApiContext } from './context.ts';
+import { jobScheduleRoutes } from './job-schedules.ts';
 import { jobRoutes } from './jobs.ts';
 import { nodeFileRoutes } from './node-files.ts';
 import { nodeRoutes } from './nodes.ts';
@@ -24,6 +25,7 @@ export function allRoutes(context: ApiContext): readonly Route[] {
     ...nodeRoutes(context),
     ...nodeFileRoutes(context),
     ...jobRoutes(context),
+    ...jobScheduleRoutes(context),
     ...taskRoutes(context),
     ...taskFileRoutes(context),
     ...unsupportedRoutes(),

@@ -26,17 +26,6 @@ const OPERATIONS: readonly (readonly [Method, string, string])[] = [
   ['GET', '/certificates(*', 'Certificate_Get'],
   ['DELETE', '/certificates(*', 'Certificate_Delete'],
   ['POST', '/certificates(*', 'Certificate_CancelDeletion'],
-  ['POST', '/jobschedules', 'JobSchedule_Add'],
-  ['GET', '/jobschedules', 'JobSchedule_List'],
-  ['GET', '/jobschedules/:schedule', 'JobSchedule_Get'],
-  ['HEAD', '/jobschedules/:schedule', 'JobSchedule_Exists'],
-  ['PATCH', '/jobschedules/:schedule', 'JobSchedule_Patch'],
-  ['PUT', '/jobschedules/:schedule', 'JobSchedule_Update'],
-  ['DELETE', '/jobschedules/:schedule', 'JobSchedule_Delete'],
-  ['POST', '/jobschedules/:schedule/disable', 'JobSchedule_Disable'],
-  ['POST', '/jobschedules/:schedule/enable', 'JobSchedule_Enable'],
-  ['POST', '/jobschedules/:schedule/terminate', 'JobSchedule_Terminate'],
-  ['GET', '/jobschedules/:schedule/jobs', 'Job_ListFromJobSchedule'],
 ];
 
 export function unsupportedRoutes(): readonly Route[] {

@@ -2,6 +2,7 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ShoalError } from '../lib/errors.ts';
+import type { Violation } from '../model/validate.ts';
 import { canonicalizer, isRecord } from './case.ts';
 
 /** Returns the body as the schema's type; throws the first violation. */
@@ -72,6 +73,11 @@ function missingProperty(error: SchemaError): ShoalError {
   return new ShoalError('MissingRequiredProperty', `The required property ${name} was not specified.`, {
     PropertyName: name,
   });
+}
+
+/** For rules of the model that no schema says. */
+export function refusedBy({ code, message, values }: Violation): ShoalError {
+  return new ShoalError(code, message, values);
 }
 
 /** Also for rules that a schema cannot say. */

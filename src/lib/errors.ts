@@ -88,6 +88,7 @@ export const ERRORS = {
   PoolNotFound: { status: 404, message: 'The specified pool does not exist.' },
   NodeNotFound: { status: 404, message: 'The specified node does not exist.' },
   JobNotFound: { status: 404, message: 'The specified job does not exist.' },
+  JobScheduleNotFound: { status: 404, message: 'The specified job schedule does not exist.' },
   TaskNotFound: { status: 404, message: 'The specified task does not exist.' },
   FileNotFound: { status: 404, message: 'The specified file does not exist.' },
   ResourceNotFound: { status: 404, message: 'The specified resource does not exist.' },
@@ -136,6 +137,22 @@ export const ERRORS = {
   JobPreparationTaskOrReleaseTaskNotSpecified: {
     status: 409,
     message: 'The job has no job preparation or job release task.',
+  },
+  JobScheduleExists: { status: 409, message: 'The specified job schedule already exists.' },
+  JobWithSameIdExists: {
+    status: 409,
+    message: 'A job with the same id exists: jobs and schedules share their ids.',
+  },
+  JobScheduleWithSameIdExists: {
+    status: 409,
+    message: 'A job schedule with the same id exists: jobs and schedules share their ids.',
+  },
+  JobScheduleCompleted: { status: 409, message: 'The job schedule is completed.' },
+  JobScheduleBeingTerminated: { status: 409, message: 'The job schedule is being terminated.' },
+  JobScheduleBeingDeleted: { status: 409, message: 'The job schedule is being deleted.' },
+  ActiveJobAndScheduleQuotaReached: {
+    status: 409,
+    message: 'There are as many jobs or job schedules as there may be.',
   },
   MachineExists: {
     status: 409,

@@ -397,6 +397,16 @@ export const BEARER_TOKEN_VALID_MS_DEFAULT = 86_400_000;
 export const BEARER_TOKEN_BYTES_MAX = 1024;
 /** Of the certificate that an agent makes itself when it begins to listen off loopback; made anew at each start. */
 export const API_CERTIFICATE_VALID_MS = 397 * 86_400_000;
+/** Shortest recurrence and shortest window of a job schedule (Azure's). */
+export const SCHEDULE_INTERVAL_MIN_MS = 60_000;
+/** Azure's most jobs and schedules that are active in one account; each costs the mesh coordinator a look a second. */
+export const JOB_SCHEDULES_MAX = 1_000;
+/** Jobs of a schedule that is deleted which are deleted in one look. */
+export const SCHEDULE_DELETES_AT_ONCE = 16;
+/** A pool that was made for a job is taken back where the job does not come within this time. */
+export const AUTO_POOL_JOB_MS_MAX = 60_000;
+/** How often the mesh coordinator looks whether a schedule has something to do. */
+export const SCHEDULE_LOOK_MS = 1_000;
 /** Azure's default retention of a task's directory, from its completion. */
 export const RETENTION_DEFAULT_MS = 7 * 86_400_000;
 /** How often directories whose retention is over are looked for. */

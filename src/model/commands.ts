@@ -3,11 +3,13 @@
  * request id; the leader puts many into one log entry with its time; `apply` in coordinator/core is the only gate.
  */
 import type { ErrorCode } from '../lib/errors.ts';
+import type { AutoPool } from './auto-pool.ts';
 import type { BlobOrigin } from './blob.ts';
 import type { GroupId, MachineId, PeerId } from './ids.ts';
 import type { DisableTasksOption, JobPatch, JobSpec, JobUpdate } from './job.ts';
 import type { Allotment, Capacity } from './machine.ts';
 import type { NodeDeallocationOption, PoolPatch, PoolResize, PoolSpec, ResizeError } from './pool.ts';
+import type { JobSchedulePatch, JobScheduleSpec, JobScheduleUpdate } from './schedule.ts';
 import type { TaskConstraints, TaskOutcome, TaskSpec } from './task.ts';
 
 /** If-Match and its kin, checked against the entity's version at apply. `*` matches any. */
@@ -71,7 +73,13 @@ export type MeshCommand =
       readonly voters: readonly MachineId[];
       readonly generation: number;
     }
-  | { readonly kind: 'pool.add'; readonly spec: PoolSpec; readonly voters: readonly MachineId[] }
+  | {
+      readonly kind: 'pool.add';
+      readonly spec: PoolSpec;
+      readonly voters: readonly MachineId[];
+      /** Where it is made for a job or a schedule. */
+      readonly auto?: AutoPool;
+    }
   | {
       readonly kind: 'pool.patch';
       readonly pool: string;
@@ -118,6 +126,27 @@ export type MeshCommand =
       readonly replaces?: string;
     }
   | { readonly kind: 'job.release'; readonly job: string; readonly pool: string }
+  | { readonly kind: 'schedule.add'; readonly spec: JobScheduleSpec }
+  | {
+      readonly kind: 'schedule.patch';
+      readonly schedule: string;
+      readonly patch: JobSchedulePatch;
+      readonly condition?: Condition;
+    }
+  | {
+      readonly kind: 'schedule.update';
+      readonly schedule: string;
+      readonly update: JobScheduleUpdate;
+      readonly condition?: Condition;
+    }
+  | { readonly kind: 'schedule.disable'; readonly schedule: string; readonly condition?: Condition }
+  | { readonly kind: 'schedule.enable'; readonly schedule: string; readonly condition?: Condition }
+  | { readonly kind: 'schedule.terminate'; readonly schedule: string; readonly condition?: Condition }
+  | { readonly kind: 'schedule.delete'; readonly schedule: string; readonly condition?: Condition }
+  /** From the mesh coordinator: the moment that is due is taken, under this number. */
+  | { readonly kind: 'schedule.launch'; readonly schedule: string; readonly number: number }
+  /** From the mesh coordinator: the jobs that the schedule waited for (`jobs` of them so far) have ended, or are gone. */
+  | { readonly kind: 'schedule.ended'; readonly schedule: string; readonly jobs: number }
   | { readonly kind: 'container.create'; readonly name: string }
   | { readonly kind: 'container.delete'; readonly name: string }
   | {

@@ -12,7 +12,8 @@ import {
   type Literal,
   parseFilter,
 } from './filter-syntax.ts';
-import type { JobEntity, NodeEntity, PoolEntity, TaskEntity } from './queries.ts';
+import type { JobEntity, JobScheduleEntity, NodeEntity, PoolEntity, TaskEntity } from './queries.ts';
+import { JOB_SCHEDULE_STATES } from './schedule.ts';
 import { ALLOCATION_STATES, JOB_STATES, NODE_STATES, POOL_STATES, TASK_STATES } from './states.ts';
 
 /** An image as `GET /supportedimages` lists it; only what can be filtered. */
@@ -26,6 +27,7 @@ export interface ImageFacts {
 export interface FilterRows {
   pool: PoolEntity;
   job: JobEntity;
+  jobSchedule: JobScheduleEntity;
   task: TaskEntity;
   node: NodeEntity;
   file: Pick<FileEntry, 'path'>;
@@ -59,6 +61,10 @@ const OPERATORS: Readonly<Record<Property<never>['type'], readonly Comparison[]>
 /** Node states of newer API versions: legal in a filter, never true here. */
 const NEWER_NODE_STATES = ['upgradingos', 'deallocating', 'deallocated'];
 
+function momentOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Date.parse(text);
+}
+
 const PROPERTIES: { readonly [K in FilterKind]: Readonly<Record<string, Property<FilterRows[K]>>> } = {
   pool: {
     id: { type: 'id', read: (pool) => pool.spec.id },
@@ -84,6 +90,16 @@ const PROPERTIES: { readonly [K in FilterKind]: Readonly<Record<string, Property
     'executionInfo/startTime': { type: 'time', read: (job) => job.startTimeMs },
     'executionInfo/endTime': { type: 'time', read: (job) => job.endTimeMs },
     'executionInfo/poolId': { type: 'id', read: (job) => job.spec.poolInfo.poolId },
+  },
+  jobSchedule: {
+    id: { type: 'id', read: (schedule) => schedule.spec.id },
+    state: { type: 'state', values: JOB_SCHEDULE_STATES, read: (schedule) => schedule.state },
+    stateTransitionTime: { type: 'time', read: (schedule) => schedule.stateTransitionTimeMs },
+    creationTime: { type: 'time', read: (schedule) => schedule.creationTimeMs },
+    lastModified: { type: 'time', read: (schedule) => schedule.lastModifiedMs },
+    'executionInfo/endTime': { type: 'time', read: (schedule) => schedule.endTimeMs },
+    'schedule/doNotRunUntil': { type: 'time', read: ({ spec }) => momentOf(spec.schedule.doNotRunUntil) },
+    'schedule/doNotRunAfter': { type: 'time', read: ({ spec }) => momentOf(spec.schedule.doNotRunAfter) },
   },
   task: {
     id: { type: 'id', read: (task) => task.spec.id },

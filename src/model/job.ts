@@ -1,5 +1,6 @@
 /** A job as a client adds it (Azure Batch's JobAddParameter). */
 import Type, { type Static } from 'typebox';
+import { AutoPoolSpecification } from './pool.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Metadata } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -14,7 +15,7 @@ export const JobConstraints = Type.Object(
 export type JobConstraints = Static<typeof JobConstraints>;
 
 export const PoolInfo = Type.Object(
-  { poolId: Type.Optional(Id), autoPoolSpecification: Type.Optional(Echoed) },
+  { poolId: Type.Optional(Id), autoPoolSpecification: Type.Optional(AutoPoolSpecification) },
   strict,
 );
 

@@ -33,6 +33,18 @@ export const PoolSpec = Type.Object(
 );
 export type PoolSpec = Static<typeof PoolSpec>;
 
+const { id: _, ...ofAnyPool } = PoolSpec.properties;
+
+export const AutoPoolSpecification = Type.Object(
+  {
+    autoPoolIdPrefix: Type.Optional(Type.String({ maxLength: 20, pattern: '^[A-Za-z0-9_-]+$' })),
+    poolLifetimeOption: Type.Enum(['job', 'jobschedule']),
+    keepAlive: Type.Optional(Type.Boolean()),
+    pool: Type.Object(ofAnyPool, strict),
+  },
+  strict,
+);
+
 export const PoolPatch = Type.Object(
   { metadata: Type.Optional(Metadata), displayName: Type.Optional(DisplayName) },
   strict,

@@ -5,6 +5,7 @@ import type { GroupId, MachineId } from './ids.ts';
 import type { JobSpec, TaskCounts } from './job.ts';
 import type { Allotment, MachineRecord } from './machine.ts';
 import type { PoolSpec, ResizeError } from './pool.ts';
+import type { JobScheduleSpec, JobScheduleState } from './schedule.ts';
 import type { AllocationState, JobState, NodeState, PoolState, TaskState } from './states.ts';
 import type { FailureInfo, KeptFile, TaskSpec } from './task.ts';
 
@@ -58,6 +59,23 @@ export interface JobEntity extends EntityStamp {
   readonly number: number;
   readonly counts: TaskCounts;
   readonly slotCounts: TaskCounts;
+}
+
+export interface JobScheduleEntity extends EntityStamp {
+  readonly spec: JobScheduleSpec;
+  readonly state: JobScheduleState;
+  readonly previousState?: JobScheduleState;
+  readonly creationTimeMs: number;
+  readonly stateTransitionTimeMs: number;
+  readonly previousStateTransitionTimeMs?: number;
+  readonly endTimeMs?: number;
+  /** Moments count from here. */
+  readonly fromMs: number;
+  /** Absent where no moment is left. In the past where the job before is still at work. */
+  readonly nextRunTimeMs?: number;
+  /** Jobs made so far: the number of the last one. */
+  readonly jobs: number;
+  readonly recentJob?: string;
 }
 
 export interface TaskEntity extends EntityStamp {
@@ -159,6 +177,8 @@ export interface MeshQueries {
   'group.list': [Record<string, never>, readonly GroupRecord[]];
   /** The pool that a job id is reserved for; undefined if there is none. */
   'job.locate': [{ readonly job: string }, string | undefined];
+  'schedule.get': [{ readonly schedule: string }, JobScheduleEntity];
+  'schedule.list': [Record<string, never>, readonly JobScheduleEntity[]];
   'allotment.list': [{ readonly pool?: string }, readonly Allotment[]];
   'container.list': [Record<string, never>, readonly ContainerRecord[]];
   'blob.get': [{ readonly container: string; readonly name: string }, BlobRecord];

@@ -12,7 +12,7 @@ import {
   TASK_SLOTS_PER_NODE_MAX,
 } from '../lib/limits.ts';
 import { isValidContainerName, parseMeshUrl } from './blob.ts';
-import { idKey, isValidId } from './ids.ts';
+import { idKey, isValidId, isValidJobReference } from './ids.ts';
 import type { JobConstraints, JobPatch, JobSpec } from './job.ts';
 import type { PoolSpec } from './pool.ts';
 import type {
@@ -313,15 +313,9 @@ function validateOutputFile(file: OutputFile, position: number): Violation | und
 // --- Jobs ---------------------------------------------------------------------------------------------------------
 
 export function validateJob(job: JobSpec): Violation | undefined {
-  if (typeof job.id !== 'string' || !isValidId(job.id)) return invalidValue('id', job.id, ID_RULE);
-  const { poolId, autoPoolSpecification } = job.poolInfo;
-  if (autoPoolSpecification !== undefined) {
-    return {
-      code: 'UnsupportedProperty',
-      message: 'Pools made for one job are not supported; name a pool in poolInfo/poolId.',
-      values: { PropertyName: 'poolInfo/autoPoolSpecification' },
-    };
-  }
+  if (typeof job.id !== 'string' || !isValidJobReference(job.id)) return invalidValue('id', job.id, ID_RULE);
+  // Where the pool was made for the job, `poolId` is that pool.
+  const { poolId } = job.poolInfo;
   if (poolId === undefined)
     return {
       code: 'MissingRequiredProperty',

@@ -15,7 +15,7 @@ import type { Turn } from './turn.ts';
 type CommandOf<K extends MeshCommand['kind']> = Extract<MeshCommand, { kind: K }>;
 
 export function addPool(state: MeshState, turn: Turn, command: CommandOf<'pool.add'>): Outcome<unknown> {
-  const { spec, voters } = command;
+  const { spec, voters, auto } = command;
   const refusal = checkPoolSpec(spec);
   if (refusal !== undefined) return refusal;
   const known = state.pools.get(spec.id);
@@ -23,7 +23,7 @@ export function addPool(state: MeshState, turn: Turn, command: CommandOf<'pool.a
   const noGroup = checkGroup(state, spec.id, voters);
   if (noGroup !== undefined) return noGroup;
   state.groups.found(turn, poolGroup(spec.id), voters);
-  return { ok: true, value: state.pools.add(turn, spec) };
+  return { ok: true, value: state.pools.add(turn, spec, auto) };
 }
 
 /** The pool's group is there already (a job named it first), or can be made of these voters. */

@@ -14,7 +14,7 @@ import type {
 } from '../../../src/model/commands.ts';
 import type { GroupId, MachineId, PeerId } from '../../../src/model/ids.ts';
 import type { Allotment, MachineRecord } from '../../../src/model/machine.ts';
-import type { GroupRecord } from '../../../src/model/queries.ts';
+import type { GroupRecord, JobScheduleEntity } from '../../../src/model/queries.ts';
 import type { Applied, RowReader, StateMachine } from '../interface.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import {
@@ -42,6 +42,16 @@ import type { PoolRecord } from './pools.ts';
 import { isMeshQuery, queryMesh } from './queries.ts';
 import { releaseJob, reportVoters, reserveJob } from './reservations.ts';
 import { checkMesh } from './sanity.ts';
+import {
+  addSchedule,
+  changeSchedule,
+  deleteSchedule,
+  disableSchedule,
+  enableSchedule,
+  endSchedule,
+  launchJob,
+  terminateSchedule,
+} from './scheduling.ts';
 import { MeshState } from './state.ts';
 import type { Token } from './tokens.ts';
 import type { MeshEffect } from './turn.ts';
@@ -95,10 +105,11 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   dueAtMs(): number | undefined {
-    const { tokens, pools, blobs, counters } = this.#state;
+    const { tokens, pools, schedules, blobs, counters } = this.#state;
     const due = Math.min(
       tokens.dueAtMs(),
       pools.dueAtMs(),
+      schedules.dueAtMs(),
       blobs.hasDying() ? counters.timeMs : Number.POSITIVE_INFINITY,
     );
     return Number.isFinite(due) ? due : undefined;
@@ -215,6 +226,10 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.directory.poolOf(job);
   }
 
+  schedules(): readonly JobScheduleEntity[] {
+    return this.#state.schedules.all();
+  }
+
   /** What a blob's name stands for, without its row. */
   blob(container: string, name: string): HeldContent | undefined {
     const content = this.#state.blobs.contentOf(container, name);
@@ -268,6 +283,7 @@ function executeMesh(state: MeshState, turn: Turn, command: MeshCommand): Outcom
     case 'mesh.sweep':
       state.tokens.sweep(turn);
       state.pools.sweep(turn);
+      state.schedules.sweep(turn);
       state.blobs.sweep(turn);
       return { ok: true, value: turn.stamp() };
     case 'token.create':
@@ -306,6 +322,23 @@ function executeMesh(state: MeshState, turn: Turn, command: MeshCommand): Outcom
       return reserveJob(state, turn, command);
     case 'job.release':
       return releaseJob(state, turn, command);
+    case 'schedule.add':
+      return addSchedule(state, turn, command);
+    case 'schedule.patch':
+    case 'schedule.update':
+      return changeSchedule(state, turn, command);
+    case 'schedule.disable':
+      return disableSchedule(state, turn, command);
+    case 'schedule.enable':
+      return enableSchedule(state, turn, command);
+    case 'schedule.terminate':
+      return terminateSchedule(state, turn, command);
+    case 'schedule.delete':
+      return deleteSchedule(state, turn, command);
+    case 'schedule.launch':
+      return launchJob(state, turn, command);
+    case 'schedule.ended':
+      return endSchedule(state, turn, command);
     case 'container.create':
       return stamped(turn, state.blobs.createContainer(turn, command.name));
     case 'container.delete':

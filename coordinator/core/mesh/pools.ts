@@ -2,6 +2,7 @@
 
 import { parseDuration } from '../../../src/lib/durations.ts';
 import { RESIZE_TIMEOUT_DEFAULT_MS, RESIZE_TIMEOUT_MIN_MS } from '../../../src/lib/limits.ts';
+import type { AutoPool } from '../../../src/model/auto-pool.ts';
 import type { EntityStamp } from '../../../src/model/commands.ts';
 import { idKey, isValidId } from '../../../src/model/ids.ts';
 import type {
@@ -22,6 +23,7 @@ import { refuseProperty } from './turn.ts';
 /** A pool's row. The counts of its nodes are not in it: they follow from the allotments. */
 export interface PoolRecord extends EntityStamp {
   readonly spec: PoolSpec;
+  readonly auto?: AutoPool;
   readonly state: PoolState;
   readonly allocationState: AllocationState;
   readonly creationTimeMs: number;
@@ -57,11 +59,12 @@ export class Pools {
     return this.#byKey.get(idKey(id));
   }
 
-  add(turn: Turn, spec: PoolSpec): EntityStamp {
+  add(turn: Turn, spec: PoolSpec, auto?: AutoPool): EntityStamp {
     const stamp = turn.stamp();
     this.#set(turn, {
       ...stamp,
       spec,
+      ...(auto === undefined ? {} : { auto }),
       state: 'active',
       allocationState: 'resizing',
       creationTimeMs: turn.timeMs,

@@ -22,6 +22,8 @@ const NAMES = [
   'token.list',
   'group.list',
   'job.locate',
+  'schedule.get',
+  'schedule.list',
   'allotment.list',
   'container.list',
   'blob.get',
@@ -68,6 +70,14 @@ export async function queryMesh(
       return state.groups.all();
     case 'job.locate':
       return state.directory.poolOf(text('job'));
+    case 'schedule.get': {
+      const schedule = state.schedules.get(text('schedule'));
+      if (schedule === undefined)
+        throw new ShoalError('JobScheduleNotFound', `There is no job schedule ${text('schedule')}.`);
+      return schedule;
+    }
+    case 'schedule.list':
+      return state.schedules.all();
     case 'allotment.list': {
       const pool = text.optional('pool');
       return pool === undefined ? state.allotments.all() : state.allotments.ofPool(pool);

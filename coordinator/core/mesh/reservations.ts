@@ -4,6 +4,7 @@ import type { MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import { idKey, isValidId, isValidJobReference, poolGroup } from '../../../src/model/ids.ts';
 import { refuse } from '../refusal.ts';
 import { checkGroup } from './estate.ts';
+import { checkJobId } from './scheduling.ts';
 import type { MeshState } from './state.ts';
 import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -27,6 +28,8 @@ export function reserveJob(
       return refuse('JobExists', `The job ${job} already exists, in the pool ${holder}.`, { Pool: holder });
     }
   }
+  const taken = checkJobId(state, job);
+  if (taken !== undefined) return taken;
   const known = state.pools.get(pool);
   if (known?.state === 'deleting')
     return refuse('PoolBeingDeleted', `The pool ${known.spec.id} is being deleted.`);
@@ -46,6 +49,9 @@ export function releaseJob(
   const holder = state.directory.poolOf(command.job);
   if (holder !== undefined && idKey(holder) === idKey(command.pool))
     state.directory.release(turn, command.job);
+  // The last job of a pool that is gone: nothing needs the group any more.
+  if (state.pools.get(command.pool) === undefined && state.directory.jobsOf(command.pool) === 0)
+    state.groups.giveUp(turn, poolGroup(command.pool));
   return { ok: true, value: turn.stamp() };
 }
 

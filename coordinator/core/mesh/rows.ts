@@ -8,7 +8,7 @@
  *     d/<job>             job directory        q/<sequence>        answered request
  *     g/<group>           group of voters      s                   settings
  *     h/<manifest>        holders of content   t/<token>           join token
- *                                              x/<container>       deleted container whose blobs still go
+ *     j/<schedule>        job schedule         x/<container>       deleted container whose blobs still go
  *
  * Containers are named in keys by a number that is never used again: a container may be made anew under an old name
  * while the blobs of the old one are still being let go.
@@ -28,6 +28,7 @@ export const manifestRow = (manifest: string): string => `h/${manifest}`;
 export const memberRow = (machine: MachineId): string => `m/${machine}`;
 export const poolRow = (pool: string): string => `p/${idKey(pool)}`;
 export const requestRow = (sequence: number): string => `q/${hex(sequence, 14)}`;
+export const scheduleRow = (schedule: string): string => `j/${idKey(schedule)}`;
 export const tokenRow = (token: string): string => `t/${token}`;
 export const dyingContainerRow = (container: number): string => `x/${hex(container, 8)}`;
 export const blobRows = (container: number): string => `b/${hex(container, 8)}/`;

@@ -1,7 +1,7 @@
 /** All of the mesh group's replicated state, and how its rows become it again. */
 import type { MeshSettings } from '../../../src/model/commands.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
-import type { GroupRecord } from '../../../src/model/queries.ts';
+import type { GroupRecord, JobScheduleEntity } from '../../../src/model/queries.ts';
 import { decode } from '../../../src/wire/codec.ts';
 import { Allotments } from './allotments.ts';
 import type { BlobRow } from './blobs.ts';
@@ -15,6 +15,7 @@ import { Members } from './members.ts';
 import type { PoolRecord } from './pools.ts';
 import { Pools } from './pools.ts';
 import { Requests } from './requests.ts';
+import { Schedules } from './schedules.ts';
 import type { Token } from './tokens.ts';
 import { Tokens } from './tokens.ts';
 
@@ -28,6 +29,7 @@ export class MeshState {
   readonly allotments = new Allotments();
   readonly groups = new Groups();
   readonly directory = new Directory();
+  readonly schedules = new Schedules();
   readonly contents = new Contents(this.members);
   readonly blobs = new Blobs(this.contents, this.counters, this.members);
   readonly requests: Requests;
@@ -57,6 +59,9 @@ export class MeshState {
         break;
       case 'h':
         this.contents.load(row as Parameters<Contents['load']>[0]);
+        break;
+      case 'j':
+        this.schedules.load(row as JobScheduleEntity);
         break;
       case 'k':
         this.counters.load(row as Parameters<Counters['load']>[0]);

@@ -19,6 +19,7 @@ export type MeshEffect =
   | { readonly kind: 'groupsChanged'; readonly group: GroupId }
   | { readonly kind: 'allotmentsChanged'; readonly pool: string }
   | { readonly kind: 'poolChanged'; readonly pool: string }
+  | { readonly kind: 'schedulesChanged' }
   | { readonly kind: 'blobsChanged' };
 
 export class Turn {

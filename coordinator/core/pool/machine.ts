@@ -172,7 +172,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     return node !== undefined && isReleasable(node);
   }
 
-  /** The pool is deleting and holds no node and no job. */
+  /** The pool is deleting and holds no node. Its jobs stay, and wait for a pool of its name. */
   isErasable(): boolean {
     return isErasable(this.#state);
   }

@@ -200,7 +200,7 @@ export function isReleasable(node: NodeRecord): boolean {
 
 /** The pool is deleting and holds neither node nor job. */
 export function isErasable(state: PoolState): boolean {
-  return state.pool?.pool.deleting === true && state.nodes.size === 0 && state.jobs.size === 0;
+  return state.pool?.pool.deleting === true && state.nodes.size === 0;
 }
 
 export function eTagOf(version: number): string {

@@ -33,7 +33,16 @@ test('docs/api.md lists the routes that are registered, all of them and no other
 
 test('docs/api.md lists what can be filtered', () => {
   const documented = Object.fromEntries(rowsOf('| list | can be filtered by |'));
-  const kinds: readonly FilterKind[] = ['pool', 'job', 'task', 'node', 'file', 'nodeCounts', 'image'];
+  const kinds: readonly FilterKind[] = [
+    'pool',
+    'job',
+    'jobSchedule',
+    'task',
+    'node',
+    'file',
+    'nodeCounts',
+    'image',
+  ];
   for (const kind of kinds) expect(documented[kind]).toBe(filterableProperties(kind).join(', '));
   expect(Object.keys(documented)).toHaveLength(kinds.length);
 });

@@ -54,7 +54,7 @@ describe('a job', () => {
 
   test.each([
     [{ poolInfo: {} }, 'MissingRequiredProperty'],
-    [{ poolInfo: { autoPoolSpecification: { poolLifetimeOption: 'job' } } }, 'UnsupportedProperty'],
+    [{ poolInfo: { autoPoolSpecification: { poolLifetimeOption: 'job' } } }, 'MissingRequiredProperty'],
     [{ jobManagerTask: { id: 'm', commandLine: 'x' } }, 'UnsupportedProperty'],
     [{ priority: 5000 }, 'InvalidPropertyValue'],
     [{ id: 's:job-1' }, 'InvalidPropertyValue'],

@@ -172,9 +172,6 @@ describe('a job and a pool', () => {
       code: 'MissingRequiredProperty',
       values: { PropertyName: 'poolInfo/poolId' },
     });
-    expect(validateJob({ ...job, poolInfo: { autoPoolSpecification: {} } })).toMatchObject({
-      code: 'UnsupportedProperty',
-    });
     expect(validateJob({ ...job, priority: 1001 })).toMatchObject({ values: { PropertyName: 'priority' } });
     expect(validateJob({ ...job, maxParallelTasks: 0 })).toMatchObject({
       values: { PropertyName: 'maxParallelTasks' },
