@@ -5,7 +5,7 @@ import { lastIndexOf } from './raft-disk.ts';
 import { type Envelope, RaftWorld } from './raft-world.ts';
 
 /** Swarm testing: each seed draws which faults its world knows, so that rare mixes get their turn. */
-interface Faults {
+export interface StormFaults {
   readonly drop: number;
   readonly duplicate: number;
   readonly reorder: boolean;
@@ -46,6 +46,7 @@ const WEIGHTS = {
   restart: 2,
   partition: 0.7,
   isolate: 1,
+  usurp: 0.5,
   heal: 0.8,
   pause: 0.5,
   resume: 1,
@@ -65,10 +66,10 @@ const CALM_TICKS_MAX = 400;
 
 /**
  * One seeded world: first anything goes and only safety is asked for; then the faults stop, and it must elect a
- * leader, commit, and bring every member level. Throws at the first violation.
+ * leader, commit, and bring every member level. Throws at the first violation. `faults` take the place of the seed's own.
  */
-export function runStorm(seed: number): StormReport {
-  const storm = new Storm(seed);
+export function runStorm(seed: number, faults: Partial<StormFaults> = {}): StormReport {
+  const storm = new Storm(seed, faults);
   storm.rage();
   storm.calm();
   storm.sleep();
@@ -77,7 +78,7 @@ export function runStorm(seed: number): StormReport {
 
 class Storm {
   readonly #prng: Prng;
-  readonly #faults: Faults;
+  readonly #faults: StormFaults;
   readonly #world: RaftWorld;
   readonly #paused = new Set<ReplicaId>();
   readonly #stragglers: Envelope[] = [];
@@ -86,10 +87,10 @@ class Storm {
   /** Steps until there are proposals again. */
   #lull = 0;
 
-  constructor(seed: number) {
+  constructor(seed: number, faults: Partial<StormFaults>) {
     const prng = new Prng(seed);
     this.#prng = prng;
-    this.#faults = drawFaults(prng.fork());
+    this.#faults = { ...drawFaults(prng.fork()), ...faults };
     const timeouts = prng.fork();
     this.#world = new RaftWorld({
       random: () => (low, high) => timeouts.int(low, high),
@@ -163,6 +164,9 @@ class Storm {
       case 'isolate':
         if (faults.partitions) this.#atLeader((id) => this.#isolate(id));
         break;
+      case 'usurp':
+        if (faults.partitions && faults.coups) this.#atLeader((id) => this.#usurp(id));
+        break;
       case 'compact':
         if (faults.compaction) this.#atAwake((id) => this.#compact(id));
         break;
@@ -228,8 +232,14 @@ class Storm {
       return;
     }
     if (this.#prng.chance(this.#faults.duplicate)) network.push(envelope);
-    if (this.#prng.chance(this.#faults.straggle)) this.#stragglers.push(envelope);
+    if (this.#prng.chance(this.#straggleOf(envelope))) this.#stragglers.push(envelope);
     this.#world.deliver(envelope);
+  }
+
+  /** Snapshots are rare, and a late one is the dangerous one. */
+  #straggleOf({ message }: Envelope): number {
+    const { straggle } = this.#faults;
+    return straggle > 0 && message.kind === 'snapshot' ? 0.6 : straggle;
   }
 
   #deliverStraggler(): void {
@@ -317,6 +327,24 @@ class Storm {
     }
   }
 
+  /**
+   * The others choose a successor before the leader that is cut off can notice: what it answers now may be stale. All
+   * that was under way is lost, or the election would wait behind it for longer than the leader waits for its quorum.
+   */
+  #usurp(leader: ReplicaId): void {
+    const world = this.#world;
+    const { voters } = world.machine(leader).raft.status().configuration;
+    const heirs = world.up.filter(({ id }) => id !== leader && voters.includes(id) && !this.#paused.has(id));
+    if (heirs.length === 0) return;
+    while (world.network.length > 0) world.lose(world.take(0));
+    world.cut.clear();
+    for (const other of world.machines.keys()) {
+      world.cut.add(`${leader}>${other}`);
+      world.cut.add(`${other}>${leader}`);
+    }
+    this.#coup(this.#prng.pick(heirs).id);
+  }
+
   #falseAlarm(id: ReplicaId): void {
     const others = [...this.#world.machines.keys()].filter((other) => other !== id);
     if (others.length > 0) this.#world.unreachable(id, this.#prng.pick(others));
@@ -342,7 +370,7 @@ class Storm {
       if (committed && this.#level()) return;
       for (const { id } of world.up) world.driverTick(id);
     }
-    throw new Error(`no progress in ${CALM_TICKS_MAX} calm ticks:\n${this.#picture()}`);
+    throw new Error(`L1: no progress in ${CALM_TICKS_MAX} calm ticks:\n${this.#picture()}`);
   }
 
   /** Every member holds, has applied and agrees on everything, and no read waits. */
@@ -417,7 +445,7 @@ class Storm {
   }
 }
 
-function drawFaults(prng: Prng): Faults {
+function drawFaults(prng: Prng): StormFaults {
   return {
     drop: prng.chance(0.5) ? prng.next() * 0.3 : 0,
     duplicate: prng.chance(0.5) ? prng.next() * 0.3 : 0,

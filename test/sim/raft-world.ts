@@ -261,7 +261,9 @@ export class RaftWorld {
         `${machine.id} ${index === undefined ? `loses read ${context}` : `may serve read ${context} at ${index}`}`,
     );
     if (index !== undefined && index < least) {
-      throw new Error(`read ${context} at ${index} misses what was committed when it was asked (${least})`);
+      throw new Error(
+        `reads: read ${context} at ${index} misses what was committed when it was asked (${least})`,
+      );
     }
   }
 
