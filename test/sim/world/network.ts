@@ -241,9 +241,16 @@ export class SimNetwork {
         for (let hop = 0; hop < hops; hop++) delayMs += this.#hopMs();
         if (this.#random.chance(this.weather.delay)) delayMs += this.#random.next() * this.weather.delayMsMax;
         if (copy > 0) delayMs += this.#random.next() * COPY_MS_MAX;
-        this.#time.after(delayMs, endpoint.scope, () => endpoint.hear(topic, from.self, payload));
+        this.#time.after(delayMs, this.#world, () => this.#hear(peer, topic, from.self, payload));
       }
     }
+  }
+
+  /** Other peers held the message meanwhile: it reaches whichever life of the agent is there by now. */
+  #hear(peer: string, topic: string, from: string, payload: Uint8Array): void {
+    const endpoint = this.#endpoints.get(peer);
+    if (endpoint !== undefined)
+      this.#time.after(0, endpoint.scope, () => endpoint.hear(topic, from, payload));
   }
 
   #reach(from: Endpoint): Map<string, number> {

@@ -42,6 +42,7 @@ export class Referee implements ProcessWatcher {
   readonly #slotsUsed = new Map<string, number>();
   readonly #hashes = new Map<string, number>();
   readonly #lastSeen = new WeakMap<Replica, number>();
+  readonly #groupTimes = new WeakMap<PoolMachine, number>();
   readonly #recorded = new Map<string, RecordedEnd>();
   readonly #leaders = new Map<string, string>();
   processesStarted = 0;
@@ -148,7 +149,16 @@ export class Referee implements ProcessWatcher {
       if (known !== undefined && known !== stateHash)
         this.fail('R9', `${machine.name} has another state of ${name} than a replica before it`);
       this.#hashes.set(name, stateHash);
+      if (replica.machine instanceof PoolMachine) this.#timeGoesOn(machine, group, replica.machine);
     }
+  }
+
+  /** R6: what is dated by a group's time keeps its order, whoever leads and however wrong its clock is. */
+  #timeGoesOn(machine: SimMachine, group: GroupId, pool: PoolMachine): void {
+    const timeMs = pool.timeMs();
+    if (timeMs < (this.#groupTimes.get(pool) ?? 0))
+      this.fail('R6', `the time of ${group} went back on ${machine.name}`);
+    this.#groupTimes.set(pool, timeMs);
   }
 
   /** The books of a pool's group agree with themselves (S16, S21, S22 and others). */

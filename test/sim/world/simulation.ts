@@ -3,7 +3,7 @@ import { type ReplayVerdict, replayGroup, replicatedGroups } from '../../../coor
 import { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import { openMemoryStore } from '../../../src/store/memory-store.ts';
-import { ClientModel } from './client-model.ts';
+import { ClientModel, type Workload } from './client-model.ts';
 import { drawFaults, type FaultKind, Faults } from './faults.ts';
 import { SimNetwork } from './network.ts';
 import { OperatorModel, SECOND_POOL } from './operator-model.ts';
@@ -30,6 +30,9 @@ export interface RunOptions {
   readonly seed: number;
   /** In place of the seed's own draw. */
   readonly faults?: readonly FaultKind[];
+  readonly load?: Partial<Pick<Workload, 'jobs' | 'tasksMax' | 'durationMsMax'>>;
+  /** Whether somebody resizes pools and drains machines meanwhile. */
+  readonly operator?: boolean;
   readonly onLine?: (line: string) => void;
 }
 
@@ -67,9 +70,12 @@ class Simulation {
   readonly #kinds: readonly FaultKind[];
   readonly #world = new Scope('world');
   readonly #pools = ['default'];
+  readonly #options: RunOptions;
   #fatal: Error | undefined;
 
-  constructor({ seed, faults, onLine }: RunOptions) {
+  constructor(options: RunOptions) {
+    const { seed, faults, onLine } = options;
+    this.#options = options;
     this.#seed = seed;
     this.#random = new Prng(seed);
     this.#timeline = new Timeline(this.#time, onLine);
@@ -146,9 +152,11 @@ class Simulation {
       kinds: this.#kinds,
     });
     this.#timeline.note('faults', `are ${this.#kinds.join(' ') || 'none'}, for ${chaosMs} ms`);
-    const operator = random.chance(0.5)
-      ? new OperatorModel(this.#time, random.fork(), this.#client, this.#machines)
-      : undefined;
+    const drawn = random.chance(0.5);
+    const operator =
+      (this.#options.operator ?? drawn)
+        ? new OperatorModel(this.#time, random.fork(), this.#client, this.#machines)
+        : undefined;
     if (operator !== undefined) {
       this.#client.nodesMayTerminate = true;
       await this.#awaiting('the second pool', JOIN_MS_MAX, operator.addPool());
@@ -162,6 +170,7 @@ class Simulation {
       tasksMax: random.pick([3, 12, 30]),
       durationMsMax: random.pick([100, 1_500, 6_000]),
       untilMs: this.#time.nowMs + chaosMs * 0.7,
+      ...this.#options.load,
     });
     await this.#runFor(chaosMs);
     faults.end();
