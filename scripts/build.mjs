@@ -17,8 +17,8 @@ const common = {
   target: 'node20',
   format: 'esm',
   outdir: 'dist',
-  // Native add-ons find their binaries beside their own package.
-  external: ['level', 'classic-level', 'msgpackr-extract'],
+  // Native add-ons and esbuild find their binaries beside their own package.
+  external: ['level', 'classic-level', 'msgpackr-extract', 'esbuild'],
   // Some dependencies are CommonJS and ask for Node's modules by `require`.
   banner: {
     js: "import { createRequire as shoalCreateRequire } from 'node:module'; const require = shoalCreateRequire(import.meta.url);",

@@ -1,20 +1,29 @@
 /**
  * Runs seeded worlds of the whole control plane: `--seed N` prints what happened in one, `--seeds A..B` says which fail.
- * `--faults partition,slowDisk` takes these in place of the seeds' own draws.
+ * `--faults partition,slowDisk` takes these in place of the seeds' own draws. `--planted` spoils the code in one way after
+ * another and says which world shows it; more words choose bugs by their names.
  */
 import '../../src/lib/polyfill.ts';
 import { parseArgs } from 'node:util';
 import { FAULT_KINDS } from '../../test/sim/world/faults.ts';
 import { type RunResult, runSeed } from '../../test/sim/world/simulation.ts';
+import { huntPlanted } from './planted.ts';
 
-const USAGE = 'usage: sim --seed N | --seeds A..B [--faults kind,kind]';
+const USAGE = 'usage: sim --seed N | --seeds A..B [--faults kind,kind] | --planted [word …]';
 
-const { values } = parseArgs({
-  options: { seed: { type: 'string' }, seeds: { type: 'string' }, faults: { type: 'string' } },
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    faults: { type: 'string' },
+    planted: { type: 'boolean' },
+  },
 });
 const chosen = values.faults?.split(',');
 const options = chosen === undefined ? {} : { faults: FAULT_KINDS.filter((kind) => chosen.includes(kind)) };
-if (values.seed !== undefined) await runOne(Number(values.seed));
+if (values.planted) process.exitCode = (await huntPlanted(positionals)) ? 0 : 1;
+else if (values.seed !== undefined) await runOne(Number(values.seed));
 else await runMany(...rangeOf(values.seeds ?? '1..100'));
 
 async function runOne(seed: number): Promise<void> {

@@ -1,0 +1,105 @@
+/** Bugs of the agents: their sessions with coordinators, and the runner's queue and leases. */
+import { AGENTS_DIE, BUSY, CUTS, LATE_COPIES, LATE_COPIES_AND_DEATHS } from './mesh-worlds.ts';
+import type { ControlPlaneBug } from './planted-bug.ts';
+
+export const AGENT_BUGS: readonly ControlPlaneBug[] = [
+  {
+    name: 'the runner does not kill when a lease ends',
+    world: 'control-plane',
+    options: CUTS,
+    breaks: ['S3', 'S4'],
+    seedsMax: 100,
+    changes: [
+      {
+        file: 'agent/runner/lease.ts',
+        find: 'for (const lease of expired) this.#deadlines.delete(lease);\n    return expired;',
+        replace: 'for (const lease of expired) this.#deadlines.delete(lease);\n    return [];',
+      },
+    ],
+  },
+  {
+    name: 'outcomes are forgotten on restart',
+    world: 'control-plane',
+    options: AGENTS_DIE,
+    breaks: ['S5'],
+    seedsMax: 40,
+    changes: [
+      {
+        file: 'agent/session/outbox.ts',
+        find: 'found.push({ assigned: decode(value) as Assigned, outcome: outcomes.get(key.slice(2)) });',
+        replace: 'void [key, value];',
+      },
+    ],
+  },
+  {
+    name: 'outcomes are forgotten before the coordinator has them',
+    world: 'control-plane',
+    options: AGENTS_DIE,
+    breaks: ['S5'],
+    seedsMax: 100,
+    changes: [
+      {
+        file: 'agent/session/pool-session.ts',
+        find: '.then(() => this.#options.runner.acknowledge([key]));',
+        replace:
+          '.then(() => this.#options.runner.acknowledge([key]));\n    this.#outbox.forget(execution.assigned);',
+      },
+    ],
+  },
+  {
+    name: 'a late copy of an assignment runs again',
+    world: 'control-plane',
+    options: LATE_COPIES,
+    breaks: ['S3', 'S4', 'S5'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'agent/session/execution-table.ts',
+        find: 'if (this.#live.has(key) || this.#ended.has(key)) return undefined;',
+        replace: 'if (this.#live.has(key)) return undefined;',
+      },
+    ],
+  },
+  {
+    name: 'a late copy of an assignment runs again after a restart',
+    world: 'control-plane',
+    options: LATE_COPIES_AND_DEATHS,
+    breaks: ['S3', 'S4', 'S5'],
+    seedsMax: 100,
+    changes: [
+      {
+        file: 'agent/session/execution-table.ts',
+        find: 'if (!asked && assigned.epoch <= this.#endedFloor) return undefined;',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'the runner starts a task whose slots are not free',
+    world: 'control-plane',
+    options: BUSY,
+    breaks: ['S7'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'agent/runner/queue.ts',
+        find: 'if (head.item.slots > (queue.slots ?? 0) - queue.slotsUsed) continue;',
+        replace: 'if (queue.slotsUsed >= (queue.slots ?? 0)) continue;',
+      },
+    ],
+  },
+  {
+    name: 'the runner gives slots back twice',
+    world: 'control-plane',
+    options: BUSY,
+    breaks: ['S7'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'agent/runner/queue.ts',
+        find: 'queue.slotsUsed -= item.slots;',
+        replace: 'queue.slotsUsed -= 2 * item.slots;',
+      },
+    ],
+  },
+];

@@ -1,0 +1,118 @@
+/** Bugs of what runs beside Raft on each machine and on leaders. */
+import { AGENTS_DIE, POWER_FAILS, RESTARTS, SNAPSHOTS, STRANDED } from './mesh-worlds.ts';
+import type { ControlPlaneBug } from './planted-bug.ts';
+
+export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
+  {
+    name: 'the driver never syncs',
+    world: 'control-plane',
+    options: POWER_FAILS,
+    breaks: ['R1', 'R9', 'S1', 'S2'],
+    seedsMax: 30,
+    changes: [
+      {
+        file: 'coordinator/driver/group-host.ts',
+        find: 'await this.#options.store.write({ groups }, mustSync);',
+        replace: 'await this.#options.store.write({ groups }, false);',
+      },
+    ],
+  },
+  {
+    name: 'a snapshot names a later moment than that of its rows',
+    world: 'control-plane',
+    options: SNAPSHOTS,
+    breaks: ['R9'],
+    seedsMax: 150,
+    changes: [
+      {
+        file: 'coordinator/driver/snapshots.ts',
+        find: 'await this.#request(to, { ...common, transfer, slice, rows, end });',
+        replace:
+          'const { meta, stateHash } = replica;\n    await this.#request(to, { ...common, transfer, slice, rows, end: { ...end, meta: { ...end.meta, index: meta.index, term: meta.term }, stateHash } });',
+      },
+    ],
+  },
+  {
+    name: 'the margin of the coordinator over the lease is dropped',
+    world: 'control-plane',
+    options: STRANDED,
+    breaks: ['S3', 'S4'],
+    seedsMax: 150,
+    changes: [
+      {
+        file: 'coordinator/driver/lease-book.ts',
+        find: 'const TERM_MS = LEASE_MS * LEASE_MARGIN + KILL_GRACE_MS;',
+        replace: 'const TERM_MS = LEASE_MS;',
+      },
+    ],
+  },
+  {
+    name: 'a new coordinator does not give its nodes a whole lease',
+    world: 'control-plane',
+    options: AGENTS_DIE,
+    breaks: ['S3', 'S4'],
+    seedsMax: 100,
+    changes: [
+      {
+        file: 'coordinator/driver/pool-leader.ts',
+        find: 'for (const node of this.#machine.nodeIds()) this.#leases.ensure(node, this.#nowMs);',
+        replace:
+          'for (const node of this.#machine.nodeIds()) this.#leases.ensure(node, this.#nowMs - 3_000);',
+      },
+    ],
+  },
+  {
+    // Either alone is harmless: without its quorum a leader steps down in time, or is not confirmed.
+    name: 'a leader without a quorum leads on and renews leases',
+    world: 'control-plane',
+    options: STRANDED,
+    breaks: ['S3', 'S4'],
+    seedsMax: 100,
+    changes: [
+      {
+        file: 'coordinator/driver/pool-leader.ts',
+        find: 'const confirmed = replica.confirmRead();',
+        replace: 'if (this.#started) return Promise.resolve();\n    const confirmed = replica.confirmRead();',
+      },
+      {
+        file: 'coordinator/consensus/leadership.ts',
+        find: 'return this.#heardQuorum();',
+        replace: 'this.#heardQuorum();\n    return true;',
+      },
+    ],
+  },
+  {
+    // The state machine would hold it back, were it not planted there too.
+    name: "the group's time goes back with a leader whose clock is behind",
+    world: 'control-plane',
+    options: AGENTS_DIE,
+    breaks: ['R6'],
+    seedsMax: 30,
+    changes: [
+      {
+        file: 'coordinator/core/pool/turn.ts',
+        find: 'if (timeMs > state.timeMs) state.timeMs = timeMs;',
+        replace: 'state.timeMs = timeMs;',
+      },
+      {
+        file: 'coordinator/driver/replica.ts',
+        find: 'const timeMs = Math.max(wallMs, this.#timeMs);',
+        replace: 'const timeMs = wallMs;',
+      },
+    ],
+  },
+  {
+    name: 'answers of the mesh are not remembered',
+    world: 'control-plane',
+    options: RESTARTS,
+    breaks: ['S19'],
+    seedsMax: 40,
+    changes: [
+      {
+        file: 'coordinator/core/mesh/requests.ts',
+        find: 'return this.#answers.get(id);',
+        replace: 'return undefined;',
+      },
+    ],
+  },
+];
