@@ -198,11 +198,11 @@ export class Agent {
     const { paths, log } = this.#options;
     this.#mesh.setAllowed(new Set(this.#config.members.map(({ peer }) => peer)));
     for (const { peer, addresses } of this.#config.members) this.#mesh.learn(peer, addresses);
-    await this.#mesh.start();
+    // The runner begins beside the mesh. Both have come to an end, good or bad, before anything may be stopped again.
+    const started = await Promise.allSettled([this.#mesh.start(), this.#sessions.start()]);
+    for (const part of started) if (part.status === 'rejected') throw part.reason;
     this.#transport.onRequest(JOIN_REQUEST, (from, payload) => this.#onJoin(from, payload));
     this.#events.start();
-    // The runner first: it starts while this process is small, and a session may need it at once.
-    await this.#sessions.start();
     if (this.#config.founding !== undefined)
       await this.#coordinator.host.bootstrap(MESH_GROUP, { voters: [this.#self], learners: [] });
     await this.#coordinator.start();

@@ -9,10 +9,17 @@
 import '../../src/lib/polyfill.ts';
 import { runCli } from '../../src/cli/main.ts';
 
-/** A stopped agent's libraries leave timers behind that would hold the process for seconds. */
-const LINGER_MS = 100;
-
-process.exitCode = await runCli(process.argv.slice(2), {
+const exitCode = await runCli(process.argv.slice(2), {
   agent: async () => (await import('./commands.ts')).agentCommands,
 });
-setTimeout(() => process.exit(), LINGER_MS).unref();
+// By force: a stopped agent's libraries leave timers behind that would hold the process for seconds.
+await Promise.all([process.stdout, process.stderr].map(written));
+process.exit(exitCode);
+
+/** All that was written to the stream has left the process, or never will. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
+}

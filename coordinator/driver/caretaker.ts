@@ -1,7 +1,16 @@
-/** Keeps the voters of a group that this machine leads as they should be, one committed step after another. */
+/**
+ * Keeps the voters of a group that this machine leads as they should be, one committed step after another. Between steps
+ * it looks as soon as what it waits for may have come: a configuration is committed, a learner has the log, a machine
+ * came, or was there long enough. The slow look beside that is for everything that just takes time.
+ */
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
-import { CARETAKER_PERIOD_MS, RAFT_CAUGHT_UP_ENTRIES, VOTER_STABLE_FIRST_MS } from '../../src/lib/limits.ts';
+import {
+  CARETAKER_PERIOD_MS,
+  RAFT_CAUGHT_UP_ENTRIES,
+  VOTER_STABLE_FIRST_MS,
+  VOTER_STABLE_MS,
+} from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import type { RaftStatus } from '../consensus/index.ts';
@@ -27,7 +36,13 @@ export interface CaretakerOptions {
 export class Caretaker {
   readonly #options: CaretakerOptions;
   #timer: Timer | undefined;
+  /** Goes off when the next machine will have been up long enough. */
+  #stableTimer: Timer | undefined;
   #reporting = false;
+  /** A change is on its way, so that every turn of the group may be the one it was waiting for. */
+  #changing = false;
+  #lookDue = false;
+  #stopped = false;
 
   constructor(options: CaretakerOptions) {
     this.#options = options;
@@ -38,7 +53,24 @@ export class Caretaker {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
+    this.#stableTimer?.cancel();
+  }
+
+  /** A turn of the group has ended. */
+  onTurn(): void {
+    if (this.#changing) this.wake();
+  }
+
+  /** A machine came or went, or the mesh's list of them changed. */
+  wake(): void {
+    if (this.#lookDue || this.#stopped) return;
+    this.#lookDue = true;
+    this.#options.clock.soon(() => {
+      this.#lookDue = false;
+      if (!this.#stopped) this.#look();
+    });
   }
 
   #look(): void {
@@ -48,19 +80,27 @@ export class Caretaker {
     const status = replica.raft.status();
     if (status.role !== 'leader') return;
     this.#tellVoters(mesh, status);
+    const { voters, learners } = status.configuration;
     // The next step is planned on a configuration that is committed here.
-    if (!sameMembers(status.configuration, replica.meta.configuration)) return;
-    const step = planVoters({
-      group: replica.group,
-      self,
-      voters: status.configuration.voters,
-      learners: status.configuration.learners,
-      machines: votersOf(mesh, presence),
-      caughtUp: (machine) => isCaughtUp(status, machine),
-      // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
-      ...(status.configuration.voters.length < 3 ? { stableMs: VOTER_STABLE_FIRST_MS } : {}),
-    });
+    this.#changing = !sameMembers(status.configuration, replica.meta.configuration);
+    if (this.#changing) return;
+    const machines = votersOf(mesh, presence);
+    // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
+    const stableMs = voters.length < 3 ? VOTER_STABLE_FIRST_MS : VOTER_STABLE_MS;
+    const caughtUp = (machine: MachineId): boolean => isCaughtUp(status, machine);
+    const step = planVoters({ group: replica.group, self, voters, learners, machines, stableMs, caughtUp });
     if (step !== undefined) this.#take(step);
+    this.#changing =
+      (step !== undefined && step.kind !== 'transfer') ||
+      learners.some((id) => presence.isAlive(id) && !caughtUp(id));
+    this.#lookWhenStable(machines, stableMs);
+  }
+
+  #lookWhenStable(machines: readonly VoterMachine[], stableMs: number): void {
+    const waitsMs = machines.map(({ alive, forMs }) => (alive ? stableMs - forMs : 0)).filter((ms) => ms > 0);
+    this.#stableTimer?.cancel();
+    if (waitsMs.length > 0)
+      this.#stableTimer = this.#options.clock.after(Math.min(...waitsMs), () => this.wake());
   }
 
   #take(step: VoterStep): void {

@@ -92,6 +92,7 @@ export class Coordinator {
       mayHost: (group) => group === MESH_GROUP || this.mesh?.group(group) !== undefined,
       onApplied: (replica, entries) => this.#onApplied(replica, entries),
       onLeadership: (replica) => this.#onLeadership(replica),
+      onTurn: ({ group }) => this.#caretakers.get(group)?.onTurn(),
       onInstalled: (replica) => this.#onInstalled(replica),
       onFatal: options.onFatal,
       ...(options.logKept === undefined ? {} : { logKept: options.logKept }),
@@ -127,7 +128,10 @@ export class Coordinator {
         this.#poolLeaders.get(`pool:${pool}`)?.onTaken(from, batch);
       });
     });
-    this.presence.start(() => this.#meshLeader?.wake());
+    this.presence.start(() => {
+      this.#meshLeader?.wake();
+      this.#wakeCaretakers();
+    });
     await this.host.start();
   }
 
@@ -334,7 +338,12 @@ export class Coordinator {
       this.#hostGroups(mesh);
       for (const leader of this.#poolLeaders.values()) leader.meshChanged();
       this.#meshLeader?.wake();
+      this.#wakeCaretakers();
     });
+  }
+
+  #wakeCaretakers(): void {
+    for (const caretaker of this.#caretakers.values()) caretaker.wake();
   }
 
   #hostGroups(mesh: MeshMachine): void {

@@ -68,6 +68,8 @@ export interface GroupHostOptions {
   readonly mayHost: (group: GroupId) => boolean;
   readonly onApplied: (replica: Replica, entries: readonly AppliedEntry[]) => void;
   readonly onLeadership: (replica: Replica) => void;
+  /** A turn of this replica has ended: its configuration, or what its followers have, may have moved. */
+  readonly onTurn: (replica: Replica) => void;
   /** A snapshot replaced the state machine of this replica. */
   readonly onInstalled: (replica: Replica) => void;
   /** A write failed, so nobody knows what is durable: this host has stopped, and no promise may be made before the store was opened anew. */
@@ -246,6 +248,9 @@ export class GroupHost {
     });
     await this.#recorder.open(replica);
     if (this.#stopped) return replica;
+    const { voters } = replica.meta.configuration;
+    // Nobody can outvote a sole voter: it leads from its first tick, and need not wait for that.
+    if (voters.length === 1 && voters[0] === self) raft.tick();
     this.#replicas.set(group, replica);
     this.#options.onInstalled(replica);
     this.#recorder.copyIfDue(replica);
@@ -491,6 +496,7 @@ export class GroupHost {
       if (!replica.raft.hasReady()) {
         replica.refuseStaged();
         this.#noticeLeadership(replica);
+        this.#options.onTurn(replica);
         continue;
       }
       const ready = replica.raft.ready();
@@ -511,6 +517,7 @@ export class GroupHost {
       replica.finish(ready);
       if (ready.snapshot !== undefined) this.#recorder.reset(replica);
       this.#noticeLeadership(replica);
+      this.#options.onTurn(replica);
       this.#compact(replica);
       this.#recorder.copyIfDue(replica);
       if (replica.hasWork()) this.#dirty.add(replica);

@@ -226,7 +226,7 @@ export class LocalMesh {
     if (child?.pid !== undefined) {
       const gone = ended(child);
       process.kill(child.pid, 'SIGINT');
-      const late = await Promise.race([gone.then(() => false), sleep(END_MS_MAX, true)]);
+      const late = await Promise.race([gone.then(() => false), sleep(END_MS_MAX, true, { ref: false })]);
       if (late) killQuietly(child.pid);
     }
     // A runner whose agent was killed is nobody's child any more.

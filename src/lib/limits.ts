@@ -539,7 +539,7 @@ export const BLOB_KEY_LENGTH_MAX = 900;
 /** A machine is up this long before it may vote (autopilot's ServerStabilizationTime). */
 export const VOTER_STABLE_MS = 10_000;
 /** The same for the first growth of a group that has one voter only. */
-export const VOTER_STABLE_FIRST_MS = 500;
+export const VOTER_STABLE_FIRST_MS = 250;
 /** A voter is silent this long before it is replaced: a reboot fits in, and a snapshot is not sent for a hiccup. */
 export const VOTER_DEAD_MS = 60_000;
 /** Voters of the mesh group at most, and from how many live machines on; fewer, and a pool's group, have 3 or 1. */

@@ -141,7 +141,7 @@ class Libp2pMesh implements MeshNode {
     this.#node = node;
     this.#gossip.start();
     this.#ticking = every(clock, LINK_TICK_MS, () => this.#tick());
-    for (const peer of this.#allowed) this.#redial.wake(peer);
+    for (const peer of this.#allowed) this.#redial.lead(peer);
   }
 
   async stop(): Promise<void> {

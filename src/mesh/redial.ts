@@ -24,7 +24,7 @@ interface Attempt {
   timer: Timer | undefined;
   /** Its time has come and it waits for a slot, or it is being dialled. */
   due: boolean;
-  /** This side dialled the last link that came up: it need not wait for the other. */
+  /** This side dialled the last link that came up, or is new to the peer: it need not wait for the other. */
   leads: boolean;
   linkedAtMs: number;
 }
@@ -57,6 +57,14 @@ export class RedialLoop {
     const attempt = this.#attemptOf(peer);
     attempt.failures = 0;
     this.#begin(peer, attempt);
+  }
+
+  /**
+   * This machine has just started, so the peer may not know where it is, or that it is back: it need not be waited for.
+   */
+  lead(peer: string): void {
+    this.#attemptOf(peer).leads = true;
+    this.wake(peer);
   }
 
   /** The link came up. Remembers which side brings this pair together. */

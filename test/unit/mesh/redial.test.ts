@@ -102,6 +102,13 @@ describe('the redial loop', () => {
     expect(clock.nowMs).toBe(REDIAL_SECOND_WAIT_MS + 60_000);
   });
 
+  test('a machine that has just started waits for nobody', async () => {
+    const { clock, dialledMs, loop } = failingLoop('z');
+    loop.lead('b');
+    await clock.step();
+    expect(dialledMs).toEqual([0]);
+  });
+
   test('a link that falls at once counts as a failure', async () => {
     const { clock, dialledMs, loop } = failingLoop('a');
     for (let turn = 0; turn < 6; turn += 1) {
