@@ -1,8 +1,8 @@
 /**
  * Brings committed assignments to the agents: first by gossip, all machines' parts in one publish of a turn; then, to
- * whoever did not say within a few milliseconds that it took its part up, by an acknowledged stream. A handful of tasks
- * goes both ways at once. What is lost even
- * so is found by the comparison at the next heartbeat.
+ * whoever did not say within a few milliseconds that it took its part up, by an acknowledged stream. For a handful of
+ * tasks it is the other way round: the stream first, and gossip some milliseconds later, with all that came meanwhile in
+ * one publish. What is lost even so is found by the comparison at the next heartbeat.
  */
 import type { Clock } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
@@ -43,6 +43,8 @@ interface Batch {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #notTaken = new Map<number, Batch>();
+  /** Sent by stream, and to be gossiped soon. */
+  #streamed: Batch[] = [];
   #nextBatch = 1;
 
   constructor(options: DispatcherOptions) {
@@ -59,12 +61,18 @@ export class Dispatcher {
     for (const [machine, items] of itemsByMachine) {
       for (const part of partsOf(items)) batches.push(this.#encode(term, machine, part, jobs));
     }
+    const items = [...itemsByMachine.values()].reduce((sum, list) => sum + list.length, 0);
+    // A few tasks on an idle mesh: gossip's two or three milliseconds are most of what their users would wait for.
+    if (items <= DISPATCH_AT_ONCE_ITEMS) {
+      this.#stream(batches);
+      this.#gossipLater(batches);
+      return;
+    }
     this.#gossip(batches);
     for (const batch of batches) this.#notTaken.set(batch.number, batch);
-    // A few tasks on an idle mesh: gossip's two or three milliseconds are most of what their users would wait for.
-    const items = [...itemsByMachine.values()].reduce((sum, list) => sum + list.length, 0);
-    if (items <= DISPATCH_AT_ONCE_ITEMS) this.#streamWhatWasNotTaken(batches);
-    else this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () => this.#streamWhatWasNotTaken(batches));
+    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () =>
+      this.#stream(batches.filter(({ number }) => this.#notTaken.delete(number))),
+    );
   }
 
   /** The machine says it has the batch. */
@@ -75,6 +83,7 @@ export class Dispatcher {
 
   stop(): void {
     this.#notTaken.clear();
+    this.#streamed = [];
   }
 
   #encode(
@@ -93,6 +102,16 @@ export class Dispatcher {
       items: [...items],
     });
     return { machine, number, body };
+  }
+
+  #gossipLater(batches: readonly Batch[]): void {
+    const armed = this.#streamed.length > 0;
+    this.#streamed.push(...batches);
+    if (armed) return;
+    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () => {
+      this.#gossip(this.#streamed);
+      this.#streamed = [];
+    });
   }
 
   #gossip(batches: readonly Batch[]): void {
@@ -115,9 +134,8 @@ export class Dispatcher {
     publish();
   }
 
-  #streamWhatWasNotTaken(batches: readonly Batch[]): void {
+  #stream(batches: readonly Batch[]): void {
     for (const batch of batches) {
-      if (!this.#notTaken.delete(batch.number)) continue;
       this.#options.transport
         .request(peerOfMachine(batch.machine), DISPATCH_REQUEST, batch.body)
         .catch((error: unknown) => {

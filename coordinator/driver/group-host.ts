@@ -476,8 +476,7 @@ export class GroupHost {
     try {
       while (this.#dirty.size > 0 && !this.#stopped) await this.#turn();
     } catch (error) {
-      this.#options.onFatal(asShoalError(error));
-      this.#stopped = true;
+      this.#fail(error);
     } finally {
       this.#turning = false;
       for (const resolve of this.#idle.splice(0)) resolve();
@@ -511,7 +510,7 @@ export class GroupHost {
     // The answers of what is committed need not wait for this machine's own disk: a majority has it.
     for (const { replica, applied } of parts)
       if (applied.length > 0) this.#options.onApplied(replica, applied);
-    if (groups.length > 0) await this.#options.store.write({ groups }, mustSync);
+    if (groups.length > 0) await this.#write(groups, mustSync, parts);
     for (const { replica, ready } of parts) {
       this.#send(replica, ready.messagesAfterPersist);
       replica.finish(ready);
@@ -526,6 +525,25 @@ export class GroupHost {
     if (replicas.some(({ raft }) => !raft.quiet)) this.#hastenTick();
     for (const { replica, to } of this.#snapshotsDue.splice(0))
       this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
+  }
+
+  /**
+   * Where no promise rests on it (it holds only what is applied, and the log has that), the next turn need not wait for
+   * the write: the store keeps their order.
+   */
+  async #write(groups: GroupWrite[], mustSync: boolean, parts: readonly TurnPart[]): Promise<void> {
+    const applied = parts.map(({ replica }) => ({ replica, index: replica.appliedIndex }));
+    const written = this.#options.store.write({ groups }, mustSync).then(() => {
+      for (const { replica, index } of applied) replica.noteWritten(index);
+    });
+    if (mustSync || this.#snapshotsDue.length > 0) return written;
+    written.catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#options.onFatal(asShoalError(error));
   }
 
   #send(replica: Replica, messages: readonly Message[]): void {

@@ -317,10 +317,14 @@ export class Replica {
     }
   }
 
-  /** The turn's batch is in the store. */
+  /** The turn is over: what a promise rests on is in the store. */
   finish(ready: Ready): void {
     this.raft.advance(ready);
-    this.#written = this.appliedIndex;
+  }
+
+  /** All that was applied up to this index is in the store. */
+  noteWritten(index: number): void {
+    this.#written = index;
     let settled = 0;
     for (const waiter of this.#flushWaiters) {
       if (waiter.index > this.#written) break;
