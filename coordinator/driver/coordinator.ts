@@ -90,10 +90,12 @@ export class Coordinator {
       log,
       createMachine: createStateMachine,
       mayHost: (group) => group === MESH_GROUP || this.mesh?.group(group) !== undefined,
+      isMember: (peer) => this.#isMember(peer),
       onApplied: (replica, entries) => this.#onApplied(replica, entries),
       onLeadership: (replica) => this.#onLeadership(replica),
       onTurn: ({ group }) => this.#caretakers.get(group)?.onTurn(),
       onInstalled: (replica) => this.#onInstalled(replica),
+      onSuperseded: ({ group }) => this.#endLead(group),
       onFatal: options.onFatal,
       ...(options.logKept === undefined ? {} : { logKept: options.logKept }),
       ...(flightRecord === undefined ? {} : { flightRecord }),
@@ -189,8 +191,11 @@ export class Coordinator {
 
   /** Throws NotAMember for a peer that is not a full member (a joiner under its token is none). */
   requireMember(peer: string): void {
-    if (peer === peerOfMachine(this.#options.self) || this.mesh?.machineByPeer(peer) !== undefined) return;
-    throw new ShoalError('NotAMember');
+    if (!this.#isMember(peer)) throw new ShoalError('NotAMember');
+  }
+
+  #isMember(peer: string): boolean {
+    return peer === peerOfMachine(this.#options.self) || this.mesh?.machineByPeer(peer) !== undefined;
   }
 
   mayCoordinate(pool: string, peer: string): boolean {
@@ -349,7 +354,9 @@ export class Coordinator {
   #hostGroups(mesh: MeshMachine): void {
     const { self, log } = this.#options;
     for (const { group, founders, voters, generation } of mesh.groups()) {
-      if (group === MESH_GROUP || this.host.replica(group) !== undefined) continue;
+      if (group === MESH_GROUP) continue;
+      this.host.supersede(group, generation);
+      if (this.host.replica(group) !== undefined) continue;
       // Founders start alike, from the same first configuration. Whoever came later is given a snapshot by the leader.
       if (!founders.includes(self) || !voters.includes(self)) continue;
       this.host.bootstrap(group, { voters: founders, learners: [] }, generation).catch((error: unknown) => {

@@ -23,6 +23,7 @@ import {
   RAFT_PROPOSALS_MAX,
   RAFT_QUIET_TICKS,
   RAFT_TICK_MS,
+  RECOVERY_TERM_STEP,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
@@ -30,7 +31,7 @@ import type { Transport } from '../../src/mesh/interface.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import type { GroupWrite, RowWrite, Store } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
-import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
+import { RAFT_CHANNEL, RaftFrame, SUPERSEDED_CHANNEL, Superseded } from '../../src/wire/protocol.ts';
 import {
   type Configuration,
   createRaft,
@@ -66,12 +67,16 @@ export interface GroupHostOptions {
   readonly createMachine: (group: GroupId) => StateMachine<unknown>;
   /** Raft messages of a group this machine does not hold yet: may it start an empty replica of it? */
   readonly mayHost: (group: GroupId) => boolean;
+  /** Is the peer a full member of the mesh (no joiner under its token)? */
+  readonly isMember: (peer: string) => boolean;
   readonly onApplied: (replica: Replica, entries: readonly AppliedEntry[]) => void;
   readonly onLeadership: (replica: Replica) => void;
   /** A turn of this replica has ended: its configuration, or what its followers have, may have moved. */
   readonly onTurn: (replica: Replica) => void;
   /** A snapshot replaced the state machine of this replica. */
   readonly onInstalled: (replica: Replica) => void;
+  /** The group was recovered elsewhere without this machine: this replica is of its life before that, and is given up. */
+  readonly onSuperseded: (replica: Replica) => void;
   /** A write failed, so nobody knows what is durable: this host has stopped, and no promise may be made before the store was opened anew. */
   readonly onFatal: (error: ShoalError) => void;
   /** Default: RAFT_LOG_KEEP_ENTRIES and RAFT_LOG_KEEP_BYTES. */
@@ -93,6 +98,8 @@ export class GroupHost {
   readonly #options: GroupHostOptions;
   readonly #replicas = new Map<GroupId, Replica>();
   readonly #opening = new Map<GroupId, Promise<Replica>>();
+  /** Groups whose removal is under way: one of the same name is made when that is done. */
+  readonly #leaving = new Map<GroupId, Promise<void>>();
   readonly #dirty = new Set<Replica>();
   readonly #outbox: RaftOutbox;
   readonly #recorder: FlightRecorder;
@@ -135,6 +142,10 @@ export class GroupHost {
       if (!isRowsGroup(group)) await this.open(group as GroupId);
     }
     transport.onMessage(RAFT_CHANNEL, (from, payload) => this.#receive(from, payload));
+    transport.onMessage(SUPERSEDED_CHANNEL, (from, payload) => {
+      const { group, generation } = Superseded.decode(payload);
+      if (this.#options.isMember(from)) this.supersede(group as GroupId, generation);
+    });
     transport.onPeer((peer, up) => {
       if (up) this.#peerCame(peer);
       else this.#peerLost(peer);
@@ -176,7 +187,9 @@ export class GroupHost {
     if (present !== undefined) return Promise.resolve(present);
     let opening = this.#opening.get(group);
     if (opening === undefined) {
-      opening = this.#found(group, configuration, generation).finally(() => this.#opening.delete(group));
+      opening = this.#gone(group)
+        .then(() => this.#found(group, configuration, generation))
+        .finally(() => this.#opening.delete(group));
       this.#opening.set(group, opening);
     }
     return opening;
@@ -201,7 +214,9 @@ export class GroupHost {
     if (present !== undefined) return Promise.resolve(present);
     let opening = this.#opening.get(group);
     if (opening === undefined) {
-      opening = this.#load(group).finally(() => this.#opening.delete(group));
+      opening = this.#gone(group)
+        .then(() => this.#load(group))
+        .finally(() => this.#opening.delete(group));
       this.#opening.set(group, opening);
     }
     return opening;
@@ -266,20 +281,49 @@ export class GroupHost {
   /** Forgets a group that this machine no longer takes part in. */
   async drop(group: GroupId): Promise<void> {
     const replica = this.#replicas.get(group);
-    if (replica === undefined) return;
+    if (replica === undefined) return this.#gone(group);
     this.#replicas.delete(group);
     this.#dirty.delete(replica);
     replica.close();
+    const leaving = this.#remove(replica).finally(() => this.#leaving.delete(group));
+    this.#leaving.set(group, leaving);
+    await leaving;
+  }
+
+  async #remove(replica: Replica): Promise<void> {
     await this.#quiet();
     await this.#recorder.drop(replica);
     await this.#options.store.dropGroup(replica.rowsGroup);
-    await this.#options.store.dropGroup(group);
+    await this.#options.store.dropGroup(replica.group);
+  }
+
+  #gone(group: GroupId): Promise<void> {
+    return this.#leaving.get(group)?.catch(() => undefined) ?? Promise.resolve();
+  }
+
+  /**
+   * Gives up a replica of an older generation than this one. Its voters may be a majority of their own configuration and
+   * would elect a leader who serves what was, so the news is told to each of them that still speaks.
+   */
+  supersede(group: GroupId, generation: number): void {
+    const replica = this.#replicas.get(group);
+    if (replica === undefined || replica.generation >= generation) return;
+    const { log, onSuperseded } = this.#options;
+    log.warn(
+      { group, generation, ownGeneration: replica.generation, lastIndex: replica.raft.status().lastIndex },
+      'the group was recovered without this machine: its copy from before that is given up',
+    );
+    onSuperseded(replica);
+    this.drop(group).catch((error: unknown) =>
+      log.error({ group, error: asShoalError(error).message }, 'a group could not be removed'),
+    );
   }
 
   /**
    * Makes a group whose quorum is gone for good live again from this machine's copy alone: appends, as if it were
    * committed, a configuration of this one voter, under a generation that the old voters do not know. Entries that were
-   * on the others only are lost; entries that were here only are kept.
+   * on the others only are lost; entries that were here only are kept. Agents listen to the greatest term they know, so
+   * the new one is beyond all that the old voters may have come to.
    */
   async recover(group: GroupId): Promise<void> {
     const { store, self } = this.#options;
@@ -295,7 +339,7 @@ export class GroupHost {
     if (stored === undefined)
       throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     const index = (stored.entries.at(-1)?.index ?? stored.start.index) + 1;
-    const term = stored.hardState.term + 1;
+    const term = stored.hardState.term + RECOVERY_TERM_STEP;
     const data = encodeConfiguration({ voters: [self], learners: [] });
     await store.write(
       {
@@ -432,18 +476,29 @@ export class GroupHost {
     for (const { group, generation, message } of frame) {
       // The sender named in a message must be the peer that the connection was proved to belong to.
       if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;
-      this.#stepOrOpen(group as GroupId, generation, message as Message);
+      this.#stepOrOpen(group as GroupId, generation, message as Message, from);
     }
   }
 
-  #stepOrOpen(group: GroupId, generation: number, message: Message): void {
+  #stepOrOpen(group: GroupId, generation: number, message: Message, from: string): void {
     const replica = this.#replicas.get(group);
-    if (replica !== undefined) {
-      // After a recovery the group has a new generation; an old majority that comes back is not listened to.
-      if (replica.generation !== generation) return;
+    if (replica?.generation === generation) {
       replica.raft.step(message);
       this.wake(replica);
       return;
+    }
+    if (replica !== undefined && replica.generation > generation) {
+      // After a recovery the group has a new generation; an old majority that comes back is told, and not listened to.
+      this.#options.transport.send(
+        from,
+        SUPERSEDED_CHANNEL,
+        Superseded.encode({ group, generation: replica.generation }),
+      );
+      return;
+    }
+    if (replica !== undefined) {
+      if (!this.#options.isMember(from)) return;
+      this.supersede(group, generation);
     }
     if (!this.#options.mayHost(group)) return;
     void this.#replicaFor(group, generation).then(

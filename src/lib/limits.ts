@@ -93,14 +93,16 @@ export const RAFT_PROPOSALS_MAX = 10_000;
 export const RAFT_ENTRY_BYTES_MAX = 6 * 1024 * 1024;
 /** Applied entries kept behind the applied index, for slow followers, before the log is cut. */
 export const RAFT_LOG_KEEP_ENTRIES = 20_000;
+/** The same in bytes: a log is held in memory whole. */
+export const RAFT_LOG_KEEP_BYTES = 32 * 1024 * 1024;
 /** A follower whose connection to the leader dropped asks for pre-votes after 1 to this many ticks, drawn at random so that not all ask at once. */
 export const RAFT_SUSPECT_TICKS_MAX = 3;
 /** For so many ticks of its own pre-vote a replica refuses one to an equal of greater id: enough for a round trip and a synced write. */
 export const RAFT_YIELD_TICKS = 3;
 /** A message of a term further ahead is dropped: nobody misses so many elections (one a tick for six years). */
 export const RAFT_TERM_STEP_MAX = 2 ** 32;
-/** The same in bytes: a log is held in memory whole. */
-export const RAFT_LOG_KEEP_BYTES = 32 * 1024 * 1024;
+/** Terms that a recovered group goes ahead: elections that the lost voters held unseen by the surviving copy. */
+export const RECOVERY_TERM_STEP = 1_000_000;
 /** A learner whose log is this near to the leader's end may vote. */
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
 /** How often the mesh coordinator packs nodes even where nothing seems to have changed. */

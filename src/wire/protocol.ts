@@ -78,6 +78,10 @@ export const RaftFrame = message(
   Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), { maxItems: 10_000 }),
 );
 
+/** Message: the group was recovered since the receiver last heard of it, and is at this generation now. */
+export const SUPERSEDED_CHANNEL = 'raft.superseded';
+export const Superseded = message('superseded', Type.Object({ group: Name, generation: Count }));
+
 /** Request: one slice of the state rows of a group, in key order, from a leader to a follower that is too far behind its log. */
 export const SNAPSHOT_REQUEST = 'group.snapshot';
 export const SnapshotSlice = message(
