@@ -1,5 +1,5 @@
 /** Agents, runners and tasks that die, on three agents: what was accepted is done all the same, and once. */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -147,6 +147,42 @@ describe('an agent', () => {
     const { executionInfo } = await other.client.tasks.get('frozen', 't0');
     expect(executionInfo).toMatchObject({ retryCount: 0, result: 'success' });
     await mesh.settle();
+  });
+});
+
+describe('a job that says `onNodeCutOff: keep`', () => {
+  it('lets its task go on where it is cut off; it is run elsewhere too, and one outcome is recorded', async () => {
+    const diary = join(scratch, 'kept');
+    await writeFile(diary, '');
+    await chmod(diary, 0o666);
+    const said = async (): Promise<string[]> => (await readFile(diary, 'utf8')).trim().split('\n');
+    const { client } = mesh.alive();
+    await client.jobs.add({ id: 'kept', poolInfo: { poolId: 'default' }, onNodeCutOff: 'keep' });
+    const released = join(scratch, 'released');
+    const script = `echo start >>${diary}; until [ -e ${released} ]; do sleep 0.1; done; echo end >>${diary}`;
+    await client.tasks.add('kept', { id: 't0', commandLine: `/bin/sh -c '${script}'` });
+    const before = await runningTask('kept');
+    const agent = await hostOf(before);
+    const other = mesh.agents.find((one) => one !== agent) ?? agent;
+    mesh.freeze(agent);
+    try {
+      await until('it runs elsewhere as well', STEP_MS_MAX, async () => (await said()).length === 2);
+      expect(await processesOf(agent, 'task')).not.toEqual([]);
+      await writeFile(released, '');
+      await until('both have come to their end', STEP_MS_MAX, async () => (await said()).length === 4);
+    } finally {
+      mesh.thaw(agent);
+    }
+    await until('the task has ended', STEP_MS_MAX, async () => {
+      return (await other.client.tasks.get('kept', 't0')).state === 'completed';
+    });
+    await mesh.settle();
+    const { executionInfo, shoal: at } = await other.client.tasks.get('kept', 't0');
+    expect(executionInfo).toMatchObject({ retryCount: 0, result: 'success', exitCode: 0 });
+    expect(at?.machine).not.toBe(before.shoal?.machine);
+    expect(at?.epoch).toBeGreaterThan(before.shoal?.epoch ?? Number.POSITIVE_INFINITY);
+    expect(await other.client.jobs.taskCounts('kept')).toMatchObject({ completed: 1, succeeded: 1 });
+    expect(await said()).toEqual(['start', 'start', 'end', 'end']);
   });
 });
 
