@@ -235,6 +235,17 @@ export class Agent {
     return { mesh: this.#mesh.addresses(), socket: this.#options.paths.apiSocket, url: this.#api.url() };
   }
 
+  /**
+   * The store takes no more writes. What rests on it ends: deciding, and running tasks. The API and the links stay, so
+   * that this machine still answers for the mesh, with what the other machines say. Only `stop` follows.
+   */
+  async standBy(): Promise<void> {
+    this.#retention.stop();
+    this.#sessions.stop();
+    await this.#runner.detach();
+    await this.#coordinator.retire();
+  }
+
   /** `detach` leaves the runner and its tasks alive for the next life of this agent; `shutdown` ends them. */
   stop(how: 'detach' | 'shutdown'): Promise<void> {
     this.#stopping ??= this.#stop(how);

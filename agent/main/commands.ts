@@ -45,7 +45,6 @@ export const agentCommands: AgentCommands = {
     for (;;) {
       const exitCode = await live(paths, log);
       if (exitCode !== undefined) return exitCode;
-      await untilThereIsRoom(paths.store, log);
     }
   },
 
@@ -54,7 +53,7 @@ export const agentCommands: AgentCommands = {
   },
 };
 
-/** One life of the agent. Undefined where it ended because the disk is full: the next begins once there is room. */
+/** One life of the agent. Undefined where the disk was full and there is room again: the next begins. */
 async function live(paths: Paths, log: Log): Promise<number | undefined> {
   let sayFull: () => void = () => undefined;
   const full = new Promise<undefined>((resolve) => {
@@ -74,15 +73,19 @@ async function live(paths: Paths, log: Log): Promise<number | undefined> {
       else process.exit(EXIT_STORE_FAILED);
     },
   });
-  const exitCode = await Promise.race([untilSignalled(agent), full]);
-  if (exitCode === undefined) await agent.stop('detach');
-  return exitCode;
+  const signalled = untilSignalled(agent);
+  const exitCode = await Promise.race([signalled, full]);
+  if (exitCode !== undefined) return exitCode;
+  await agent.standBy();
+  const late = await Promise.race([signalled, untilThereIsRoom(paths.store, log)]);
+  if (late === undefined) await agent.stop('detach');
+  return late;
 }
 
-async function untilThereIsRoom(directory: string, log: Log): Promise<void> {
+async function untilThereIsRoom(directory: string, log: Log): Promise<undefined> {
   for (;;) {
     const { bavail, bsize } = await statfs(directory);
-    if (bavail * bsize >= RESTART_FREE_BYTES) return;
+    if (bavail * bsize >= RESTART_FREE_BYTES) return undefined;
     log.warn({ freeBytes: bavail * bsize, neededBytes: RESTART_FREE_BYTES }, 'waiting for room on the disk');
     await sleep(RESTART_LOOK_MS);
   }

@@ -146,6 +146,15 @@ export class Coordinator {
     await this.host.stop();
   }
 
+  /**
+   * The store takes no more writes: this machine leads nothing and holds no replica any more. Its router goes on, and
+   * finds leaders elsewhere.
+   */
+  async retire(): Promise<void> {
+    for (const replica of this.host.replicas.values()) this.#endLead(replica.group);
+    await this.host.retire();
+  }
+
   /** This machine's own copy of the mesh group's state; it may be a moment behind. Undefined before the first word of the group. */
   get mesh(): MeshMachine | undefined {
     const replica = this.host.replica(MESH_GROUP);

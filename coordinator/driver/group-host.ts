@@ -165,6 +165,13 @@ export class GroupHost {
     }
   }
 
+  /** The store takes no more writes: nothing is promised from here on, and this machine holds no replica any more. */
+  async retire(): Promise<void> {
+    await this.stop();
+    this.#replicas.clear();
+    this.#dirty.clear();
+  }
+
   get store(): Store {
     return this.#options.store;
   }
@@ -465,6 +472,7 @@ export class GroupHost {
   }
 
   #receive(from: string, payload: Uint8Array): void {
+    if (this.#stopped) return;
     let frame: ReturnType<typeof RaftFrame.decode>;
     try {
       frame = RaftFrame.decode(payload);
