@@ -46,6 +46,7 @@ import { foundingRecord } from './flight-record.ts';
 import { type FlightRecordBounds, FlightRecorder } from './flight-recorder.ts';
 import { loadRows } from './load-rows.ts';
 import { PairBeats } from './pair-beats.ts';
+import { PeerClocks } from './peer-clocks.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
@@ -85,9 +86,6 @@ export interface GroupHostOptions {
   readonly flightRecord?: FlightRecordBounds;
 }
 
-/** A frame without a message. */
-const BEAT = RaftFrame.encode([]);
-
 interface TurnPart {
   readonly replica: Replica;
   readonly ready: Ready;
@@ -103,6 +101,7 @@ export class GroupHost {
   readonly #dirty = new Set<Replica>();
   readonly #outbox: RaftOutbox;
   readonly #recorder: FlightRecorder;
+  readonly #clocks = new PeerClocks();
   readonly #snapshotsSent: SnapshotSender;
   readonly #snapshotsReceived: SnapshotReceiver;
   readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
@@ -119,7 +118,7 @@ export class GroupHost {
 
   constructor(options: GroupHostOptions) {
     this.#options = options;
-    this.#outbox = new RaftOutbox(options.transport);
+    this.#outbox = new RaftOutbox(options.transport, () => options.clock.wallMs());
     const { store, clock, log, flightRecord } = options;
     this.#recorder = new FlightRecorder({
       store,
@@ -371,6 +370,15 @@ export class GroupHost {
 
   // --- Input ------------------------------------------------------------------------------------------------------
 
+  /** This machine's wall clock, as far as it may carry the time of this group: see peer-clocks.ts. */
+  wallMs({ meta }: Replica): number {
+    const { clock, self } = this.#options;
+    const { voters, learners } = meta.configuration;
+    const members = voters.length > 1 ? voters : [...voters, ...learners];
+    const others = members.filter((id) => id !== self).map(peerOfMachine);
+    return this.#clocks.bounded(clock.wallMs(), clock.monotonicMs(), others);
+  }
+
   /** The replica has something to do: it takes part in the next turn. */
   wake(replica: Replica): void {
     this.#dirty.add(replica);
@@ -433,7 +441,7 @@ export class GroupHost {
     }
     const lost = this.#beats.tick(this.#beatElapsedTicks, new Set(partners.keys()));
     this.#beatElapsedTicks = 0;
-    for (const peer of partners.keys()) transport.send(peer, RAFT_CHANNEL, BEAT);
+    for (const peer of partners.keys()) this.#outbox.beat(peer);
     for (const [peer, silentTicks] of lost) {
       for (const replica of partners.get(peer) ?? []) {
         replica.raft.wake(silentTicks);
@@ -463,6 +471,7 @@ export class GroupHost {
   }
 
   #peerLost(peer: string): void {
+    this.#clocks.forget(peer);
     for (const replica of this.#replicas.values()) {
       const { voters, learners } = replica.meta.configuration;
       for (const id of [...voters, ...learners])
@@ -481,7 +490,8 @@ export class GroupHost {
       return;
     }
     this.#beats.heard(from);
-    for (const { group, generation, message } of frame) {
+    this.#clocks.note(from, frame.wallMs, this.#options.clock.monotonicMs());
+    for (const { group, generation, message } of frame.messages) {
       // The sender named in a message must be the peer that the connection was proved to belong to.
       if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;
       this.#stepOrOpen(group as GroupId, generation, message as Message, from);
@@ -550,11 +560,10 @@ export class GroupHost {
     const parts: TurnPart[] = [];
     const groups: GroupWrite[] = [];
     let mustSync = false;
-    const wallMs = this.#options.clock.wallMs();
     const replicas = [...this.#dirty];
     this.#dirty.clear();
     for (const replica of replicas) {
-      replica.submit(wallMs);
+      replica.submit(this.wallMs(replica));
       if (!replica.raft.hasReady()) {
         replica.refuseStaged();
         this.#noticeLeadership(replica);
@@ -581,7 +590,7 @@ export class GroupHost {
       this.#noticeLeadership(replica);
       this.#options.onTurn(replica);
       this.#compact(replica);
-      this.#recorder.copyIfDue(replica);
+      if (replica.isWritten) this.#recorder.copyIfDue(replica);
       if (replica.hasWork()) this.#dirty.add(replica);
     }
     this.#outbox.flush();

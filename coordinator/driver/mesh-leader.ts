@@ -83,7 +83,7 @@ export class MeshLeader {
   #sweep(): void {
     const dueAtMs = this.#mesh.dueAtMs();
     // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
-    const groupMs = Math.max(this.#options.clock.wallMs(), this.#mesh.timeMs());
+    const groupMs = Math.max(this.#options.host.wallMs(this.#options.replica), this.#mesh.timeMs());
     if (this.#sweeping || dueAtMs === undefined || dueAtMs > groupMs) return;
     this.#sweeping = true;
     this.#propose({ kind: 'mesh.sweep' }, () => {

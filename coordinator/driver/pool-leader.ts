@@ -437,7 +437,7 @@ export class PoolLeader {
     for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
     const dueAtMs = this.#machine.dueAtMs();
     // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
-    const groupMs = Math.max(this.#options.clock.wallMs(), this.#machine.timeMs());
+    const groupMs = Math.max(this.#options.host.wallMs(this.#options.replica), this.#machine.timeMs());
     if (dueAtMs !== undefined && dueAtMs <= groupMs && !this.#sweeping) {
       this.#sweeping = true;
       this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {

@@ -5,17 +5,19 @@ import { peerOfMachine } from '../../src/model/ids.ts';
 import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
 import type { Message } from '../consensus/index.ts';
 
-type WireMessage = Parameters<typeof RaftFrame.encode>[0][number];
+type WireMessage = Parameters<typeof RaftFrame.encode>[0]['messages'][number];
 
 /** Entries of one frame; the rest goes into the next. */
 const FRAME_BYTES_TARGET = FRAME_BYTES_MAX / 8;
 
 export class RaftOutbox {
   readonly #transport: Transport;
+  readonly #wallMs: () => number;
   readonly #byPeer = new Map<string, { messages: WireMessage[]; bytes: number }>();
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, wallMs: () => number) {
     this.#transport = transport;
+    this.#wallMs = wallMs;
   }
 
   add(group: string, generation: number, message: Exclude<Message, { kind: 'snapshot' }>): void {
@@ -35,9 +37,15 @@ export class RaftOutbox {
     this.#byPeer.clear();
   }
 
+  /** A frame without a message. */
+  beat(peer: string): void {
+    this.#send(peer, { messages: [], bytes: 0 });
+  }
+
   /** A frame that cannot be sent is lost like any other message: Raft asks again. */
   #send(peer: string, queue: { messages: WireMessage[]; bytes: number }): void {
-    this.#transport.send(peer, RAFT_CHANNEL, RaftFrame.encode(queue.messages));
+    const wallMs = Math.max(0, Math.floor(this.#wallMs()));
+    this.#transport.send(peer, RAFT_CHANNEL, RaftFrame.encode({ wallMs, messages: queue.messages }));
     queue.messages = [];
     queue.bytes = 0;
   }

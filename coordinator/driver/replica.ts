@@ -157,6 +157,11 @@ export class Replica {
     });
   }
 
+  /** All that is applied is in the store. */
+  get isWritten(): boolean {
+    return this.#written >= this.appliedIndex;
+  }
+
   /** Resolves when all that is applied now is also in the store. */
   flushed(): Promise<void> {
     const index = this.appliedIndex;

@@ -91,6 +91,10 @@ export const RAFT_INFLIGHT_MAX = 32;
 export const RAFT_PROPOSALS_MAX = 10_000;
 /** One entry; a larger command is refused with TooLarge. Above the API's body limit, below a frame. */
 export const RAFT_ENTRY_BYTES_MAX = 6 * 1024 * 1024;
+/** A leader's commands carry a time at most this far beyond the median of the voters' clocks. */
+export const CLOCK_AHEAD_MS_MAX = 60_000;
+/** What a peer's clock showed is believed for so long after it was heard. */
+export const CLOCK_READING_KEPT_MS = 60_000;
 /** Applied entries kept behind the applied index, for slow followers, before the log is cut. */
 export const RAFT_LOG_KEEP_ENTRIES = 20_000;
 /** The same in bytes: a log is held in memory whole. */

@@ -75,7 +75,13 @@ const RaftMessage = Type.Union([
 
 export const RaftFrame = message(
   'raft',
-  Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), { maxItems: 10_000 }),
+  Type.Object({
+    /** The sender's wall clock; see peer-clocks.ts. */
+    wallMs: Count,
+    messages: Type.Array(Type.Object({ group: Name, generation: Count, message: RaftMessage }), {
+      maxItems: 10_000,
+    }),
+  }),
 );
 
 /** Message: the group was recovered since the receiver last heard of it, and is at this generation now. */
