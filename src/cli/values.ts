@@ -59,3 +59,10 @@ export function nonEmpty(text: string): string {
   if (text !== '') return text;
   throw new InvalidArgumentError('It must not be empty.');
 }
+
+/** A path inside a task's directory, as `task files` lists them. */
+export function insidePath(text: string): string {
+  const parts = nonEmpty(text).split('/');
+  if (!parts.some((part) => part === '' || part === '.' || part === '..')) return text;
+  throw new InvalidArgumentError('It must be a path below the task\'s directory, without "." or "..".');
+}

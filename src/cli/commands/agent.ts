@@ -59,7 +59,10 @@ export function addAgentCommands(program: Command, context: CliContext): void {
 function withMachineFlags(command: Command): Command {
   return command
     .addOption(
-      repeated('--listen <multiaddr>', 'address to listen on, such as /ip4/0.0.0.0/tcp/4300 (repeatable)'),
+      repeated(
+        '--listen <multiaddr>',
+        'address to listen on, such as /ip4/0.0.0.0/tcp/4300; port 0 is another one at each start, which the members find out (repeatable)',
+      ),
     )
     .addOption(repeated('--announce <multiaddr>', 'address that others are told, behind a NAT (repeatable)'))
     .addOption(repeated('--label <label>', 'label that tasks and pools can ask for (repeatable)'))

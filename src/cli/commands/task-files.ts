@@ -7,7 +7,7 @@ import { ago, bytes } from '../cells.ts';
 import { withExamples } from '../examples.ts';
 import { saveBody, showBody } from '../remote-output.ts';
 import type { Column } from '../table.ts';
-import { nonEmpty } from '../values.ts';
+import { insidePath, nonEmpty } from '../values.ts';
 
 const FILE_COLUMNS: readonly Column<FileResource>[] = [
   { title: 'NAME', value: (row) => (row.isDirectory ? `${row.name}/` : row.name) },
@@ -59,7 +59,7 @@ export function addTaskFiles(task: Command, context: CliContext): void {
       .description("the files in a task's directory, or one of them")
       .argument('<job>', 'id of its job', nonEmpty)
       .argument('<task>', 'id', nonEmpty)
-      .argument('[path]', 'write this file to standard output instead', nonEmpty)
+      .argument('[path]', 'write this file to standard output instead', insidePath)
       .option('-r, --recursive', 'also those in its directories')
       .option('--to <file>', 'store the file here instead', nonEmpty)
       .action(action<[string, string, string | undefined, FileFlags]>(context, taskFiles)),

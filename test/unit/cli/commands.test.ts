@@ -102,6 +102,8 @@ describe('failures', () => {
     expect((await run('job', 'list', '--state', 'odd')).stderr).toContain('Allowed choices are active');
     expect((await run('job', 'list', '--nosuch')).code).toBe(2);
     expect((await run('job', 'show')).code).toBe(2);
+    for (const outside of ['../../x', '/etc/passwd', 'wd/../../x'])
+      expect((await run('task', 'files', 'job', 'task', outside)).code).toBe(2);
     expect(JSON.parse((await run('job', 'show', '--output=json')).stderr)).toMatchObject({
       error: { code: 'InvalidArgument' },
     });

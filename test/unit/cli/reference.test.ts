@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
@@ -165,5 +165,48 @@ describe('completion', () => {
     expect(offered('--output', 'json')).toEqual(['json', 'jsonl']);
     expect(offered('task', 'add', 'j', '--json', 'tsconf')).toEqual(['tsconfig.json']);
     expect(offered('run', '--', 'cat', 'pack')).toContain('package.json');
+  });
+
+  /** What each shell that this machine has would offer; the choice among them by prefix is zsh's own. */
+  const shells: Readonly<Record<string, (words: readonly string[]) => string>> = {
+    zsh: (words) =>
+      runShell('zsh', [
+        '-fc',
+        `compdef() {}; compadd() { print -l -- "\${@:2}" }; _files() { print -l -- * }
+         _describe() { print -l -- "\${\${(P)2}[@]}" }
+         ${completionScript(program, 'zsh')}
+         words=(shoal "$@"); CURRENT=\${#words}; _shoal`,
+        'zsh',
+        ...words,
+      ]),
+    fish: (words) =>
+      runShell('fish', [
+        '--no-config',
+        '-c',
+        `${completionScript(program, 'fish')}\ncomplete -C "$argv"`,
+        ...words,
+      ]),
+  };
+
+  function runShell(shell: string, words: readonly string[]): string {
+    return execFileSync(shell, words, { cwd: ROOT }).toString();
+  }
+
+  function isInstalled(shell: string): boolean {
+    return spawnSync(shell, ['-c', 'exit 0']).error === undefined;
+  }
+
+  test('in those of zsh and fish that are here offers the same', () => {
+    for (const [shell, offeredBy] of Object.entries(shells)) {
+      if (!isInstalled(shell)) continue;
+      const offers = (...words: string[]): string =>
+        offeredBy(shell === 'fish' ? ['shoal', ...words] : words);
+      expect(offers('jo'), shell).toMatch(/^job\b/m);
+      expect(offers('job', 'w'), shell).toMatch(/^wait\b/m);
+      expect(offers('job', 'wait', '--ti'), shell).toMatch(/^--timeout\b/m);
+      expect(offers('job', 'list', '--state', 'comp'), shell).toMatch(/^completed\b/m);
+      expect(offers('completion', 'z'), shell).toMatch(/^zsh\b/m);
+      expect(offers('--output', 'json'), shell).toMatch(/^jsonl\b/m);
+    }
   });
 });
