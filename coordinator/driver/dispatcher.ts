@@ -1,14 +1,14 @@
 /**
- * Brings committed assignments to the agents: first by gossip, all machines' parts in one publish of a turn; then, to
- * whoever did not say within a few milliseconds that it took its part up, by an acknowledged stream. For a handful of
- * tasks it is the other way round: the stream first, and gossip some milliseconds later, with all that came meanwhile in
- * one publish. What is lost even so is found by the comparison at the next heartbeat.
+ * Brings committed assignments to the agents, by two ways that do not depend on each other: first by gossip, all
+ * machines' parts in one publish of a turn; then, to whoever did not say within a few milliseconds that it took its part
+ * up, by an acknowledged stream. For a handful of tasks it is the other way round: a publish, its signature and its way
+ * to every agent cost more than they bring. What is lost even so is found by the comparison at the next heartbeat.
  */
 import type { Clock } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import {
-  DISPATCH_AT_ONCE_ITEMS,
   DISPATCH_BYTES_MAX,
+  DISPATCH_STREAMED_ITEMS_MAX,
   DISPATCH_TAKEN_WAIT_MS,
   GOSSIP_BYTES_MAX,
 } from '../../src/lib/limits.ts';
@@ -43,8 +43,6 @@ interface Batch {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #notTaken = new Map<number, Batch>();
-  /** Sent by stream, and to be gossiped soon. */
-  #streamed: Batch[] = [];
   #nextBatch = 1;
 
   constructor(options: DispatcherOptions) {
@@ -62,17 +60,18 @@ export class Dispatcher {
       for (const part of partsOf(items)) batches.push(this.#encode(term, machine, part, jobs));
     }
     const items = [...itemsByMachine.values()].reduce((sum, list) => sum + list.length, 0);
-    // A few tasks on an idle mesh: gossip's two or three milliseconds are most of what their users would wait for.
-    if (items <= DISPATCH_AT_ONCE_ITEMS) {
-      this.#stream(batches);
-      this.#gossipLater(batches);
-      return;
-    }
-    this.#gossip(batches);
+    const few = items <= DISPATCH_STREAMED_ITEMS_MAX;
     for (const batch of batches) this.#notTaken.set(batch.number, batch);
-    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () =>
-      this.#stream(batches.filter(({ number }) => this.#notTaken.delete(number))),
-    );
+    this.#send(few ? 'stream' : 'gossip', batches);
+    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () => {
+      const left = batches.filter(({ number }) => this.#notTaken.delete(number));
+      this.#send(few ? 'gossip' : 'stream', left);
+    });
+  }
+
+  #send(way: 'stream' | 'gossip', batches: readonly Batch[]): void {
+    if (way === 'gossip') this.#gossip(batches);
+    else for (const batch of batches) this.#stream(batch);
   }
 
   /** The machine says it has the batch. */
@@ -83,7 +82,6 @@ export class Dispatcher {
 
   stop(): void {
     this.#notTaken.clear();
-    this.#streamed = [];
   }
 
   #encode(
@@ -102,16 +100,6 @@ export class Dispatcher {
       items: [...items],
     });
     return { machine, number, body };
-  }
-
-  #gossipLater(batches: readonly Batch[]): void {
-    const armed = this.#streamed.length > 0;
-    this.#streamed.push(...batches);
-    if (armed) return;
-    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () => {
-      this.#gossip(this.#streamed);
-      this.#streamed = [];
-    });
   }
 
   #gossip(batches: readonly Batch[]): void {
@@ -134,17 +122,15 @@ export class Dispatcher {
     publish();
   }
 
-  #stream(batches: readonly Batch[]): void {
-    for (const batch of batches) {
-      this.#options.transport
-        .request(peerOfMachine(batch.machine), DISPATCH_REQUEST, batch.body)
-        .catch((error: unknown) => {
-          this.#options.log.debug(
-            { machine: batch.machine, error: asShoalError(error).message },
-            'a dispatch did not arrive; the next heartbeat will tell',
-          );
-        });
-    }
+  #stream({ machine, number, body }: Batch): void {
+    this.#options.transport.request(peerOfMachine(machine), DISPATCH_REQUEST, body).then(
+      () => this.#notTaken.delete(number),
+      (error: unknown) =>
+        this.#options.log.debug(
+          { machine, error: asShoalError(error).message },
+          'a dispatch did not arrive by stream',
+        ),
+    );
   }
 }
 

@@ -147,10 +147,10 @@ export const KILL_GRACE_MS = 500;
 // --- Assignments --------------------------------------------------------------------------------------------------
 /** One dispatch message to one machine; small enough that several machines' fit into one publish. */
 export const DISPATCH_BYTES_MAX = 40 * 1024;
-/** A machine that has not said by then that it took a dispatch from gossip gets it by stream. */
+/** A machine that has not said by then that it took a dispatch gets it the other way too. */
 export const DISPATCH_TAKEN_WAIT_MS = 8;
-/** So few tasks of one turn are sent by stream at once, beside gossip. */
-export const DISPATCH_AT_ONCE_ITEMS = 8;
+/** So few tasks of one turn go by stream first; more by gossip. */
+export const DISPATCH_STREAMED_ITEMS_MAX = 8;
 /** Assign commands of a pool that has much to do are this far apart; the first after a pause goes at once. */
 export const ASSIGN_GATHER_MS = 5;
 /** The same for the reports of one machine. */
