@@ -32,6 +32,10 @@ async function ended(through: LocalAgent, job: string): Promise<TaskResource> {
   return through.client.tasks.get(job, 't');
 }
 
+async function terms(agent: LocalAgent): Promise<ReadonlyMap<string, number>> {
+  return new Map((await mesh.status(agent))?.groups.map(({ group, term }) => [group, term]));
+}
+
 it('a group with a quorum is not recovered', async () => {
   const asked = await shoal(['recover', 'mesh', '--confirm'], { data: survivor.data });
   expect(asked.code).not.toBe(0);
@@ -67,9 +71,9 @@ it('an old majority that comes back gives up its copy, and serves the new one', 
   for (const agent of lost)
     expect((await agent.client.tasks.get('after', 't')).executionInfo).toMatchObject({ result: 'success' });
   await mesh.settle();
-  const own = (await mesh.status(survivor))?.groups.map(({ group, term }) => [group, term]);
+  const own = await terms(survivor);
   for (const agent of lost) {
-    expect((await mesh.status(agent))?.groups.map(({ group, term }) => [group, term])).toEqual(own);
+    expect(await terms(agent)).toEqual(own);
     expect(await mesh.logOf(agent)).toContain('its copy from before that is given up');
   }
   expect((await run(lost[0] ?? survivor, 'together')).executionInfo).toMatchObject({ result: 'success' });
