@@ -555,3 +555,35 @@ export const VOTERS_MESH_MAX_FROM_MACHINES = 7;
 // --- Packing of nodes ---------------------------------------------------------------------------------------------
 /** A machine is silent this long before its nodes are replaced on others. Longer than VOTER_DEAD_MS: a node's tasks were requeued long since. */
 export const NODE_REPLACE_MS = 120_000;
+
+// --- Automatic scaling --------------------------------------------------------------------------------------------
+/** Azure's own: how long a formula may be, in bytes of UTF-8, and how many statements it may have. */
+export const AUTOSCALE_FORMULA_BYTES_MAX = 8 * 1024;
+export const AUTOSCALE_STATEMENTS_MAX = 100;
+/** Expressions inside each other, or operators in one chain: the tree is walked on the stack. */
+export const AUTOSCALE_DEPTH_MAX = 200;
+/** Nodes and vector elements that one evaluation looks at: some milliseconds. */
+export const AUTOSCALE_STEPS_MAX = 1_000_000;
+/** Azure's own: how often a pool's metrics are sampled. */
+export const AUTOSCALE_SAMPLE_PERIOD_MS = 30_000;
+/** Samples kept of each pool: four hours, in at most as many rows of some 40 bytes. */
+export const AUTOSCALE_SAMPLES_KEPT = 480;
+/** How often a formula is evaluated: Azure's default and longest, and our shortest (Azure's is five minutes). Each run is a log entry of the mesh group. */
+export const AUTOSCALE_INTERVAL_DEFAULT_MS = 15 * 60_000;
+export const AUTOSCALE_INTERVAL_MIN_MS = 5_000;
+export const AUTOSCALE_INTERVAL_MAX_MS = 168 * 3_600_000;
+/** Between two evaluations of a pool that asks for them on every change. */
+export const AUTOSCALE_ON_CHANGE_GAP_MS = 1_000;
+/** A run that could not be recorded is tried again after this long. */
+export const AUTOSCALE_RETRY_MS = 2_000;
+/** Azure's own: between two requests to enable it on the same pool. */
+export const AUTOSCALE_ENABLE_GAP_MS = 30_000;
+/** Characters of the results of one run: they are kept with the pool. */
+export const AUTOSCALE_RESULTS_LENGTH_MAX = 4_096;
+/** Elements of a vector that results show. */
+export const AUTOSCALE_PRINTED_ITEMS_MAX = 20;
+/** An explanation shows so many reads of one statement, and so many samples of each. */
+export const AUTOSCALE_READS_SHOWN_MAX = 16;
+export const AUTOSCALE_VALUES_SHOWN_MAX = 20;
+/** Nodes that a pool may ask for, of each kind. */
+export const POOL_NODES_MAX = 100_000;

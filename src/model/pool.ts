@@ -1,6 +1,6 @@
 /** A pool as a client adds it (Azure Batch's PoolAddParameter): a wish for like nodes over a fixed estate. */
 import Type, { type Static } from 'typebox';
-import { TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import { POOL_NODES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
 import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -11,8 +11,8 @@ export const PoolSpec = Type.Object(
     displayName: Type.Optional(DisplayName),
     /** Read by `vm-size.ts`: an Azure name, `machine`, or `shoal.<n>c<m>g`. */
     vmSize: Type.String({ minLength: 1, maxLength: 64 }),
-    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
-    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: POOL_NODES_MAX })),
+    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: POOL_NODES_MAX })),
     /** Ours: a node on every machine, also on those that join later. */
     everyMachine: Type.Optional(Type.Boolean()),
     resizeTimeout: Type.Optional(Duration),
@@ -56,8 +56,8 @@ export type NodeDeallocationOption = (typeof NODE_DEALLOCATION_OPTIONS)[number];
 
 export const PoolResize = Type.Object(
   {
-    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
-    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
+    targetDedicatedNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: POOL_NODES_MAX })),
+    targetLowPriorityNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: POOL_NODES_MAX })),
     resizeTimeout: Type.Optional(Duration),
     nodeDeallocationOption: Type.Optional(
       Type.Enum(['requeue', 'terminate', 'taskcompletion', 'retaineddata']),

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { PoolResource } from '../../client/shapes.ts';
 import { ShoalError } from '../../lib/errors.ts';
-import { TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
+import { POOL_NODES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
 import type { NodeDeallocationOption, PoolSpec } from '../../model/pool.ts';
 import { action, type CliContext, type Run } from '../action.ts';
 import { ago, toneOf } from '../cells.ts';
@@ -17,7 +17,6 @@ const DEALLOCATION = [
   'taskcompletion',
   'retaineddata',
 ] as const satisfies readonly NodeDeallocationOption[];
-const NODES_MAX = 100_000;
 
 const COLUMNS: readonly Column<PoolResource>[] = [
   { title: 'ID', value: (row) => row.id },
@@ -115,11 +114,11 @@ function addCreate(pool: Command, context: CliContext): void {
       nonEmpty,
       'machine',
     )
-    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, NODES_MAX))
+    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, POOL_NODES_MAX))
     .option(
       '--low-priority <n>',
       'low-priority nodes wanted, which give way to dedicated ones',
-      integer(0, NODES_MAX),
+      integer(0, POOL_NODES_MAX),
     )
     .option('--every-machine', 'a node on every machine, also on those that join later')
     .addOption(slotsOption())
@@ -150,8 +149,8 @@ function addResize(pool: Command, context: CliContext): void {
     .command('resize')
     .description('change how many nodes a pool wants')
     .argument('<pool>', 'id', nonEmpty)
-    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, NODES_MAX))
-    .option('--low-priority <n>', 'low-priority nodes wanted', integer(0, NODES_MAX))
+    .option('--nodes <n>', 'dedicated nodes wanted', integer(0, POOL_NODES_MAX))
+    .option('--low-priority <n>', 'low-priority nodes wanted', integer(0, POOL_NODES_MAX))
     .addOption(
       new Option('--leaving <how>', 'what becomes of the tasks of nodes that leave').choices(DEALLOCATION),
     )

@@ -1,0 +1,55 @@
+/** Automatic scaling of a pool: its settings, and what an evaluation of its formula says. */
+import type { NodeDeallocationOption } from './pool.ts';
+
+export interface AutoScaleSettings {
+  readonly formula: string;
+  readonly intervalMs: number;
+  /** Ours: also evaluated when work or nodes of the pool change. */
+  readonly onChange: boolean;
+  /** Version of the pool when this was set: a run of older settings is not recorded. */
+  readonly version: string;
+  /** Runs recorded under this version; each names the number it follows, so that two coordinators record no run twice. */
+  readonly runs: number;
+}
+
+export interface AutoScaleTargets {
+  readonly targetDedicatedNodes: number;
+  readonly targetLowPriorityNodes: number;
+  readonly nodeDeallocationOption: NodeDeallocationOption;
+}
+
+/** Azure Batch's AutoScaleRun: the last evaluation that was recorded. */
+export interface AutoScaleRun {
+  readonly timestampMs: number;
+  /** `$TargetDedicatedNodes=3;$TargetLowPriorityNodes=0;$NodeDeallocationOption=requeue;…` */
+  readonly results: string;
+  /** With the place: `Line 1, Col 1: Undefined symbol: x`. */
+  readonly error?: string;
+}
+
+/** Samples that a statement read. */
+export interface AutoScaleRead {
+  /** As the formula has it: `$PendingTasks.GetSample(TimeInterval_Minute * 5)`. */
+  readonly text: string;
+  readonly variable: string;
+  readonly count: number;
+  /** The last of them, oldest first. */
+  readonly newest: readonly number[];
+}
+
+export interface AutoScaleStatement {
+  readonly line: number;
+  readonly text: string;
+  readonly variable?: string;
+  readonly value: string;
+  readonly reads: readonly AutoScaleRead[];
+}
+
+/** What a formula would do now; nothing is changed by asking. */
+export interface AutoScaleEvaluation {
+  readonly timestampMs: number;
+  readonly results: string;
+  readonly targets: AutoScaleTargets;
+  readonly error?: string;
+  readonly statements: readonly AutoScaleStatement[];
+}
