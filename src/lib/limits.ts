@@ -562,8 +562,8 @@ export const AUTOSCALE_FORMULA_BYTES_MAX = 8 * 1024;
 export const AUTOSCALE_STATEMENTS_MAX = 100;
 /** Expressions inside each other, or operators in one chain: the tree is walked on the stack. */
 export const AUTOSCALE_DEPTH_MAX = 200;
-/** Nodes and vector elements that one evaluation looks at: some milliseconds. */
-export const AUTOSCALE_STEPS_MAX = 1_000_000;
+/** Nodes and vector elements that one evaluation looks at: some tens of milliseconds, and more than all samples in each statement. */
+export const AUTOSCALE_STEPS_MAX = 200_000;
 /** Azure's own: how often a pool's metrics are sampled. */
 export const AUTOSCALE_SAMPLE_PERIOD_MS = 30_000;
 /** Samples kept of each pool: four hours, in at most as many rows of some 40 bytes. */

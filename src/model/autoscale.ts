@@ -45,6 +45,17 @@ export interface AutoScaleStatement {
   readonly reads: readonly AutoScaleRead[];
 }
 
+/** Asks a pool's group what a formula would do. The group knows tasks and nodes; time, chance and targets come from who asks. */
+export interface AutoScaleQuestion {
+  readonly formula: string;
+  /** Wall clock; the group's own time where that is later. */
+  readonly nowMs: number;
+  /** Of `rand()`. */
+  readonly seed: number;
+  readonly targetDedicatedNodes: number;
+  readonly targetLowPriorityNodes: number;
+}
+
 /** What a formula would do now; nothing is changed by asking. */
 export interface AutoScaleEvaluation {
   readonly timestampMs: number;

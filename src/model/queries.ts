@@ -1,4 +1,5 @@
 /** What can be read of a replicated state, at its leader, after a quorum confirmed it. Entities are neutral of HTTP: times in ms, no URLs. */
+import type { AutoScaleEvaluation, AutoScaleQuestion } from './autoscale.ts';
 import type { BlobRecord, ContainerRecord } from './blob.ts';
 import type { EntityStamp, MeshSettings } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
@@ -161,6 +162,7 @@ export interface PoolQueries {
   'task.explain': [{ readonly job: string; readonly task: string }, Explanation];
   'node.get': [{ readonly node: string }, NodeEntity];
   'node.list': [PageRequest, Page<NodeEntity>];
+  'pool.evaluateAutoScale': [AutoScaleQuestion, AutoScaleEvaluation];
   /** For an agent that must launch: cold specifications by number. Undefined where the task is gone. */
   'task.specs': [
     { readonly items: readonly { readonly job: number; readonly task: number }[] },

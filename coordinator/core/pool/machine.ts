@@ -4,11 +4,13 @@
  */
 
 import { assertNever } from '../../../src/lib/assert.ts';
+import type { AutoScaleEvaluation, AutoScaleQuestion } from '../../../src/model/autoscale.ts';
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
 import { compileFilter as compileOData } from '../../../src/model/filter.ts';
 import type { NodeEntity } from '../../../src/model/queries.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
+import type { Sample } from '../../autoscale/variables.ts';
 import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
 import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.ts';
 import { refuse } from '../refusal.ts';
@@ -24,6 +26,7 @@ import {
   updateJob,
 } from './job.ts';
 import type { Job } from './job-record.ts';
+import { evaluateAutoScale, measure, takeSample } from './metrics.ts';
 import { hearNode, loseNode, mirrorPool, scheduleNode } from './node.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { PoolPlacementView } from './placement-view.ts';
@@ -82,7 +85,9 @@ export class PoolMachine implements StateMachine<PoolEffect> {
   }
 
   apply(index: number, batch: CommandBatch): Applied<PoolEffect> {
+    const beforeMs = this.#state.timeMs;
     const turn = new Turn(this.#state, index, batch.timeMs);
+    takeSample(turn, beforeMs);
     const results = batch.commands.map(({ requestId, command }) =>
       this.#answer(turn, requestId, command as PoolCommand),
     );
@@ -125,6 +130,16 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     const { assignments } = placeTasks(view, limit, this.#passedOver);
     view.giveBack();
     return assignments;
+  }
+
+  /** What a formula would do with the pool as it is. */
+  evaluateAutoScale(question: AutoScaleQuestion): AutoScaleEvaluation {
+    return evaluateAutoScale(this.#state, question);
+  }
+
+  /** Present counts of the pool. */
+  metrics(): Sample {
+    return measure(this.#state);
   }
 
   /** What a node should run, waiting executions included; `stop` where it is to be ended. */

@@ -28,6 +28,7 @@ import type { Refusal } from '../refusal.ts';
 import { COLD, HotTask, hotJobEntity, jobEntity, nodeEntity, taskEntity } from './entities.ts';
 import { jobNotFound } from './job.ts';
 import type { Job } from './job-record.ts';
+import { checkedQuestion, evaluateAutoScale } from './metrics.ts';
 import { nodeNotFound } from './node.ts';
 import {
   jobMetadataRowKey,
@@ -66,6 +67,8 @@ const HANDLERS: Handlers = {
   'task.explain': explain,
   'node.get': getNode,
   'node.list': listNodes,
+  'pool.evaluateAutoScale': async ({ state }, question) =>
+    evaluateAutoScale(state, checkedQuestion(question)),
   'task.specs': readSpecs,
 };
 

@@ -11,6 +11,8 @@ export class ReadyQueue {
   /** Sorted and unique. */
   readonly labels: readonly string[];
   readonly labelsKey: string;
+  /** Tasks of this shape that are ready, exactly. */
+  ready = 0;
   readonly #heap = new Heap<number>((a, b) => a < b);
   readonly #table: TaskTable;
 
@@ -87,8 +89,10 @@ export class ReadyQueues {
   set(task: number, ready: boolean): boolean {
     if (ready === this.#table.flag(task, Flag.ready)) return false;
     this.#table.setFlag(task, Flag.ready, ready);
+    const queue = this.queueOf(task);
     this.count += ready ? 1 : -1;
-    if (ready) this.queueOf(task).push(task);
+    queue.ready += ready ? 1 : -1;
+    if (ready) queue.push(task);
     return ready;
   }
 }

@@ -1,7 +1,9 @@
 /** Makes the state out of its rows, which come in key order; see rows.ts for why the letters sort as they do. */
 import type { JobSpec } from '../../../src/model/job.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
+import type { SampleRun } from '../../autoscale/samples.ts';
 import { Job } from './job-record.ts';
+import { runOfRow } from './metrics.ts';
 import { NodeRecord } from './node-record.ts';
 import {
   type AdditionRow,
@@ -10,6 +12,7 @@ import {
   type NodeActivityRow,
   type NodeRow,
   partsOfKey,
+  type SampleRow,
   unpack,
   unpackRuntime,
 } from './rows.ts';
@@ -20,6 +23,7 @@ import type { PoolRow, PoolState } from './turn.ts';
 export class Restorer {
   readonly #state: PoolState;
   readonly #jobRows = new Map<number, JobRow>();
+  readonly #sampleRuns: SampleRun[] = [];
   /** The add that the next tasks came with; tasks and adds come in the same order. */
   #addition = 0;
   #additionsOf: Job | undefined;
@@ -48,6 +52,7 @@ export class Restorer {
       this.#loadOfJob(key, (job, rest) =>
         this.#loadUpdate(job, Number.parseInt(rest, 16), unpack(value) as TaskUpdateRow),
       ),
+    v: (_key, value) => this.#sampleRuns.push(runOfRow(unpack(value) as SampleRow)),
     x: (key, value) =>
       this.#loadOfJob(key, (job, rest) => this.#loadRuntime(job, Number.parseInt(rest, 16), value)),
   };
@@ -152,6 +157,7 @@ export class Restorer {
 
   /** After the last row: derives books, counts, dependencies and queues. */
   finish(): void {
+    this.#state.samples.load(this.#sampleRuns);
     for (const job of this.#state.jobs.values()) if (job.sweptBlocks === undefined) this.#finishJob(job);
     for (const node of this.#state.nodes.all()) {
       node.state = node.derivedState();

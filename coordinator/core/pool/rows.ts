@@ -14,6 +14,7 @@
  *     s/<job>/<id>       a deleted task that had satisfied its dependents
  *     t/<job>/<task>     the task as it was added (TaskSpec), never written again
  *     u/<job>/<task>     the task's constraints, where they were changed since
+ *     v/<slot>           equal samples of the pool's counts, one after the other; a ring
  *     x/<job>/<task>     what became of the task; absent as long as nothing did
  */
 import { Packr } from 'msgpackr';
@@ -54,6 +55,7 @@ export const satisfiedRowKey = (job: number, idKey: string): string => `s/${hex8
 /** Holds the msgpack of the TaskSpec and nothing else: it is dispatched to agents as it is. */
 export const taskRowKey = (job: number, task: number): string => `t/${hex8(job)}/${hex8(task)}`;
 export const taskUpdateRowKey = (job: number, task: number): string => `u/${hex8(job)}/${hex8(task)}`;
+export const sampleRowKey = (slot: number): string => `v/${hex8(slot)}`;
 export const runtimeRowKey = (job: number, task: number): string => `x/${hex8(job)}/${hex8(task)}`;
 
 export function isTaskRowKey(key: string): boolean {
@@ -244,6 +246,14 @@ function unpackCompletion([startedAtMs, endedAtMs, exitCode, failure, files]: Pa
     files,
   };
 }
+
+/** `v`. */
+export type SampleRow = readonly [
+  sequence: number,
+  firstMoment: number,
+  lastMoment: number,
+  sample: readonly number[],
+];
 
 /** `q`: tasks of one add have consecutive numbers and share everything but their specifications. */
 export type AdditionRow = [count: number, createdAtMs: number, version: number, defaultMaxRetryCount: number];

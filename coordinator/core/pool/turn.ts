@@ -6,6 +6,7 @@
 import { Heap } from '../../../src/lib/heap.ts';
 import type { EntityStamp, Outcome, PoolMirror } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
+import { SampleHistory } from '../../autoscale/samples.ts';
 import type { CoreEvent, PoolEffect, RowWrite } from '../interface.ts';
 import type { Job } from './job-record.ts';
 import { type NodeRecord, NodeTable } from './node-record.ts';
@@ -29,6 +30,7 @@ export class PoolState {
   readonly jobs = new Map<number, Job>();
   readonly nodes = new NodeTable();
   readonly requests = new RequestLog();
+  readonly samples = new SampleHistory();
   readonly #jobNumbers = new Map<string, number>();
 
   /** Jobs that may have something to place, in their order; a job is checked when it is taken out. */

@@ -105,7 +105,7 @@ test('any text has an answer', () => {
     fc.property(fc.array(fragment, { maxLength: 60 }), fc.constantFrom('', ' '), (parts, gap) => {
       expectSound(parts.join(gap), 1);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (source) => expectSound(source, 1)),
@@ -122,8 +122,8 @@ test('any formula that can be read has an answer, and the same one again', () =>
       expect(evaluated(source, seed)).toEqual(first);
       if (first.error === undefined) evaluatedWithout += 1;
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   );
   // The generator would prove little if most of what it makes were refused.
-  expect(evaluatedWithout).toBeGreaterThan(300);
+  expect(evaluatedWithout).toBeGreaterThan(150);
 });
