@@ -61,6 +61,19 @@ export const ERRORS = {
     message: 'The task has dependencies but its job does not use task dependencies.',
     hint: 'Set usesTaskDependencies to true when the job is created.',
   },
+  InvalidAutoScalingSettings: {
+    status: 400,
+    message: 'The settings of automatic scaling contradict each other or the rest of the pool.',
+  },
+  AutoScalingFormulaSyntaxError: {
+    status: 400,
+    message: 'The formula of automatic scaling has a syntax error.',
+    hint: '`shoal pool explain-autoscale` shows what a formula does with a pool; the language is in docs/autoscale.md.',
+  },
+  AutoScalingFormulaTooLong: {
+    status: 400,
+    message: 'The formula of automatic scaling is longer than 8 KB.',
+  },
   TaskDependencyListTooLong: { status: 400, message: 'The task depends on too many task ids.' },
   TaskDependencyRangesTooLong: { status: 400, message: 'The task depends on too many id ranges.' },
   /** Ours: Azure accepts such a task and leaves it active for ever. */
@@ -195,6 +208,12 @@ export const ERRORS = {
     hint: 'Its agent may be of another version; update it.',
   },
   ServerBusy: { status: 503, message: 'The mesh cannot take this request now.', retryable: true },
+  /** Final for our own client: the same request has the same answer. */
+  TooManyEnableAutoScaleRequests: {
+    status: 503,
+    message: 'Automatic scaling was enabled on this pool less than 30 s ago.',
+    hint: 'Wait half a minute and try again.',
+  },
   NotLeader: { status: 503, message: 'This machine does not lead the group.', retryable: true },
   NoQuorum: {
     status: 503,

@@ -559,6 +559,8 @@ export const NODE_REPLACE_MS = 120_000;
 // --- Automatic scaling --------------------------------------------------------------------------------------------
 /** Azure's own: how long a formula may be, in bytes of UTF-8, and how many statements it may have. */
 export const AUTOSCALE_FORMULA_BYTES_MAX = 8 * 1024;
+/** A longer text is no formula at all; up to here it is refused with Azure's own code for formulas that are too long. */
+export const AUTOSCALE_FORMULA_ACCEPTED_LENGTH_MAX = 1024 * 1024;
 export const AUTOSCALE_STATEMENTS_MAX = 100;
 /** Expressions inside each other, or operators in one chain: the tree is walked on the stack. */
 export const AUTOSCALE_DEPTH_MAX = 200;

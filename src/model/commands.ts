@@ -4,11 +4,19 @@
  */
 import type { ErrorCode } from '../lib/errors.ts';
 import type { AutoPool } from './auto-pool.ts';
+import type { AutoScaleTargets } from './autoscale.ts';
 import type { BlobOrigin } from './blob.ts';
 import type { GroupId, MachineId, PeerId } from './ids.ts';
 import type { DisableTasksOption, JobPatch, JobSpec, JobUpdate } from './job.ts';
 import type { Allotment, Capacity } from './machine.ts';
-import type { NodeDeallocationOption, PoolPatch, PoolResize, PoolSpec, ResizeError } from './pool.ts';
+import type {
+  AutoScaleChange,
+  NodeDeallocationOption,
+  PoolPatch,
+  PoolResize,
+  PoolSpec,
+  ResizeError,
+} from './pool.ts';
 import type { JobSchedulePatch, JobScheduleSpec, JobScheduleUpdate } from './schedule.ts';
 import type { TaskConstraints, TaskOutcome, TaskSpec } from './task.ts';
 
@@ -99,6 +107,25 @@ export type MeshCommand =
       readonly nodes: readonly string[];
       readonly option: NodeDeallocationOption;
       readonly condition?: Condition;
+    }
+  /** Turns automatic scaling on, or changes what is given of it. */
+  | {
+      readonly kind: 'pool.enableAutoScale';
+      readonly pool: string;
+      readonly change: AutoScaleChange;
+      readonly condition?: Condition;
+    }
+  | { readonly kind: 'pool.disableAutoScale'; readonly pool: string; readonly condition?: Condition }
+  /** The pool's coordinator evaluated the formula. `version` and `run` say of which settings and after which run: another one's comes too late. */
+  | {
+      readonly kind: 'pool.autoScaled';
+      readonly pool: string;
+      readonly version: string;
+      readonly run: number;
+      /** Absent where the evaluation failed: then nothing changes. */
+      readonly targets?: AutoScaleTargets;
+      readonly results: string;
+      readonly error?: string;
     }
   | { readonly kind: 'pool.delete'; readonly pool: string; readonly condition?: Condition }
   /** The pool's group has let go of everything: the record goes. */

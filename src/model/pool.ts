@@ -1,9 +1,25 @@
 /** A pool as a client adds it (Azure Batch's PoolAddParameter): a wish for like nodes over a fixed estate. */
 import Type, { type Static } from 'typebox';
-import { POOL_NODES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import {
+  AUTOSCALE_FORMULA_ACCEPTED_LENGTH_MAX,
+  POOL_NODES_MAX,
+  TASK_SLOTS_PER_NODE_MAX,
+} from '../lib/limits.ts';
 import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
+
+/** What a client sets of automatic scaling. */
+export const AutoScaleChange = Type.Object(
+  {
+    autoScaleFormula: Type.Optional(Type.String({ maxLength: AUTOSCALE_FORMULA_ACCEPTED_LENGTH_MAX })),
+    autoScaleEvaluationInterval: Type.Optional(Duration),
+    /** Ours: evaluated also when tasks or nodes of the pool change, not only at each interval. */
+    autoScaleOnChange: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
+export type AutoScaleChange = Static<typeof AutoScaleChange>;
 
 export const PoolSpec = Type.Object(
   {
@@ -23,6 +39,9 @@ export const PoolSpec = Type.Object(
     enableInterNodeCommunication: Type.Optional(Type.Boolean()),
     metadata: Type.Optional(Metadata),
     /** Ours: nodes only on machines that carry all of these labels. */
+    /** Targets come from a formula instead: see `autoscale.ts`. */
+    enableAutoScale: Type.Optional(Type.Boolean()),
+    ...AutoScaleChange.properties,
     requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),
     virtualMachineConfiguration: Type.Optional(Echoed),
     cloudServiceConfiguration: Type.Optional(Echoed),

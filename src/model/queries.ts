@@ -1,5 +1,5 @@
 /** What can be read of a replicated state, at its leader, after a quorum confirmed it. Entities are neutral of HTTP: times in ms, no URLs. */
-import type { AutoScaleEvaluation, AutoScaleQuestion } from './autoscale.ts';
+import type { AutoScaleEvaluation, AutoScaleQuestion, AutoScaleRun, AutoScaleSettings } from './autoscale.ts';
 import type { BlobRecord, ContainerRecord } from './blob.ts';
 import type { EntityStamp, MeshSettings } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
@@ -22,6 +22,9 @@ export interface PoolEntity extends EntityStamp {
   readonly currentDedicatedNodes: number;
   readonly currentLowPriorityNodes: number;
   readonly resizeErrors: readonly ResizeError[];
+  /** Present where automatic scaling is on. */
+  readonly autoScale?: AutoScaleSettings;
+  readonly autoScaleRun?: AutoScaleRun;
 }
 
 export interface MachineEntity extends MachineRecord {

@@ -1,11 +1,12 @@
 /** Commands on pools and on the nodes they are allotted. */
 
-import { REMOVE_NODES_MAX } from '../../../src/lib/limits.ts';
-import type { Condition, MeshCommand, Outcome } from '../../../src/model/commands.ts';
+import { AUTOSCALE_ENABLE_GAP_MS, REMOVE_NODES_MAX } from '../../../src/lib/limits.ts';
+import type { Condition, EntityStamp, MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import { idKey, poolGroup } from '../../../src/model/ids.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { nodeNumber } from './allotments.ts';
+import { checkAutoScaleChange, checkRun } from './autoscale-settings.ts';
 import { checkCondition } from './condition.ts';
 import type { PoolRecord } from './pools.ts';
 import { checkHasTargets, checkPoolSpec, checkResize } from './pools.ts';
@@ -45,7 +46,8 @@ export function resizePool(
 ): Outcome<unknown> {
   const pool = findPool(state, command);
   if (!pool.ok) return pool;
-  const refusal = checkResize(pool.value, command.resize) ?? checkSteady(pool.value);
+  const refusal =
+    checkResize(pool.value, command.resize) ?? checkSizedByHand(pool.value) ?? checkSteady(pool.value);
   if (refusal !== undefined) return refusal;
   return { ok: true, value: state.pools.resize(turn, pool.value, command.resize) };
 }
@@ -190,6 +192,54 @@ export function releaseNodes(
   return { ok: true, value: turn.stamp() };
 }
 
+export function enableAutoScale(
+  state: MeshState,
+  turn: Turn,
+  command: CommandOf<'pool.enableAutoScale'>,
+): Outcome<unknown> {
+  const pool = findPool(state, command);
+  if (!pool.ok) return pool;
+  const { autoScale, autoScaleEnabledAtMs } = pool.value;
+  const refusal =
+    checkHasTargets(pool.value) ??
+    checkAutoScaleChange(command.change, autoScale) ??
+    // The resizes of a pool that is sized by a formula already are the formula's own.
+    (autoScale === undefined ? checkSteady(pool.value) : undefined);
+  if (refusal !== undefined) return refusal;
+  if (autoScaleEnabledAtMs !== undefined && turn.timeMs < autoScaleEnabledAtMs + AUTOSCALE_ENABLE_GAP_MS)
+    return refuse('TooManyEnableAutoScaleRequests');
+  return { ok: true, value: state.pools.enableAutoScale(turn, pool.value, command.change) };
+}
+
+export function disableAutoScale(
+  state: MeshState,
+  turn: Turn,
+  command: CommandOf<'pool.disableAutoScale'>,
+): Outcome<unknown> {
+  const pool = findPool(state, command);
+  if (!pool.ok) return pool;
+  if (pool.value.autoScale === undefined) return { ok: true, value: stampOf(pool.value) };
+  return { ok: true, value: state.pools.disableAutoScale(turn, pool.value) };
+}
+
+/** Another coordinator may have recorded a run since, or a client other settings: then this one is refused and tells nobody anything. */
+export function autoScaled(
+  state: MeshState,
+  turn: Turn,
+  command: CommandOf<'pool.autoScaled'>,
+): Outcome<unknown> {
+  const pool = findPool(state, command);
+  if (!pool.ok) return pool;
+  const { autoScale } = pool.value;
+  if (autoScale?.version !== command.version || autoScale.runs !== command.run)
+    return refuse('ConditionNotMet', `The pool ${pool.value.spec.id} was scaled or changed since.`);
+  const { targets, results, error } = command;
+  const refusal = checkRun(command);
+  if (refusal !== undefined) return refusal;
+  const run = { results, ...(error !== undefined && { error }) };
+  return { ok: true, value: stampOf(state.pools.autoScaled(turn, pool.value, run, targets)) };
+}
+
 /** The pool, if it exists, is not being deleted, and meets the condition: what all commands on a pool want first. */
 function findPool(
   state: MeshState,
@@ -200,6 +250,18 @@ function findPool(
   if (pool.state === 'deleting')
     return refuse('PoolBeingDeleted', `The pool ${pool.spec.id} is being deleted.`);
   return checkCondition(pool, condition) ?? { ok: true, value: pool };
+}
+
+function stampOf({ eTag, lastModifiedMs }: EntityStamp): EntityStamp {
+  return { eTag, lastModifiedMs };
+}
+
+function checkSizedByHand(pool: PoolRecord): Refusal | undefined {
+  if (pool.autoScale === undefined) return undefined;
+  return refuse(
+    'OperationInvalidForCurrentState',
+    `The pool ${pool.spec.id} is sized by its formula: disable automatic scaling first.`,
+  );
 }
 
 function checkSteady(pool: PoolRecord): Refusal | undefined {

@@ -30,7 +30,10 @@ import type { HeldContent } from './contents.ts';
 import {
   addPool,
   allot,
+  autoScaled,
   deletePool,
+  disableAutoScale,
+  enableAutoScale,
   erasePool,
   patchPool,
   releaseNodes,
@@ -310,6 +313,12 @@ function executeMesh(state: MeshState, turn: Turn, command: MeshCommand): Outcom
       return stopResize(state, turn, command);
     case 'pool.removeNodes':
       return removeNodes(state, turn, command);
+    case 'pool.enableAutoScale':
+      return enableAutoScale(state, turn, command);
+    case 'pool.disableAutoScale':
+      return disableAutoScale(state, turn, command);
+    case 'pool.autoScaled':
+      return autoScaled(state, turn, command);
     case 'pool.delete':
       return deletePool(state, turn, command);
     case 'pool.erase':

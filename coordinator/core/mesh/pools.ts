@@ -3,9 +3,11 @@
 import { parseDuration } from '../../../src/lib/durations.ts';
 import { RESIZE_TIMEOUT_DEFAULT_MS, RESIZE_TIMEOUT_MIN_MS } from '../../../src/lib/limits.ts';
 import type { AutoPool } from '../../../src/model/auto-pool.ts';
+import type { AutoScaleRun, AutoScaleSettings, AutoScaleTargets } from '../../../src/model/autoscale.ts';
 import type { EntityStamp } from '../../../src/model/commands.ts';
 import { idKey, isValidId } from '../../../src/model/ids.ts';
 import type {
+  AutoScaleChange,
   NodeDeallocationOption,
   PoolPatch,
   PoolResize,
@@ -15,6 +17,7 @@ import type {
 import type { AllocationState, PoolState } from '../../../src/model/states.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
 import { type Refusal, refuse } from '../refusal.ts';
+import { checkAutoScaleOfNewPool, settingsOf } from './autoscale-settings.ts';
 import { inKeyOrder } from './order.ts';
 import { poolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -36,6 +39,10 @@ export interface PoolRecord extends EntityStamp {
   readonly resizeDeadlineMs: number;
   /** What happens to the tasks of nodes that a shrinking target calls back. */
   readonly deallocationOption: NodeDeallocationOption;
+  readonly autoScale?: AutoScaleSettings;
+  readonly autoScaleRun?: AutoScaleRun;
+  /** Of the last request to enable automatic scaling. */
+  readonly autoScaleEnabledAtMs?: number;
 }
 
 /** Nodes of a pool that are there to stay. */
@@ -59,12 +66,15 @@ export class Pools {
     return this.#byKey.get(idKey(id));
   }
 
-  add(turn: Turn, spec: PoolSpec, auto?: AutoPool): EntityStamp {
+  add(turn: Turn, wish: PoolSpec, auto?: AutoPool): EntityStamp {
     const stamp = turn.stamp();
+    const { enableAutoScale, autoScaleFormula, autoScaleEvaluationInterval, autoScaleOnChange, ...spec } =
+      wish;
     this.#set(turn, {
       ...stamp,
       spec,
       ...(auto === undefined ? {} : { auto }),
+      ...(enableAutoScale === true && { autoScale: settingsOf(wish, undefined, stamp) }),
       state: 'active',
       allocationState: 'resizing',
       creationTimeMs: turn.timeMs,
@@ -99,6 +109,54 @@ export class Pools {
     });
     turn.event('pool.resized', `The pool ${pool.spec.id} is being resized.`, { pool: pool.spec.id });
     return stamp;
+  }
+
+  enableAutoScale(turn: Turn, pool: PoolRecord, change: AutoScaleChange): EntityStamp {
+    const stamp = turn.stamp();
+    const autoScale = settingsOf(change, pool.autoScale, stamp);
+    this.#set(turn, { ...pool, ...stamp, autoScale, autoScaleEnabledAtMs: turn.timeMs });
+    turn.event('pool.autoScaleEnabled', `The pool ${pool.spec.id} is sized by its formula.`, {
+      pool: pool.spec.id,
+    });
+    return stamp;
+  }
+
+  /** The targets stay what the last evaluation made them. */
+  disableAutoScale(turn: Turn, pool: PoolRecord): EntityStamp {
+    const stamp = turn.stamp();
+    const { autoScale, autoScaleRun, ...rest } = pool;
+    this.#set(turn, { ...rest, ...stamp });
+    turn.event('pool.autoScaleDisabled', `The pool ${pool.spec.id} keeps its size.`, { pool: pool.spec.id });
+    return stamp;
+  }
+
+  /** Records a run. Where no target changes, the pool's version does not either: clients' conditions hold on. */
+  autoScaled(
+    turn: Turn,
+    pool: PoolRecord,
+    run: Omit<AutoScaleRun, 'timestampMs'>,
+    targets: AutoScaleTargets | undefined,
+  ): EntityStamp {
+    const { autoScale } = pool;
+    const ran: PoolRecord = {
+      ...pool,
+      ...(autoScale !== undefined && { autoScale: { ...autoScale, runs: autoScale.runs + 1 } }),
+      autoScaleRun: { timestampMs: turn.timeMs, ...run },
+    };
+    const changes =
+      targets !== undefined &&
+      (targets.targetDedicatedNodes !== pool.targetDedicatedNodes ||
+        targets.targetLowPriorityNodes !== pool.targetLowPriorityNodes);
+    if (!changes) {
+      this.#set(turn, ran);
+      return pool;
+    }
+    const { nodeDeallocationOption, ...sizes } = targets;
+    return this.resize(turn, ran, {
+      ...sizes,
+      nodeDeallocationOption,
+      ...(pool.spec.resizeTimeout !== undefined && { resizeTimeout: pool.spec.resizeTimeout }),
+    });
   }
 
   /** The targets become what is there; the next packing finds them met and calls the pool steady. */
@@ -196,7 +254,7 @@ export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
       'a pool with a node on every machine has no target of its own.',
     );
   }
-  return checkResizeTimeout(spec.resizeTimeout);
+  return checkResizeTimeout(spec.resizeTimeout) ?? checkAutoScaleOfNewPool(spec);
 }
 
 export function checkResize(pool: PoolRecord, resize: PoolResize): Refusal | undefined {

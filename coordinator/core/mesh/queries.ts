@@ -114,6 +114,8 @@ export function poolEntity(state: MeshState, pool: PoolRecord): PoolEntity {
     currentDedicatedNodes: counts.dedicated,
     currentLowPriorityNodes: counts.lowPriority,
     resizeErrors: pool.resizeErrors,
+    ...(pool.autoScale !== undefined && { autoScale: pool.autoScale }),
+    ...(pool.autoScaleRun !== undefined && { autoScaleRun: pool.autoScaleRun }),
   };
 }
 

@@ -45,24 +45,28 @@ function countTasks(state: PoolState, slotsPerNode: number) {
     activeTaskSlots: 0,
     runningTaskSlots: 0,
   };
+  /** By slots, those that may run at the same time. */
   const pending = new Map<number, number>();
-  const wait = (slots: number, tasks: number): void => {
-    counts.activeTasks += tasks;
-    counts.activeTaskSlots += slots * tasks;
+  const need = (slots: number, tasks: number): void => {
     pending.set(slots, (pending.get(slots) ?? 0) + tasks);
   };
   for (const job of state.jobs.values()) {
     counts.succeededTasks += job.counts.succeeded;
     counts.failedTasks += job.counts.failed;
     // The ready tasks of a job that is disabled or has ended wait for no node.
-    if (job.state === 'active') for (const { slots, ready } of job.ready.all()) wait(slots, ready);
-    for (const { slots, active } of executionsOf(job)) {
-      if (active) wait(slots, 1);
-      else {
-        counts.runningTasks += 1;
-        counts.runningTaskSlots += slots;
-        pending.set(slots, (pending.get(slots) ?? 0) + 1);
+    if (job.state === 'active') {
+      let parallelLeft = Math.max(0, job.parallelLeft);
+      for (const { slots, ready } of job.ready.all()) {
+        counts.activeTasks += ready;
+        counts.activeTaskSlots += slots * ready;
+        need(slots, Math.min(ready, parallelLeft));
+        parallelLeft = Math.max(0, parallelLeft - ready);
       }
+    }
+    for (const { slots, active } of executionsOf(job)) {
+      counts[active ? 'activeTasks' : 'runningTasks'] += 1;
+      counts[active ? 'activeTaskSlots' : 'runningTaskSlots'] += slots;
+      need(slots, 1);
     }
   }
   return { ...counts, nodesForPendingTasks: nodesFor(pending, slotsPerNode) };

@@ -265,6 +265,10 @@ describe('bounds', () => {
     expect(faultOf(formula)).toMatch(/nested more than 200 levels deep/);
   });
 
+  test('what is said of a formula is short, whatever it quotes', () => {
+    expect(faultOf(`x = ${'y'.repeat(8_000)}`).length).toBeLessThan(400);
+  });
+
   test('a formula that multiplies its work runs out of steps', () => {
     const past = repeated(480, { activeTasks: 1 });
     const samples = '$ActiveTasks.GetSample(480)';

@@ -81,7 +81,18 @@ const command = fc.oneof(
       resize: { targetDedicatedNodes, nodeDeallocationOption },
       ...when,
     })),
-  fc.record({ kind: fc.constantFrom('pool.stopResize', 'pool.delete', 'pool.erase'), pool }),
+  fc.record({
+    kind: fc.constantFrom('pool.stopResize', 'pool.delete', 'pool.erase', 'pool.disableAutoScale'),
+    pool,
+  }),
+  fc
+    .tuple(pool, condition, fc.constantFrom('$TargetDedicatedNodes = 2', 'x = ', undefined))
+    .map(([id, when, autoScaleFormula]) => ({
+      kind: 'pool.enableAutoScale',
+      pool: id,
+      change: autoScaleFormula === undefined ? { autoScaleOnChange: true } : { autoScaleFormula },
+      ...when,
+    })),
   fc.record({
     kind: fc.constant('pool.removeNodes'),
     pool,
