@@ -22,6 +22,7 @@ import {
 import type { CoreEvent } from '../core/interface.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
 import { chooseVoters } from '../membership/choose-voters.ts';
+import type { AutoScaleView } from './autoscaler.ts';
 import { Caretaker, votersOf } from './caretaker.ts';
 import type { FlightRecordBounds } from './flight-recorder.ts';
 import { GroupHost, type LogKept } from './group-host.ts';
@@ -309,7 +310,9 @@ export class Coordinator {
       ...common,
       specs: this.#specs,
       poolView: () => this.#poolView(group),
+      autoScaleView: () => this.#autoScaleView(group),
       proposeToMesh: (command) => this.router.propose(MESH_GROUP, command),
+      random: this.#options.random,
     });
     this.#poolLeaders.set(group, poolLeader);
     void poolLeader.start();
@@ -336,6 +339,20 @@ export class Coordinator {
         ? { id: poolKey, exists: false, deleting: false, spec: undefined }
         : { id: pool.spec.id, exists: true, deleting: pool.state === 'deleting', spec: pool.spec };
     return { meshIndex: this.host.replica(MESH_GROUP)?.appliedIndex ?? 0, pool: mirror, nodes };
+  }
+
+  #autoScaleView(group: GroupId): AutoScaleView | undefined {
+    const { mesh } = this;
+    const pool = mesh?.pool(group.slice('pool:'.length));
+    if (mesh === undefined || pool?.autoScale === undefined || pool.state !== 'active') return undefined;
+    return {
+      pool: pool.spec.id,
+      settings: pool.autoScale,
+      run: pool.autoScaleRun,
+      targetDedicatedNodes: pool.targetDedicatedNodes,
+      targetLowPriorityNodes: pool.targetLowPriorityNodes,
+      meshMs: mesh.timeMs(),
+    };
   }
 
   // --- The mesh group moved -------------------------------------------------------------------------------------------

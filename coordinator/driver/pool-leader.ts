@@ -14,12 +14,14 @@ import {
   SWEEP_ITEMS_MAX,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
+import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type {
   Assignment,
   CommandResult,
   MeshCommand,
   NodeMirror,
+  Outcome,
   PoolCommand,
   PoolMirror,
 } from '../../src/model/commands.ts';
@@ -44,6 +46,7 @@ import {
 } from '../../src/wire/protocol.ts';
 import type { PoolEffect } from '../core/interface.ts';
 import type { PoolMachine } from '../core/pool/machine.ts';
+import { type AutoScaleView, Autoscaler } from './autoscaler.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { GroupHost } from './group-host.ts';
 import { LeaseBook } from './lease-book.ts';
@@ -67,7 +70,10 @@ export interface PoolLeaderOptions {
   readonly self: MachineId;
   readonly specs: SpecCache;
   readonly poolView: () => PoolView;
-  readonly proposeToMesh: (command: MeshCommand) => Promise<unknown>;
+  /** Undefined where the pool is not sized by a formula. */
+  readonly autoScaleView: () => AutoScaleView | undefined;
+  readonly proposeToMesh: (command: MeshCommand) => Promise<Outcome<unknown>>;
+  readonly random: Prng;
 }
 
 const CHECK_PERIOD_MS = 200;
@@ -78,6 +84,7 @@ export class PoolLeader {
   readonly #options: PoolLeaderOptions;
   readonly #leases = new LeaseBook();
   readonly #dispatcher: Dispatcher;
+  readonly #autoscaler: Autoscaler;
   /** Highest heartbeat of each machine, to be acknowledged. */
   readonly #heard = new Map<MachineId, { life: string; sequence: number }>();
   readonly #lastTrafficMs = new Map<string, number>();
@@ -100,8 +107,16 @@ export class PoolLeader {
 
   constructor(options: PoolLeaderOptions) {
     this.#options = options;
-    const { transport, clock, log } = options;
+    const { transport, clock, log, random, autoScaleView, proposeToMesh } = options;
     this.#dispatcher = new Dispatcher({ pool: this.#pool, transport, clock, log });
+    this.#autoscaler = new Autoscaler({
+      machine: this.#machine,
+      clock,
+      log,
+      random,
+      view: autoScaleView,
+      proposeToMesh,
+    });
   }
 
   get #machine(): PoolMachine {
@@ -138,6 +153,7 @@ export class PoolLeader {
     this.#stopped = true;
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#dispatcher.stop();
+    this.#autoscaler.stop();
   }
 
   // --- The replicated state moved -----------------------------------------------------------------------------------
@@ -158,6 +174,7 @@ export class PoolLeader {
     if (dispatches.length > 0) void this.#dispatch(dispatches);
     if (stops.length > 0) this.#stop(stops);
     this.#assign();
+    this.#autoscaler.poolMoved();
   }
 
   #propose<C extends PoolCommand>(command: C): Promise<CommandResult<C['kind']>> {
@@ -470,6 +487,7 @@ export class PoolLeader {
   /** The mesh group moved: nodes come, leave or are gone. */
   meshChanged(): void {
     if (!this.#started || this.#stopped) return;
+    this.#autoscaler.wake();
     if (this.#mirroring) {
       this.#mirrorDue = true;
       return;
