@@ -1,8 +1,36 @@
 /** A pool as Azure Batch's CloudPool. */
+import { formatDuration } from '../lib/durations.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
+import type { AutoScaleRun } from '../model/autoscale.ts';
 import type { PoolEntity } from '../model/queries.ts';
 import type { ApiVersion } from './api-version.ts';
 import { poolUrl } from './entity-url.ts';
+
+/** Ours: `autoScaleOnChange`. */
+function renderAutoScale({ autoScale, autoScaleRun }: PoolEntity): Record<string, unknown> {
+  if (autoScale === undefined) return {};
+  return {
+    autoScaleFormula: autoScale.formula,
+    autoScaleEvaluationInterval: formatDuration(autoScale.intervalMs),
+    ...(autoScale.onChange && { autoScaleOnChange: true }),
+    ...(autoScaleRun !== undefined && { autoScaleRun: renderRun(autoScaleRun) }),
+  };
+}
+
+/** A run as Azure Batch's AutoScaleRun. */
+export function renderRun({ timestampMs, results, error }: AutoScaleRun): Record<string, unknown> {
+  return {
+    timestamp: formatTimestamp(timestampMs),
+    results,
+    ...(error !== undefined && {
+      error: {
+        code: 'AutoScalingFormulaEvaluationError',
+        message: 'The formula of automatic scaling could not be evaluated.',
+        values: [{ name: 'Message', value: error }],
+      },
+    }),
+  };
+}
 
 const DEFAULT_RESIZE_TIMEOUT = 'PT15M';
 
@@ -32,7 +60,8 @@ export function renderPool(pool: PoolEntity, baseUrl: string, version: ApiVersio
     currentLowPriorityNodes: pool.currentLowPriorityNodes,
     targetDedicatedNodes: pool.targetDedicatedNodes,
     targetLowPriorityNodes: pool.targetLowPriorityNodes,
-    enableAutoScale: false,
+    enableAutoScale: pool.autoScale !== undefined,
+    ...renderAutoScale(pool),
     enableInterNodeCommunication: spec.enableInterNodeCommunication ?? false,
     metadata: spec.metadata,
     ...(version === 'flat' ? { maxTasksPerNode: slots } : { taskSlotsPerNode: slots }),

@@ -1,5 +1,6 @@
 /** All routes there are; docs/api.md lists the same. */
 import { accountRoutes } from './account.ts';
+import { autoScaleRoutes } from './autoscale.ts';
 import type { ApiContext } from './context.ts';
 import { jobScheduleRoutes } from './job-schedules.ts';
 import { jobRoutes } from './jobs.ts';
@@ -22,6 +23,7 @@ export function allRoutes(context: ApiContext): readonly Route[] {
   return [
     ...accountRoutes(context),
     ...poolRoutes(context),
+    ...autoScaleRoutes(context),
     ...nodeRoutes(context),
     ...nodeFileRoutes(context),
     ...jobRoutes(context),

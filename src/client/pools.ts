@@ -1,4 +1,11 @@
-import type { NodeDeallocationOption, PoolPatch, PoolResize, PoolSpec } from '../model/pool.ts';
+import type { AutoScaleExplanation } from '../model/autoscale.ts';
+import type {
+  AutoScaleChange,
+  NodeDeallocationOption,
+  PoolPatch,
+  PoolResize,
+  PoolSpec,
+} from '../model/pool.ts';
 import { API_VERSION, type Caller, type CallOptions } from './caller.ts';
 import { type ListOptions, listAll } from './paging.ts';
 import { route } from './route.ts';
@@ -33,6 +40,31 @@ export class PoolCalls {
   async resize(pool: string, resize: PoolResize, options: CallOptions = {}): Promise<void> {
     const path = route`/pools/${pool}/resize`;
     await this.#caller.run({ method: 'POST', path, query, json: resize, ...options });
+  }
+
+  async enableAutoScale(pool: string, change: AutoScaleChange, options: CallOptions = {}): Promise<void> {
+    const path = route`/pools/${pool}/enableautoscale`;
+    await this.#caller.run({ method: 'POST', path, query, json: change, ...options });
+  }
+
+  async disableAutoScale(pool: string, options: CallOptions = {}): Promise<void> {
+    await this.#caller.run({
+      method: 'POST',
+      path: route`/pools/${pool}/disableautoscale`,
+      query,
+      ...options,
+    });
+  }
+
+  /** What a formula, the pool's own where none is given, would do now. Changes nothing. */
+  explainAutoScale(
+    pool: string,
+    formula: string | undefined,
+    options: CallOptions = {},
+  ): Promise<AutoScaleExplanation> {
+    const path = route`/shoal/v1/pools/${pool}/explain-autoscale`;
+    const json = formula === undefined ? {} : { formula };
+    return this.#caller.json({ method: 'POST', path, json, ...options });
   }
 
   async delete(pool: string, options: CallOptions = {}): Promise<void> {

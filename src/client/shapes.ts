@@ -28,6 +28,16 @@ export interface PoolResource {
   readonly everyMachine?: boolean;
   /** Ours: as many slots as the node has cores, whatever `taskSlotsPerNode` says. */
   readonly slotsFromCores?: boolean;
+  readonly enableAutoScale?: boolean;
+  readonly autoScaleFormula?: string;
+  readonly autoScaleEvaluationInterval?: string;
+  /** Ours. */
+  readonly autoScaleOnChange?: boolean;
+  readonly autoScaleRun?: {
+    readonly timestamp: string;
+    readonly results?: string;
+    readonly error?: { readonly values?: readonly NameValue[] };
+  };
   readonly resizeErrors?: readonly { readonly code: string; readonly message: string }[];
   readonly metadata?: readonly NameValue[];
 }

@@ -64,3 +64,19 @@ export interface AutoScaleEvaluation {
   readonly error?: string;
   readonly statements: readonly AutoScaleStatement[];
 }
+
+/** A formula at work on a pool, and what stands between its targets and the pool's nodes. */
+export interface AutoScaleExplanation {
+  readonly pool: string;
+  readonly formula: string;
+  readonly evaluation: AutoScaleEvaluation;
+  readonly targetDedicatedNodes: number;
+  readonly targetLowPriorityNodes: number;
+  readonly currentDedicatedNodes: number;
+  readonly currentLowPriorityNodes: number;
+  /** These two are absent where the pool is sized by hand. */
+  readonly intervalMs?: number;
+  readonly onChange?: boolean;
+  readonly lastRun?: AutoScaleRun;
+  readonly heldBack: readonly { readonly rule: string; readonly detail: string; readonly remedy: string }[];
+}

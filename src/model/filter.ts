@@ -75,7 +75,7 @@ const PROPERTIES: { readonly [K in FilterKind]: Readonly<Record<string, Property
     creationTime: { type: 'time', read: (pool) => pool.creationTimeMs },
     lastModified: { type: 'time', read: (pool) => pool.lastModifiedMs },
     vmSize: { type: 'label', read: (pool) => pool.spec.vmSize },
-    enableAutoScale: { type: 'boolean', read: () => false },
+    enableAutoScale: { type: 'boolean', read: (pool) => pool.autoScale !== undefined },
     enableInterNodeCommunication: {
       type: 'boolean',
       read: (pool) => pool.spec.enableInterNodeCommunication ?? false,

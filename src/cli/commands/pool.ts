@@ -2,13 +2,20 @@ import { type Command, Option } from 'commander';
 import type { PoolResource } from '../../client/shapes.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { POOL_NODES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
-import type { NodeDeallocationOption, PoolSpec } from '../../model/pool.ts';
+import type { AutoScaleChange, NodeDeallocationOption, PoolSpec } from '../../model/pool.ts';
 import { action, type CliContext, type Run } from '../action.ts';
 import { ago, toneOf } from '../cells.ts';
 import { withExamples } from '../examples.ts';
 import type { Column } from '../table.ts';
 import { collect, duration, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
 import { NODE_COLUMNS } from './node.ts';
+import {
+  addAutoScaleCommands,
+  addFormulaFlags,
+  addScheduleFlags,
+  autoScaleChange,
+  type FormulaFlags,
+} from './pool-autoscale.ts';
 
 /** What becomes of the tasks of nodes that leave. */
 const DEALLOCATION = [
@@ -29,7 +36,7 @@ const COLUMNS: readonly Column<PoolResource>[] = [
   { title: 'RESIZE ERROR', value: (row) => row.resizeErrors?.[0]?.message, shrinks: true, tone: () => 'bad' },
 ];
 
-interface CreateOptions {
+interface CreateOptions extends FormulaFlags {
   readonly size: string;
   readonly nodes?: number;
   readonly lowPriority?: number;
@@ -74,6 +81,7 @@ export function addPoolCommands(program: Command, context: CliContext): void {
   );
 
   addResize(pool, context);
+  addAutoScaleCommands(pool, context);
 
   withExamples(
     pool
@@ -125,14 +133,19 @@ function addCreate(pool: Command, context: CliContext): void {
     .option('--slots-from-cores', 'as many slots as the node has cores')
     .addOption(new Option('--fill <how>', 'how tasks are placed').choices(['spread', 'pack']))
     .option('--label <label>', 'only on machines with this label (repeatable)', collect)
-    .option('--metadata <name=value>', 'kept with the pool (repeatable)', settings)
-    .action(
-      action<[string, CreateOptions]>(context, async (run, poolId, options) => {
-        await run.client.pools.add(poolSpec(poolId, options), { signal: run.signal });
-        await run.output.done(`Pool ${poolId} is made.`, { pool: poolId, state: 'active' });
-      }),
-    );
+    .option('--metadata <name=value>', 'kept with the pool (repeatable)', settings);
+  addScheduleFlags(addFormulaFlags(create)).action(
+    action<[string, CreateOptions]>(context, async (run, poolId, options) => {
+      const formula = await autoScaleChange(run, options);
+      await run.client.pools.add(poolSpec(poolId, options, formula), { signal: run.signal });
+      await run.output.done(`Pool ${poolId} is made.`, { pool: poolId, state: 'active' });
+    }),
+  );
   withExamples(create, [
+    [
+      "shoal pool create burst --formula '$TargetDedicatedNodes = min(8, $NodesForPendingTasks)' --on-change",
+      'grows and shrinks with its work',
+    ],
     ['shoal pool create render --nodes 4 --size shoal.8c16g', 'four nodes of 8 cores and 16 GiB'],
     ['shoal pool create night --every-machine --slots-from-cores', 'all machines, a slot a core'],
   ]);
@@ -182,13 +195,18 @@ function addResize(pool: Command, context: CliContext): void {
 }
 
 /** Without any wish for nodes a pool would stand empty and its jobs wait for ever: then one dedicated node is meant. */
-function poolSpec(poolId: string, options: CreateOptions): PoolSpec {
+function poolSpec(poolId: string, options: CreateOptions, formula: AutoScaleChange): PoolSpec {
+  const scaled = Object.keys(formula).length > 0;
   const wished =
-    options.nodes !== undefined || options.lowPriority !== undefined || options.everyMachine === true;
+    scaled ||
+    options.nodes !== undefined ||
+    options.lowPriority !== undefined ||
+    options.everyMachine === true;
   return {
     id: poolId,
     vmSize: options.size,
     ...(wished ? {} : { targetDedicatedNodes: 1 }),
+    ...(scaled ? { enableAutoScale: true, ...formula } : {}),
     ...(options.nodes === undefined ? {} : { targetDedicatedNodes: options.nodes }),
     ...(options.lowPriority === undefined ? {} : { targetLowPriorityNodes: options.lowPriority }),
     ...(options.everyMachine === undefined ? {} : { everyMachine: true }),
@@ -211,10 +229,26 @@ async function showPool(run: Run, poolId: string): Promise<void> {
     ['dedicated nodes', dedicatedNodes(found)],
     ['low-priority nodes', lowPriorityNodes(found)],
     ['slots a node', slotsPerNode(found)],
+    ['formula', found.autoScaleFormula],
+    ['evaluated', schedule(found)],
+    [
+      'last evaluation',
+      found.autoScaleRun && `${found.autoScaleRun.timestamp}: ${outcomeOf(found.autoScaleRun)}`,
+    ],
     ['made', found.creationTime],
     ['metadata', found.metadata?.map(({ name, value }) => `${name}=${value}`).join(', ')],
     ['resize errors', found.resizeErrors?.map(({ code, message }) => `${code}: ${message}`).join('; ')],
   ]);
+}
+
+function schedule({ autoScaleEvaluationInterval, autoScaleOnChange }: PoolResource): string | undefined {
+  if (autoScaleEvaluationInterval === undefined) return undefined;
+  const onChange = autoScaleOnChange === true ? ', and when its work changes' : '';
+  return `every ${autoScaleEvaluationInterval}${onChange}`;
+}
+
+function outcomeOf({ results, error }: NonNullable<PoolResource['autoScaleRun']>): string | undefined {
+  return error === undefined ? results : error.values?.map(({ value }) => value).join('; ');
 }
 
 function poolState(row: PoolResource): string | undefined {

@@ -73,7 +73,6 @@ describe('a pool', () => {
 
   test.each([
     [{ startTask: { commandLine: 'x' } }, 'UnsupportedProperty', 'startTask'],
-    [{ enableAutoScale: true }, 'UnsupportedProperty', 'enableAutoScale'],
     [{ colour: 'red' }, 'InvalidRequestBody', 'colour'],
     [{ targetDedicatedNodes: -1 }, 'InvalidPropertyValue', 'targetDedicatedNodes'],
     [{ id: 'a/b' }, 'InvalidPropertyValue', 'id'],

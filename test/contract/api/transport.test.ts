@@ -344,7 +344,7 @@ describe('a request', () => {
     ['GET', '/pools/a%2Fb', 404, 'PoolNotFound'],
     ['GET', '/pools/..%2f..%2fetc', 404, 'PoolNotFound'],
     ['GET', `/pools/${'x'.repeat(3_000)}`, 404, 'PoolNotFound'],
-    ['POST', '/pools/p/enableautoscale', 400, 'OperationNotSupported'],
+    ['POST', '/pools/p/nodes/n/users', 400, 'OperationNotSupported'],
     ['GET', '/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)', 400, 'OperationNotSupported'],
     ['GET', '/jobschedules', 400, 'OperationNotSupported'],
   ] as const)('%s %.60s answers %i %s', async (method, path, status, code) => {
