@@ -40,6 +40,8 @@ const OTHERS: Readonly<Record<string, readonly [number, number]>> = {
   time: [0, 1],
 };
 
+export const FUNCTION_NAMES: readonly string[] = [...Object.keys(FUNCTIONS), ...Object.keys(OTHERS)];
+
 /** Fewest and most arguments; undefined where there is no such function. */
 export function arityOf(name: string): readonly [number, number] | undefined {
   if (Object.hasOwn(OTHERS, name)) return OTHERS[name];

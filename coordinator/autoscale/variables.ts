@@ -53,6 +53,9 @@ const SAMPLED: Readonly<Record<string, readonly Metric[]>> = {
   $NetworkOutBytes: [],
 };
 
+/** The names of all sampled variables, those without samples among them. */
+export const SAMPLED_VARIABLES: readonly string[] = Object.keys(SAMPLED);
+
 /** The metrics of a sampled variable; undefined where the name is none. */
 export function metricsOf(name: string): readonly Metric[] | undefined {
   return Object.hasOwn(SAMPLED, name) ? SAMPLED[name] : undefined;
