@@ -8,7 +8,12 @@ import { asShoalError } from '../../src/lib/errors.ts';
 import { AUTOSCALE_ON_CHANGE_GAP_MS, AUTOSCALE_RETRY_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
-import type { AutoScaleEvaluation, AutoScaleRun, AutoScaleSettings } from '../../src/model/autoscale.ts';
+import type {
+  AutoScaleEvaluation,
+  AutoScaleRun,
+  AutoScaleSettings,
+  AutoScaleTargets,
+} from '../../src/model/autoscale.ts';
 import type { MeshCommand, Outcome } from '../../src/model/commands.ts';
 import type { PoolMachine } from '../core/pool/machine.ts';
 
@@ -126,6 +131,7 @@ export class Autoscaler {
       run: runs,
       results,
       ...(error === undefined ? { targets } : { error }),
+      ...(error === undefined && shrinks(targets, view) && { idleNodes: this.#options.machine.idleNodes() }),
     }).then(
       () => {
         // Taken, or refused because another run or other settings came first: the next is judged by what the replica then shows.
@@ -168,6 +174,13 @@ export class Autoscaler {
 
 function nameOfRun({ settings }: AutoScaleView): string {
   return `${settings.version}/${settings.runs}`;
+}
+
+function shrinks(targets: AutoScaleTargets, view: AutoScaleView): boolean {
+  return (
+    targets.targetDedicatedNodes < view.targetDedicatedNodes ||
+    targets.targetLowPriorityNodes < view.targetLowPriorityNodes
+  );
 }
 
 function isNews({ targets, error }: AutoScaleEvaluation, view: AutoScaleView): boolean {

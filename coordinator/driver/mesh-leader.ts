@@ -68,10 +68,13 @@ export class MeshLeader {
   #view(): PackView {
     const mesh = this.#mesh;
     const { presence } = this.#options;
+    const idle = new Set(mesh.pools().flatMap(({ idleNodes }) => idleNodes ?? []));
     return {
       nextNodeNumber: mesh.nextNodeNumber(),
       pools: mesh.pools(),
       allotments: mesh.allotments(),
+      // Tasks are known to the pools' own groups; this much of them was told when a formula made its pool shrink.
+      runningTasks: (node) => (idle.has(node) ? 0 : 1),
       machines: mesh.machines().map((machine) => ({
         ...machine,
         alive: presence.isAlive(machine.id),

@@ -587,5 +587,7 @@ export const AUTOSCALE_PRINTED_ITEMS_MAX = 20;
 /** An explanation shows so many reads of one statement, and so many samples of each. */
 export const AUTOSCALE_READS_SHOWN_MAX = 16;
 export const AUTOSCALE_VALUES_SHOWN_MAX = 20;
+/** Nodes without a task that a run names, so that a shrinking pool gives them up first: some 20 KB in the pool's record. */
+export const AUTOSCALE_IDLE_NODES_MAX = 1_000;
 /** Nodes that a pool may ask for, of each kind. */
 export const POOL_NODES_MAX = 100_000;

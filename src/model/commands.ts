@@ -124,6 +124,8 @@ export type MeshCommand =
       readonly run: number;
       /** Absent where the evaluation failed: then nothing changes. */
       readonly targets?: AutoScaleTargets;
+      /** Where the pool shrinks: nodes that run nothing, which leave first. */
+      readonly idleNodes?: readonly string[];
       readonly results: string;
       readonly error?: string;
     }

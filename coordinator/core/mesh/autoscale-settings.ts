@@ -1,6 +1,7 @@
 /** Settings of automatic scaling: what a pool may ask for, and what a run may record. */
 import { parseDuration } from '../../../src/lib/durations.ts';
 import {
+  AUTOSCALE_IDLE_NODES_MAX,
   AUTOSCALE_INTERVAL_DEFAULT_MS,
   AUTOSCALE_INTERVAL_MAX_MS,
   AUTOSCALE_INTERVAL_MIN_MS,
@@ -18,6 +19,7 @@ import {
 import { FormulaError } from '../../autoscale/formula-error.ts';
 import { isTooLong, parseFormula } from '../../autoscale/parser.ts';
 import { type Refusal, refuse } from '../refusal.ts';
+import { nodeNumber } from './allotments.ts';
 import { refuseProperty } from './turn.ts';
 
 /** The settings after a change that was checked: what is not given stays. */
@@ -111,10 +113,14 @@ export function checkRun(run: {
   readonly targets?: AutoScaleTargets;
   readonly results: string;
   readonly error?: string;
+  readonly idleNodes?: readonly string[];
 }): Refusal | undefined {
-  const { targets, results, error } = run;
+  const { targets, results, error, idleNodes = [] } = run;
   const texts = error === undefined ? [results] : [results, error];
-  const bounded = texts.every((text) => text.length <= 2 * AUTOSCALE_RESULTS_LENGTH_MAX);
+  const bounded =
+    texts.every((text) => text.length <= 2 * AUTOSCALE_RESULTS_LENGTH_MAX) &&
+    idleNodes.length <= AUTOSCALE_IDLE_NODES_MAX &&
+    idleNodes.every((node) => nodeNumber(node) !== undefined);
   if (bounded && (targets === undefined || areTargets(targets))) return undefined;
   return refuse('OutOfRangeInput', 'The results of an evaluation are out of range.');
 }

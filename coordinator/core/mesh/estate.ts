@@ -233,11 +233,11 @@ export function autoScaled(
   const { autoScale } = pool.value;
   if (autoScale?.version !== command.version || autoScale.runs !== command.run)
     return refuse('ConditionNotMet', `The pool ${pool.value.spec.id} was scaled or changed since.`);
-  const { targets, results, error } = command;
+  const { targets, results, error, idleNodes } = command;
   const refusal = checkRun(command);
   if (refusal !== undefined) return refusal;
   const run = { results, ...(error !== undefined && { error }) };
-  return { ok: true, value: stampOf(state.pools.autoScaled(turn, pool.value, run, targets)) };
+  return { ok: true, value: stampOf(state.pools.autoScaled(turn, pool.value, run, targets, idleNodes)) };
 }
 
 /** The pool, if it exists, is not being deleted, and meets the condition: what all commands on a pool want first. */

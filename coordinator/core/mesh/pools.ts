@@ -39,6 +39,8 @@ export interface PoolRecord extends EntityStamp {
   readonly resizeDeadlineMs: number;
   /** What happens to the tasks of nodes that a shrinking target calls back. */
   readonly deallocationOption: NodeDeallocationOption;
+  /** Nodes that ran nothing when the pool's coordinator made it shrink: they are called back first. */
+  readonly idleNodes?: readonly string[];
   readonly autoScale?: AutoScaleSettings;
   readonly autoScaleRun?: AutoScaleRun;
   /** Of the last request to enable automatic scaling. */
@@ -96,11 +98,12 @@ export class Pools {
     return stamp;
   }
 
-  resize(turn: Turn, pool: PoolRecord, resize: PoolResize): EntityStamp {
+  resize(turn: Turn, pool: PoolRecord, resize: PoolResize, idleNodes: readonly string[] = []): EntityStamp {
     const stamp = turn.stamp();
     this.#set(turn, {
       ...this.#allocating(turn, pool, 'resizing'),
       ...stamp,
+      idleNodes,
       targetDedicatedNodes: resize.targetDedicatedNodes ?? pool.targetDedicatedNodes,
       targetLowPriorityNodes: resize.targetLowPriorityNodes ?? pool.targetLowPriorityNodes,
       resizeErrors: [],
@@ -136,6 +139,7 @@ export class Pools {
     pool: PoolRecord,
     run: Omit<AutoScaleRun, 'timestampMs'>,
     targets: AutoScaleTargets | undefined,
+    idleNodes: readonly string[] = [],
   ): EntityStamp {
     const { autoScale } = pool;
     const ran: PoolRecord = {
@@ -152,11 +156,13 @@ export class Pools {
       return pool;
     }
     const { nodeDeallocationOption, ...sizes } = targets;
-    return this.resize(turn, ran, {
+    const { resizeTimeout } = pool.spec;
+    const resize = {
       ...sizes,
       nodeDeallocationOption,
-      ...(pool.spec.resizeTimeout !== undefined && { resizeTimeout: pool.spec.resizeTimeout }),
-    });
+      ...(resizeTimeout !== undefined && { resizeTimeout }),
+    };
+    return this.resize(turn, ran, resize, idleNodes);
   }
 
   /** The targets become what is there; the next packing finds them met and calls the pool steady. */

@@ -4,6 +4,7 @@
  */
 
 import { assertNever } from '../../../src/lib/assert.ts';
+import { AUTOSCALE_IDLE_NODES_MAX } from '../../../src/lib/limits.ts';
 import type { AutoScaleEvaluation, AutoScaleQuestion } from '../../../src/model/autoscale.ts';
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
@@ -135,6 +136,15 @@ export class PoolMachine implements StateMachine<PoolEffect> {
   /** What a formula would do with the pool as it is. */
   evaluateAutoScale(question: AutoScaleQuestion): AutoScaleEvaluation {
     return evaluateAutoScale(this.#state, question);
+  }
+
+  /** Nodes to which nothing is assigned, as many as one run may name. */
+  idleNodes(): readonly string[] {
+    return this.#state.nodes
+      .sorted()
+      .filter((node) => node.executions.size === 0 && node.leaving === undefined)
+      .slice(0, AUTOSCALE_IDLE_NODES_MAX)
+      .map(({ id }) => id);
   }
 
   /** Present counts of the pool. */

@@ -184,6 +184,26 @@ test('a new coordinator goes on with the schedule of the old one', async () => {
   expect(scaling.runs.map(({ atMs }) => atMs)).toEqual([0, 60_000]);
 });
 
+test('a pool that shrinks names the nodes that run nothing', async () => {
+  const scaling = new Scaling({ autoScaleOnChange: true });
+  const node = (number: number) => ({ node: `tvm-0000000${number}` });
+  scaling.pool.pool({}, [node(1), node(2), node(3)]);
+  scaling.lead('a');
+  scaling.addTasks('t1', 't2');
+  scaling.pool.schedule();
+  expect(scaling.pool.machine.idleNodes()).toEqual(['tvm-00000003']);
+  await scaling.pass(2_000);
+  expect(scaling.runs.at(-1)?.command).not.toHaveProperty('idleNodes');
+  scaling.pool.start('tvm-00000001', 1);
+  scaling.pool.end('tvm-00000001', 1);
+  scaling.addTasks();
+  await scaling.pass(2_000);
+  expect(scaling.runs.at(-1)?.command).toMatchObject({
+    targets: { targetDedicatedNodes: 1 },
+    idleNodes: ['tvm-00000001', 'tvm-00000003'],
+  });
+});
+
 test('while the mesh group has no leader, the run waits and is recorded later', async () => {
   const scaling = new Scaling({});
   scaling.meshSilent = true;

@@ -190,6 +190,17 @@ describe('a pool that is sized by a formula', () => {
     expect(of.machine.pool('p')?.deallocationOption).toBe('taskcompletion');
   });
 
+  test('notes which nodes run nothing, for the packer to call back first, until it is resized anew', async () => {
+    const of = world();
+    const shrink = await run(of, { targetDedicatedNodes: 1 });
+    of.ok({ ...shrink, idleNodes: ['tvm-00000007'] } as MeshCommand);
+    expect(of.machine.pool('p')?.idleNodes).toEqual(['tvm-00000007']);
+    of.ok(await run(of, { targetDedicatedNodes: 2 }));
+    expect(of.machine.pool('p')?.idleNodes).toEqual([]);
+    const wrong = { ...(await run(of, {})), idleNodes: ['anything'] } as MeshCommand;
+    expect(of.code(wrong)).toBe('OutOfRangeInput');
+  });
+
   test('is scaled again while the last resize is still unmet', async () => {
     const of = world();
     of.ok(await run(of, { targetDedicatedNodes: 90 }));
