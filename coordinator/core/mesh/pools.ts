@@ -100,10 +100,12 @@ export class Pools {
 
   resize(turn: Turn, pool: PoolRecord, resize: PoolResize, idleNodes: readonly string[] = []): EntityStamp {
     const stamp = turn.stamp();
+    const { idleNodes: _, ...before } = pool;
     this.#set(turn, {
-      ...this.#allocating(turn, pool, 'resizing'),
+      ...this.#allocating(turn, before, 'resizing'),
       ...stamp,
-      idleNodes,
+      // As all later fields of a row: absent where nothing brings it.
+      ...(idleNodes.length > 0 && { idleNodes }),
       targetDedicatedNodes: resize.targetDedicatedNodes ?? pool.targetDedicatedNodes,
       targetLowPriorityNodes: resize.targetLowPriorityNodes ?? pool.targetLowPriorityNodes,
       resizeErrors: [],

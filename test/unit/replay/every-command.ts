@@ -1,6 +1,6 @@
 /** A history that has every kind of command in it; most are taken, some refused. */
 import type { Replica } from '../../../coordinator/driver/replica.ts';
-import type { Command, Outcome } from '../../../src/model/commands.ts';
+import type { Command, EntityStamp, Outcome } from '../../../src/model/commands.ts';
 import type { TaskOutcome } from '../../../src/model/task.ts';
 import type { LoneHost } from './lone-host.ts';
 
@@ -80,6 +80,42 @@ async function machines(propose: Propose): Promise<void> {
   await propose({ kind: 'group.voters', group: 'mesh', voters: VOTERS, generation: 0 });
 }
 
+/** A pool that is sized by a formula, and for a while by hand. */
+async function scaling(propose: Propose): Promise<void> {
+  const formula = '$TargetDedicatedNodes = $PendingTasks;';
+  const spec = { id: 'scaled', vmSize: 'shoal.1c1g', enableAutoScale: true, autoScaleFormula: formula };
+  await propose({ kind: 'pool.add', spec, voters: VOTERS });
+  await propose({
+    kind: 'pool.add',
+    spec: { ...spec, id: 'wrong', targetDedicatedNodes: 1 },
+    voters: VOTERS,
+  });
+  const pool = 'scaled';
+  await propose({ kind: 'pool.disableAutoScale', pool });
+  await propose({
+    kind: 'allot',
+    add: [],
+    leave: [],
+    resizeErrors: [],
+    steady: [pool],
+  });
+  const change = { autoScaleFormula: formula, autoScaleEvaluationInterval: 'PT1M', autoScaleOnChange: true };
+  const { outcome } = await propose({ kind: 'pool.enableAutoScale', pool, change });
+  await propose({ kind: 'pool.enableAutoScale', pool, change });
+  const version = outcome.ok ? (outcome.value as EntityStamp).eTag : '';
+  const run = { kind: 'pool.autoScaled', pool, version, results: '$TargetDedicatedNodes=3' } as const;
+  const targets = { targetLowPriorityNodes: 0, nodeDeallocationOption: 'taskcompletion' } as const;
+  await propose({ ...run, run: 0, targets: { targetDedicatedNodes: 3, ...targets } });
+  await propose({ ...run, run: 0, targets: { targetDedicatedNodes: 9, ...targets } });
+  await propose({
+    ...run,
+    run: 1,
+    targets: { targetDedicatedNodes: 1, ...targets },
+    idleNodes: ['tvm-00000101'],
+  });
+  await propose({ ...run, run: 2, error: 'Line 1, Col 1: Division by zero' });
+}
+
 async function pools(propose: Propose): Promise<void> {
   const spec = { vmSize: 'shoal.2c2g', targetDedicatedNodes: 2, taskSlotsPerNode: 2 };
   await propose({ kind: 'pool.add', spec: { id: 'render', ...spec }, voters: VOTERS }, 'add-render');
@@ -115,6 +151,7 @@ async function pools(propose: Propose): Promise<void> {
     resizeErrors: [{ pool: 'render', errors: [{ code: 'AllocationFailed', message: 'no room' }] }],
     steady: [],
   });
+  await scaling(propose);
   await propose({ kind: 'pool.resize', pool: 'render', resize: { targetDedicatedNodes: 4 } });
   await propose({ kind: 'pool.stopResize', pool: 'render' });
   await propose({ kind: 'pool.removeNodes', pool: 'render', nodes: ['tvm-00000102'], option: 'requeue' });
