@@ -45,6 +45,8 @@ export class Autoscaler {
   #stopped = false;
   /** Settings and run that were recorded, until this machine's replica of the mesh group shows the next. */
   #recorded = '';
+  /** When the run after the last one is due, ms of the monotonic clock. */
+  #schedule: { readonly last: string; readonly dueAtMs: number } | undefined;
   #retryAtMs = Number.NEGATIVE_INFINITY;
   #evaluatedAtMs = Number.NEGATIVE_INFINITY;
   /** Something of the pool moved since its counts were last looked at. */
@@ -82,10 +84,26 @@ export class Autoscaler {
     return Math.max(retryMs, Math.min(this.#scheduledMs(view), this.#onChangeMs(view)));
   }
 
-  /** The first run of new settings is due at once, and begins their schedule. */
-  #scheduledMs({ settings, run, meshMs }: AutoScaleView): number {
-    if (settings.runs === 0 || run === undefined) return 0;
-    return run.timestampMs + settings.intervalMs - this.#nowMs(meshMs);
+  /**
+   * The first run of new settings is due at once. From then on the interval is counted from when this machine saw the
+   * last run: clocks of machines may differ by more than an interval. Only a new coordinator has nothing but the clock
+   * to tell how much of it is over.
+   */
+  #scheduledMs(view: AutoScaleView): number {
+    const { settings, run, meshMs } = view;
+    const nowMs = this.#options.clock.monotonicMs();
+    const last = nameOfRun(view);
+    if (settings.runs === 0 || run === undefined) {
+      this.#schedule = { last, dueAtMs: nowMs };
+      return 0;
+    }
+    if (this.#schedule?.last !== last) {
+      const { intervalMs } = settings;
+      const byClockMs = run.timestampMs + intervalMs - this.#nowMs(meshMs);
+      const leftMs = this.#schedule === undefined ? Math.min(intervalMs, Math.max(0, byClockMs)) : intervalMs;
+      this.#schedule = { last, dueAtMs: nowMs + leftMs };
+    }
+    return this.#schedule.dueAtMs - nowMs;
   }
 
   #onChangeMs({ settings }: AutoScaleView): number {

@@ -49,10 +49,10 @@ class Scaling {
   }
 
   /** A machine begins to lead the pool's group; its predecessor may not know yet that it does no more. */
-  lead(name: string): Autoscaler {
+  lead(name: string, skewMs = 0): Autoscaler {
     const scope = new Scope(name);
     const clock: Clock = {
-      wallMs: () => 1_000_000 + this.#time.nowMs,
+      wallMs: () => 1_000_000 + this.#time.nowMs + skewMs,
       monotonicMs: () => this.#time.nowMs,
       after: (delayMs, fire) => this.#time.after(delayMs, scope, fire),
       soon: (fire) => void this.#time.after(0, scope, fire),
@@ -203,6 +203,17 @@ test('a pool that shrinks names the nodes that run nothing', async () => {
     idleNodes: ['tvm-00000001', 'tvm-00000003'],
   });
 });
+
+test.each([-600_000, -3_000, 3_000, 600_000])(
+  'a coordinator whose clock is %i ms off keeps the interval',
+  async (skewMs) => {
+    const scaling = new Scaling({ autoScaleEvaluationInterval: 'PT5S' });
+    scaling.lead('a', skewMs);
+    await scaling.pass(21_000);
+    expect(scaling.runs.map(({ atMs }) => atMs)).toEqual([0, 5_000, 10_000, 15_000, 20_000]);
+    expect(scaling.mesh.timeMs).toBe(1_021_000);
+  },
+);
 
 test('while the mesh group has no leader, the run waits and is recorded later', async () => {
   const scaling = new Scaling({});
