@@ -6,7 +6,9 @@ import { describe, expect, it } from 'vitest';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const CODE = ['src', 'agent', 'coordinator', 'scripts', 'test'];
-const PURE = ['autoscale', 'consensus', 'core', 'placement', 'membership'].map((folder) => join('coordinator', folder));
+const PURE = ['autoscale', 'consensus', 'core', 'placement', 'membership'].map((folder) =>
+  join('coordinator', folder),
+);
 
 interface Source {
   readonly path: string;
