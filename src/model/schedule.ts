@@ -117,9 +117,3 @@ export function nextMoment({ fromMs, untilMs, intervalMs }: Timetable, afterMs: 
 export function scheduledJobId(schedule: string, number: number): string {
   return `${schedule}:job-${number}`;
 }
-
-/** The schedule that made a job, by the job's id. */
-export function scheduleOfJob(job: string): string | undefined {
-  const colon = job.indexOf(':');
-  return colon < 0 ? undefined : job.slice(0, colon);
-}
