@@ -10,6 +10,9 @@ export function taskRootDirectory(jobId: string, taskId: string): string {
     : `workitems/${schedule}/${scheduled}/${taskId}`;
 }
 
+/** Of the start task, relative to the node's root. */
+export const START_DIRECTORY = 'startup';
+
 export interface TaskDirectories {
   readonly nodeRoot: string;
   /** Holds stdout.txt and stderr.txt. */
@@ -19,6 +22,6 @@ export interface TaskDirectories {
 
 export function directoriesOf(nodesDirectory: string, { node, job, spec }: Assigned): TaskDirectories {
   const nodeRoot = join(nodesDirectory, node);
-  const task = join(nodeRoot, taskRootDirectory(job.id, spec.id));
+  const task = join(nodeRoot, spec.role === 'start' ? START_DIRECTORY : taskRootDirectory(job.id, spec.id));
   return { nodeRoot, task, working: join(task, 'wd') };
 }

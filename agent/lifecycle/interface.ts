@@ -1,5 +1,6 @@
 /** The life of one execution on its node, outside the process itself: what happens before launch and after exit. */
-import type { TaskOutcome, TaskSpec } from '../../src/model/task.ts';
+import type { StoredTaskSpec } from '../../src/model/node-task.ts';
+import type { TaskOutcome } from '../../src/model/task.ts';
 import type { DispatchJob } from '../../src/wire/protocol.ts';
 import type { Exit, Launch } from '../runner/interface.ts';
 
@@ -11,7 +12,7 @@ export interface Assigned {
   /** The task's number in its job. */
   readonly task: number;
   readonly epoch: number;
-  readonly spec: TaskSpec;
+  readonly spec: StoredTaskSpec;
 }
 
 export type Prepared =

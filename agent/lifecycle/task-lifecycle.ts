@@ -3,7 +3,8 @@
  * file operation: its directory is made by the runner, its small logs come back inside the runner's word of its end.
  */
 import { existsSync } from 'node:fs';
-import { chown, mkdir, rm } from 'node:fs/promises';
+import { chown, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
 import { parseDuration } from '../../src/lib/durations.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
@@ -13,7 +14,7 @@ import type { FailureInfo, KeptFile, TaskOutcome } from '../../src/model/task.ts
 import type { FileService } from '../files/interface.ts';
 import type { Exit, Launch } from '../runner/interface.ts';
 import { parseCommandLine } from './command-line.ts';
-import { directoriesOf, type TaskDirectories } from './directories.ts';
+import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
@@ -32,6 +33,8 @@ export interface TaskLifecycleOptions {
   /** User of a node's tasks; undefined where the agent is not root. */
   readonly ownerOf: (node: string) => Owner | undefined;
   readonly retention: Retention;
+  /** Kills what is left of the node's processes; `meanwhile` runs while nothing can start there. */
+  readonly restartNode: (node: string, meanwhile: () => Promise<void>) => Promise<void>;
 }
 
 export class TaskLifecycle implements Lifecycle {
@@ -44,6 +47,8 @@ export class TaskLifecycle implements Lifecycle {
   async prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared> {
     const { clock, nodesDirectory } = this.#options;
     const directories = directoriesOf(nodesDirectory, assigned);
+    const { role } = assigned.spec;
+    if (role === 'reboot' || role === 'reimage') return this.#restart(assigned, role === 'reimage');
     let argv: string[];
     try {
       argv = parseCommandLine(assigned.spec.commandLine);
@@ -54,14 +59,39 @@ export class TaskLifecycle implements Lifecycle {
       };
     }
     this.#options.retention.hold(directories.task);
-    // What an earlier execution of the task left here is not this one's.
-    if (existsSync(directories.task)) await rm(directories.task, { recursive: true, force: true });
+    // What an earlier execution of the task left here is not this one's. What prepared the node stays: such a task must
+    // bear to be run again, and others may be at work on what it made.
+    if (role !== 'start' && role !== 'preparation' && existsSync(directories.task))
+      await rm(directories.task, { recursive: true, force: true });
+    if (role === 'start' || role === 'preparation') await this.#makeShared(assigned.node, directories);
     const resources = assigned.spec.resourceFiles ?? [];
     if (resources.length > 0) {
       const failed = await this.#bringInputs(assigned, directories, signal);
       if (failed !== undefined) return { ok: false, outcome: failed };
     }
     return { ok: true, launch: launchOf(assigned, argv, directories) };
+  }
+
+  /** What prepares a node for its tasks leaves it in the directory that they share. */
+  async #makeShared(node: string, { nodeRoot }: TaskDirectories): Promise<void> {
+    const shared = join(nodeRoot, 'shared');
+    if (existsSync(shared)) return;
+    // As the runner makes them: others may pass through, and nobody but the agent may change what is in it.
+    await mkdir(nodeRoot, { recursive: true, mode: 0o711 });
+    await mkdir(shared, { recursive: true, mode: 0o770 });
+    const owner = this.#options.ownerOf(node);
+    if (owner !== undefined) await chown(shared, owner.uid, owner.gid);
+  }
+
+  /** The coordinator asks for it once nothing runs on the node. */
+  async #restart({ node }: Assigned, wipes: boolean): Promise<Prepared> {
+    const { clock, nodesDirectory, restartNode } = this.#options;
+    const startedAtMs = clock.wallMs();
+    await restartNode(node, () => (wipes ? emptyDirectory(join(nodesDirectory, node)) : Promise.resolve()));
+    return {
+      ok: false,
+      outcome: { kind: 'exited', exitCode: 0, startedAtMs, endedAtMs: clock.wallMs(), files: [] },
+    };
   }
 
   async #bringInputs(
@@ -92,7 +122,7 @@ export class TaskLifecycle implements Lifecycle {
     const directories = directoriesOf(nodesDirectory, assigned);
     const ending = endingOf(exit);
     const retainedUntilMs = clock.wallMs() + retentionMs(assigned);
-    retention.add(directories.task, retainedUntilMs);
+    if (hasRetention(assigned)) retention.add(directories.task, retainedUntilMs);
     if (ending.kind === 'lost' || ending.kind === 'killed') return { ...ending, files: [] };
     const logs =
       exit.stdoutBytes + exit.stderrBytes === 0
@@ -131,10 +161,22 @@ export class TaskLifecycle implements Lifecycle {
   }
 
   async discard(assigned: Assigned): Promise<void> {
+    if (!hasRetention(assigned)) return;
     const { nodesDirectory, retention, clock } = this.#options;
     // Not at once: the processes may be dying, and another execution of the task may be about to begin in the same place.
     retention.add(directoriesOf(nodesDirectory, assigned).task, clock.wallMs() + retentionMs(assigned));
   }
+}
+
+/** What a start task leaves belongs to the node as long as that is in the pool; a restart leaves nothing. */
+function hasRetention({ spec: { role } }: Assigned): boolean {
+  return role !== 'start' && role !== 'reboot' && role !== 'reimage';
+}
+
+async function emptyDirectory(directory: string): Promise<void> {
+  if (!existsSync(directory)) return;
+  for (const name of await readdir(directory))
+    await rm(join(directory, name), { recursive: true, force: true });
 }
 
 function retentionMs(assigned: Assigned): number {
@@ -142,6 +184,9 @@ function retentionMs(assigned: Assigned): number {
   const wanted = text === undefined ? undefined : parseDuration(text);
   return Math.min(wanted ?? RETENTION_DEFAULT_MS, 10 * 365 * 86_400_000);
 }
+
+/** Above that of any job. */
+const NODE_TASK_PRIORITY = 1_001;
 
 function launchOf(assigned: Assigned, argv: readonly string[], directories: TaskDirectories): Launch {
   const { pool, node, job, task, epoch, spec } = assigned;
@@ -152,9 +197,10 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
   return {
     key: { pool, job: job.number, task, epoch },
     node,
-    lease: job.onNodeCutOff === 'keep' ? keptLease(pool) : pool,
-    slots: spec.requiredSlots ?? 1,
-    priority: job.priority,
+    lease: job.onNodeCutOff === 'keep' && spec.role === undefined ? keptLease(pool) : pool,
+    // Tasks of the node itself use no slot and wait for none.
+    slots: spec.role === undefined ? (spec.requiredSlots ?? 1) : 0,
+    priority: spec.role === undefined ? job.priority : NODE_TASK_PRIORITY,
     argv,
     environment: environmentOf(assigned, directories),
     taskDirectory: directories.task,
@@ -165,12 +211,22 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
 }
 
 /** The job's settings, then the task's, then what the system says of itself: nobody can pretend to be another task. */
-function environmentOf({ job, spec }: Assigned, { task, working }: TaskDirectories): Record<string, string> {
+function environmentOf(
+  { job, spec }: Assigned,
+  { nodeRoot, task, working }: TaskDirectories,
+): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const { name, value } of [...job.environment, ...(spec.environmentSettings ?? [])])
     if (!name.startsWith('AZ_BATCH_')) environment[name] = value ?? '';
-  environment.AZ_BATCH_JOB_ID = job.id;
-  environment.AZ_BATCH_TASK_ID = spec.id;
+  if (spec.role !== 'start') {
+    environment.AZ_BATCH_JOB_ID = job.id;
+    environment.AZ_BATCH_TASK_ID = spec.id;
+  }
+  if (job.preparation !== undefined) {
+    const preparation = join(nodeRoot, taskRootDirectory(job.id, job.preparation));
+    environment.AZ_BATCH_JOB_PREP_DIR = preparation;
+    environment.AZ_BATCH_JOB_PREP_WORKING_DIR = join(preparation, 'wd');
+  }
   environment.AZ_BATCH_TASK_DIR = task;
   environment.AZ_BATCH_TASK_WORKING_DIR = working;
   return environment;

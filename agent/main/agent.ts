@@ -31,6 +31,7 @@ import { createRunnerClient } from '../runner/client.ts';
 import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
 import { Sessions } from '../session/sessions.ts';
 import { listenOnTcp } from './api-listener.ts';
+import { countBoots } from './boot.ts';
 import { probeCapacity } from './capacity.ts';
 import { type Config, loadConfig, saveConfig } from './config.ts';
 import { AgentControl } from './control.ts';
@@ -63,6 +64,14 @@ const JOIN_ANSWER_MS = 5_000;
 /** How often the machine says anew what it offers, if it changed. */
 const OFFER_CHECK_MS = 10_000;
 
+/** What a start reads before anything is built. */
+interface Loaded {
+  readonly config: Config;
+  readonly identity: Uint8Array;
+  readonly store: Store;
+  readonly boot: number;
+}
+
 export class Agent {
   readonly #options: AgentOptions;
   readonly #config: Config;
@@ -92,7 +101,7 @@ export class Agent {
     await createDirectories(paths);
     const identity = await readFile(paths.identity);
     const store = await openLevelStore(paths.store);
-    const agent = new Agent(options, config, identity, store);
+    const agent = new Agent(options, { config, identity, store, boot: await countBoots(store) });
     try {
       await agent.#start();
       return agent;
@@ -102,7 +111,7 @@ export class Agent {
     }
   }
 
-  private constructor(options: AgentOptions, config: Config, identity: Uint8Array, store: Store) {
+  private constructor(options: AgentOptions, { config, identity, store, boot }: Loaded) {
     const { paths, log, runnerScript } = options;
     const clock = this.#clock;
     this.#options = options;
@@ -169,11 +178,13 @@ export class Agent {
         log,
         ownerOf: taskOwner,
         retention: this.#retention,
+        restartNode: (node, meanwhile) => this.#sessions.restartNode(node, meanwhile),
       }),
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
       nodeSetup: (allotment) => this.#nodeSetup(allotment),
       life: randomUUID(),
+      boot,
     });
     const control = new AgentControl({
       self,

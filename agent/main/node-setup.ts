@@ -32,6 +32,7 @@ export function nodeSetupOf(allotment: Allotment, options: NodeSetupOptions): No
       AZ_BATCH_NODE_ROOT_DIR: root,
       AZ_BATCH_NODE_SHARED_DIR: join(root, 'shared'),
       AZ_BATCH_NODE_STARTUP_DIR: join(root, 'startup'),
+      AZ_BATCH_NODE_STARTUP_WORKING_DIR: join(root, 'startup', 'wd'),
       AZ_BATCH_NODE_MOUNTS_DIR: join(root, 'fsmounts'),
     },
     uid: owner?.uid,

@@ -33,6 +33,7 @@ export interface Launch {
   readonly node: string;
   /** Whose lease it runs under: a pool's id. */
   readonly lease: string;
+  /** 0 for one that needs none. */
   readonly slots: number;
   /** Greater starts first; then in the order of arrival. */
   readonly priority: number;

@@ -66,7 +66,7 @@ function checkLaunch(raw: Fields): void {
   const launch = raw as Partial<Launch>;
   checkKey(launch.key);
   check(isString(launch.node) && isString(launch.lease), 'launch');
-  check(isCount(launch.slots) && launch.slots !== 0 && isNumber(launch.priority), 'slots');
+  check(isCount(launch.slots) && isNumber(launch.priority), 'slots');
   check(list(launch.argv, 'argv').every(isString), 'argv');
   check(isString(launch.taskDirectory) && isString(launch.workingDirectory), 'directories');
   check(isOptionalNumber(launch.wallClockMsMax) && isNumber(launch.outputBytesMax), 'bounds');

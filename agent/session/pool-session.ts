@@ -18,7 +18,8 @@ import type { Transport } from '../../src/mesh/interface.ts';
 import type { ReportItem } from '../../src/model/commands.ts';
 import type { ExecutionId } from '../../src/model/execution.ts';
 import type { MachineId } from '../../src/model/ids.ts';
-import type { TaskOutcome, TaskSpec } from '../../src/model/task.ts';
+import type { StoredTaskSpec } from '../../src/model/node-task.ts';
+import type { TaskOutcome } from '../../src/model/task.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { decode } from '../../src/wire/codec.ts';
 import {
@@ -56,6 +57,8 @@ export interface PoolSessionOptions {
   readonly callLeader: (method: string, body: Uint8Array) => Promise<Uint8Array>;
   /** Names this agent's life. */
   readonly life: string;
+  /** Number of the machine's present boot. */
+  readonly boot: number;
 }
 
 export class PoolSession {
@@ -137,11 +140,11 @@ export class PoolSession {
   /** Says what the nodes run; by gossip, and by stream where gossip brings no answer. */
   heartbeat(): void {
     if (this.#nodes.size === 0 || this.#closed) return;
-    const { pool, self, life, clock, transport, callLeader } = this.#options;
+    const { pool, self, life, boot, clock, transport, callLeader } = this.#options;
     const nowMs = clock.monotonicMs();
     const sequence = this.#lease.send(nowMs);
     const nodes = [...this.#nodes].map((node) => ({ node, ...this.#table.summary(node) }));
-    const body = Heartbeat.encode({ pool, machine: self, life, sequence, nodes });
+    const body = Heartbeat.encode({ pool, machine: self, life, sequence, boot, nodes });
     transport.publish(upTopic(pool), body);
     if (this.#lease.silentMs(nowMs) < 2 * HEARTBEAT_INTERVAL_MS) return;
     callLeader(HEARTBEAT_REQUEST, body).then(
@@ -201,7 +204,7 @@ export class PoolSession {
       if (described === undefined || !this.#nodes.has(node)) continue;
       const asked = this.#askedFor.delete(`${job}/${task}/${epoch}`);
       const execution = this.#table.admit(
-        { pool: this.#options.pool, node, job: described, task, epoch, spec: decode(spec) as TaskSpec },
+        { pool: this.#options.pool, node, job: described, task, epoch, spec: decode(spec) as StoredTaskSpec },
         asked,
       );
       if (execution === undefined) continue;

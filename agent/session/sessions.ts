@@ -36,6 +36,8 @@ export interface SessionsOptions {
   readonly mayCoordinate: (pool: string, peer: string) => boolean;
   readonly nodeSetup: (allotment: Allotment) => NodeSetup;
   readonly life: string;
+  /** Number of the machine's present boot. */
+  readonly boot: number;
 }
 
 interface Hosted {
@@ -47,7 +49,7 @@ interface Hosted {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #pools = new Map<string, Hosted>();
-  readonly #setups = new Map<string, string>();
+  readonly #setups = new Map<string, { readonly setup: NodeSetup; readonly text: string }>();
   /** What the runner had when this life began, and the ends it told since of pools whose session was not there yet. */
   #runnerState: RunnerState = { waiting: [], running: [], exits: [] };
   #knowsAllotments = false;
@@ -128,9 +130,21 @@ export class Sessions {
   #configure(allotment: Allotment): void {
     const setup = this.#options.nodeSetup(allotment);
     const text = JSON.stringify(setup);
-    if (this.#setups.get(allotment.node) === text) return;
-    this.#setups.set(allotment.node, text);
+    if (this.#setups.get(allotment.node)?.text === text) return;
+    this.#setups.set(allotment.node, { setup, text });
     this.#options.runner.configureNode(setup);
+  }
+
+  /** Kills what is left on the node in the runner, whoever started it; `meanwhile` runs while nothing can start there. */
+  async restartNode(node: string, meanwhile: () => Promise<void>): Promise<void> {
+    const { runner } = this.#options;
+    runner.removeNode(node);
+    try {
+      await meanwhile();
+    } finally {
+      const present = this.#setups.get(node);
+      if (present !== undefined) runner.configureNode(present.setup);
+    }
   }
 
   #host(pool: string): Hosted {

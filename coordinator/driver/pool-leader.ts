@@ -294,13 +294,46 @@ export class PoolLeader {
   // --- Hearing ------------------------------------------------------------------------------------------------------
 
   /** Takes a heartbeat. False if it may not be acknowledged; else `acknowledgeSoon` and `acknowledge` do so. */
-  onHeartbeat(from: string, { machine, life, sequence, nodes }: Heartbeat): boolean {
+  onHeartbeat(from: string, heartbeat: Heartbeat): boolean {
+    const { machine, life, sequence, nodes } = heartbeat;
     if (!this.#started || this.#stopped || peerOfMachine(machine) !== from) return false;
     const hosted = nodes.filter(({ node }) => this.#machine.nodeInfo(node)?.machine === machine);
     if (hosted.length === 0 || this.#isWithheld(machine, hosted)) return false;
+    if (this.#noteBoots(from, heartbeat, hosted)) return false;
     for (const { node, digest } of hosted) this.#hearNode(node, digest);
     this.#heard.set(machine, { life, sequence });
     return true;
+  }
+
+  /**
+   * A machine that was booted anew gets no lease before the log says so: what that entry ends, and what was assigned
+   * before it, is then older than the first acknowledgement, and its agent takes none of it up. True where one waits;
+   * the same heartbeat is heard again as soon as that is done.
+   */
+  #noteBoots(from: string, heartbeat: Heartbeat, hosted: Heartbeat['nodes']): boolean {
+    const { boot } = heartbeat;
+    if (boot === undefined) return false;
+    const bootOf = (node: string): number => this.#machine.nodeInfo(node)?.boot ?? -1;
+    // A late copy, from before the machine was booted.
+    if (hosted.some(({ node }) => bootOf(node) > boot)) return true;
+    const isKnown = (node: string): boolean => bootOf(node) === boot;
+    const unknown = hosted.filter(({ node }) => !isKnown(node));
+    for (const { node } of unknown)
+      this.#return(node, boot, () => {
+        if (this.#stopped || !isKnown(node)) return;
+        if (this.onHeartbeat(from, heartbeat)) this.acknowledgeSoon();
+      });
+    return unknown.length > 0;
+  }
+
+  #return(node: string, boot?: number, after?: () => void): void {
+    if (this.#returning.has(node)) return;
+    this.#returning.add(node);
+    const command = { kind: 'node.heard', node, ...(boot === undefined ? {} : { boot }) } as const;
+    this.#attempt(command, () => {
+      this.#returning.delete(node);
+      after?.();
+    });
   }
 
   /**
@@ -315,10 +348,7 @@ export class PoolLeader {
 
   #hearNode(node: string, digest: number): void {
     this.#leases.extend(node, this.#nowMs);
-    if (this.#machine.nodeInfo(node)?.state === 'unknown' && !this.#returning.has(node)) {
-      this.#returning.add(node);
-      this.#attempt({ kind: 'node.heard', node }, () => this.#returning.delete(node));
-    }
+    if (this.#machine.nodeInfo(node)?.state === 'unknown') this.#return(node);
     if (this.#machine.hasStops(node)) this.#resumeStops(node);
     if (this.#machine.digest(node) === digest) return;
     const quietMs = this.#nowMs - (this.#lastTrafficMs.get(node) ?? 0);

@@ -15,8 +15,9 @@ export class SpecCache {
   remember(group: string, writes: readonly RowWrite[]): void {
     for (const write of writes) {
       if (write.kind !== 'put' || !isTaskRowKey(write.key)) continue;
-      this.#rows.set(`${group}/${write.key}`, write.value);
-      this.#bytes += write.value.length;
+      const key = `${group}/${write.key}`;
+      this.#bytes += write.value.length - (this.#rows.get(key)?.length ?? 0);
+      this.#rows.set(key, write.value);
     }
     if (this.#bytes > SPEC_CACHE_BYTES_MAX) this.#shrink();
   }

@@ -14,6 +14,12 @@ export interface ExplainedNode {
   readonly enabled: boolean;
   /** Why it leaves the pool, if it does. */
   readonly leaving: string | undefined;
+  readonly restart: 'reboot' | 'reimage' | undefined;
+  /** How far its start task is, where others wait for it. */
+  readonly start: 'none' | 'waiting' | 'failed' | 'succeeded';
+  readonly dedicated: boolean;
+  /** The job's preparation task failed on it for good. */
+  readonly unprepared: boolean;
 }
 
 export interface ExplainedTask {
@@ -21,6 +27,9 @@ export interface ExplainedTask {
   readonly state: TaskState;
   readonly requiredSlots: number;
   readonly requiredLabels: readonly string[];
+  readonly needsDedicated: boolean;
+  /** It has its place on `node`, which is being prepared for the job. */
+  readonly isHeld: boolean;
   /** Node of its live execution. */
   readonly node: string | undefined;
   readonly stopping: boolean;
@@ -75,7 +84,13 @@ function* reasonsOf(
         `The node ${task.node} was told to stop it; its end is not known yet.`,
         'It ends with the report of the node, or when the node is lost.',
       );
-    else if (task.state === 'active')
+    else if (task.isHeld)
+      yield reason(
+        'preparing',
+        `The job preparation task runs on ${task.node} first.`,
+        'It starts as soon as that has succeeded; see the job preparation status.',
+      );
+    else if (task.state === 'active' || task.state === 'preparing')
       yield reason(
         'waitingOnNode',
         `It is assigned to ${task.node} and waits there for a free slot.`,
@@ -178,6 +193,17 @@ function verdictOf(node: ExplainedNode, task: ExplainedTask): NodeVerdict {
       `It leaves the pool (${node.leaving}).`,
       'Other nodes take its place as the pool is sized.',
     );
+  if (node.restart !== undefined)
+    return refusal(node, 'nodeRestarting', `It is to ${node.restart}.`, 'It takes tasks again after that.');
+  if (node.start === 'waiting')
+    return refusal(node, 'startTask', 'Its start task has not succeeded yet.', 'Wait for it.');
+  if (node.start === 'failed')
+    return refusal(
+      node,
+      'startTaskFailed',
+      'Its start task failed.',
+      "See the node's startTaskInfo and startup/stderr.txt; mend the start task and reboot the node.",
+    );
   if (!node.enabled)
     return refusal(node, 'nodeDisabled', 'Its scheduling is disabled.', 'Enable the scheduling of the node.');
   const missing = task.requiredLabels.filter((label) => !node.labels.includes(label));
@@ -187,6 +213,20 @@ function verdictOf(node: ExplainedNode, task: ExplainedTask): NodeVerdict {
       'labels',
       `Its machine lacks ${missing.join(', ')}.`,
       'Give the machine these labels, or drop them from the task.',
+    );
+  if (task.needsDedicated && !node.dedicated)
+    return refusal(
+      node,
+      'lowPriority',
+      'It is a low-priority node, and the job manager is not allowed on one.',
+      'Add dedicated nodes.',
+    );
+  if (node.unprepared)
+    return refusal(
+      node,
+      'preparationFailed',
+      'The job preparation task failed on it: it takes no task of the job.',
+      'See the job preparation status; reboot the node to try again, or add nodes.',
     );
   if (task.requiredSlots > node.slots)
     return refusal(

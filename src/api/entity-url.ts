@@ -25,6 +25,10 @@ export function fileUrl(ownerUrl: string, path: string): string {
   return `${ownerUrl}/files/${encodeURIComponent(path)}`;
 }
 
+export function affinityIdOf(node: string): string {
+  return `TVM:${node}`;
+}
+
 /** The mark of a single entity; lists carry theirs once. */
 export function elementMetadata(baseUrl: string, set: string): string {
   return `${baseUrl}/$metadata#${set}/@Element`;

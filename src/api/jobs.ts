@@ -15,6 +15,7 @@ import { filterOf, LIST_QUERY } from './list-query.ts';
 import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { renderJob, renderTaskCounts } from './render-job.ts';
+import { renderJobNode } from './render-node-task.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
 import { selector } from './select.ts';
 import { bodyReader } from './validate.ts';
@@ -22,11 +23,17 @@ import { bodyReader } from './validate.ts';
 const strict = { additionalProperties: false } as const;
 
 /** Of JobAddParameter, what needs a feature that this mesh has not. */
-const NOT_YET = ['jobManagerTask', 'jobPreparationTask', 'jobReleaseTask'];
+const NOT_YET = [
+  'jobManagerTask/containerSettings',
+  'jobManagerTask/applicationPackageReferences',
+  'jobManagerTask/authenticationTokenSettings',
+  'jobPreparationTask/containerSettings',
+  'jobReleaseTask/containerSettings',
+];
 
 const readSpec = bodyReader(JobSpec, NOT_YET);
-const readPatch = bodyReader(JobPatch, NOT_YET);
-const readUpdate = bodyReader(JobUpdate, NOT_YET);
+const readPatch = bodyReader(JobPatch);
+const readUpdate = bodyReader(JobUpdate);
 const readDisable = bodyReader(Type.Object({ disableTasks: Type.Enum([...DISABLE_TASKS_OPTIONS]) }, strict));
 const readTerminate = bodyReader(
   Type.Object({ terminateReason: Type.Optional(Type.String({ maxLength: 1024 })) }, strict),
@@ -144,8 +151,21 @@ class JobHandlers {
   };
 
   preparationStatus = async (call: Call): Promise<Answer> => {
-    await this.#find(call);
-    throw new ShoalError('JobPreparationTaskOrReleaseTaskNotSpecified');
+    const select = selector(call.query);
+    const job = param(call, 'job');
+    const after = readSkipToken(call.query, 'number')?.[0];
+    const request = {
+      job,
+      ...filterOf(call, 'jobNode'),
+      limit: readLimit(call.query),
+      ...(after !== undefined && { after }),
+    };
+    const page = await this.#context.jobs.with(job, call.options(), (group) =>
+      this.#context.control.query(group, 'job.nodes', request, call.options()),
+    );
+    const value = page.items.map((row) => select(renderJobNode(job, row, call.baseUrl)));
+    const next = page.next === undefined ? undefined : [page.next];
+    return listAnswer(call, 'jobpreparationandreleasetaskstatuslist', value, next);
   };
 
   /** The pool that the job names, or one that is made for it. A pool whose job is refused is taken back by the coordinator. */

@@ -3,11 +3,13 @@ import Type from 'typebox';
 import { ShoalError } from '../lib/errors.ts';
 import { NODE_COUNTS_PAGE_MAX, PAGE_ITEMS_MAX } from '../lib/limits.ts';
 import { idKey, MESH_GROUP, poolGroup } from '../model/ids.ts';
+import type { NodeRestart } from '../model/node-task.ts';
+import { NODE_DEALLOCATION_OPTIONS, type NodeDeallocationOption } from '../model/pool.ts';
 import type { NodeEntity } from '../model/queries.ts';
 import type { ApiContext } from './context.ts';
 import { elementMetadata, nodeUrl } from './entity-url.ts';
 import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
-import { stampHeaders, unwrap } from './outcome.ts';
+import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { findPool, poolIdOf } from './pools.ts';
 import { renderNode, renderNodeCounts } from './render-node.ts';
@@ -20,6 +22,14 @@ const readDisable = bodyReader(
     { nodeDisableSchedulingOption: Type.Optional(Type.Enum(['requeue', 'terminate', 'taskcompletion'])) },
     { additionalProperties: false },
   ),
+);
+
+const DeallocationOption = Type.Optional(Type.Enum([...NODE_DEALLOCATION_OPTIONS]));
+const readReboot = bodyReader(
+  Type.Object({ nodeRebootOption: DeallocationOption }, { additionalProperties: false }),
+);
+const readReimage = bodyReader(
+  Type.Object({ nodeReimageOption: DeallocationOption }, { additionalProperties: false }),
 );
 
 export function nodeRoutes(context: ApiContext): readonly Route[] {
@@ -41,6 +51,8 @@ export function nodeRoutes(context: ApiContext): readonly Route[] {
       name: 'ComputeNode_EnableScheduling',
       handle: nodes.enableScheduling,
     },
+    { method: 'POST', path: `${one}/reboot`, name: 'ComputeNode_Reboot', handle: nodes.reboot },
+    { method: 'POST', path: `${one}/reimage`, name: 'ComputeNode_Reimage', handle: nodes.reimage },
     {
       method: 'GET',
       path: '/nodecounts',
@@ -103,9 +115,30 @@ class NodeHandlers {
     enabled: boolean,
     option: 'requeue' | 'terminate' | 'taskcompletion',
   ): Promise<Answer> {
-    const pool = await findPool(this.#context, call);
     const node = param(call, 'node');
-    const command = { kind: 'node.scheduling', node, enabled, option } as const;
+    return this.#propose(call, 200, { kind: 'node.scheduling', node, enabled, option });
+  }
+
+  reboot = (call: Call): Promise<Answer> => {
+    const option = call.body === undefined ? undefined : readReboot(call.body).nodeRebootOption;
+    return this.#restart(call, 'reboot', option);
+  };
+
+  reimage = (call: Call): Promise<Answer> => {
+    const option = call.body === undefined ? undefined : readReimage(call.body).nodeReimageOption;
+    return this.#restart(call, 'reimage', option);
+  };
+
+  #restart(call: Call, how: NodeRestart, option: NodeDeallocationOption = 'requeue'): Promise<Answer> {
+    return this.#propose(call, 202, { kind: 'node.restart', node: param(call, 'node'), how, option });
+  }
+
+  async #propose(
+    call: Call,
+    status: 200 | 202,
+    command: PoolStampCommand & { readonly node: string },
+  ): Promise<Answer> {
+    const pool = await findPool(this.#context, call);
     const stamp = unwrap(
       await this.#context.control.propose(
         poolGroup(pool.spec.id),
@@ -113,7 +146,8 @@ class NodeHandlers {
         call.commandOptions(command.kind),
       ),
     );
-    return empty(200, { ...stampHeaders(stamp), dataserviceid: nodeUrl(call.baseUrl, poolIdOf(call), node) });
+    const url = nodeUrl(call.baseUrl, poolIdOf(call), command.node);
+    return empty(status, { ...stampHeaders(stamp), dataserviceid: url });
   }
 
   counts = async (call: Call): Promise<Answer> => {

@@ -4,9 +4,10 @@ import { ShoalError } from '../lib/errors.ts';
 import { REMOVE_NODES_MAX } from '../lib/limits.ts';
 import type { EntityStamp } from '../model/commands.ts';
 import { idKey, isValidId, MESH_GROUP } from '../model/ids.ts';
-import { NODE_DEALLOCATION_OPTIONS, PoolPatch, PoolResize, PoolSpec } from '../model/pool.ts';
+import { StartTask } from '../model/node-task.ts';
+import { NODE_DEALLOCATION_OPTIONS, PoolResize, PoolSpec } from '../model/pool.ts';
 import type { PoolEntity } from '../model/queries.ts';
-import { Duration, Metadata } from '../model/schema.ts';
+import { DisplayName, Duration, Metadata } from '../model/schema.ts';
 import { isRecord } from './case.ts';
 import { isNotModified, readCondition } from './conditions.ts';
 import type { ApiContext } from './context.ts';
@@ -21,7 +22,7 @@ import { bodyReader } from './validate.ts';
 
 /** Of PoolAddParameter and its kin, what needs a feature that this mesh has not. */
 const NOT_YET = [
-  'startTask',
+  'startTask/containerSettings',
   'applicationPackageReferences',
   'applicationLicenses',
   'certificateReferences',
@@ -33,11 +34,24 @@ const NOT_YET = [
 ];
 
 const readSpec = bodyReader(PoolSpec, NOT_YET);
-const readPatch = bodyReader(PoolPatch, [...NOT_YET, 'targetNodeCommunicationMode']);
+const readPatch = bodyReader(
+  Type.Object(
+    {
+      metadata: Type.Optional(Metadata),
+      displayName: Type.Optional(DisplayName),
+      startTask: Type.Optional(StartTask),
+    },
+    { additionalProperties: false },
+  ),
+  [...NOT_YET, 'targetNodeCommunicationMode'],
+);
 const readResize = bodyReader(PoolResize);
 /** PoolUpdateProperties: what is absent is cleared. */
 const readProperties = bodyReader(
-  Type.Object({ metadata: Type.Optional(Metadata) }, { additionalProperties: false }),
+  Type.Object(
+    { metadata: Type.Optional(Metadata), startTask: Type.Optional(StartTask) },
+    { additionalProperties: false },
+  ),
   [...NOT_YET, 'targetNodeCommunicationMode'],
 );
 const readRemoval = bodyReader(
@@ -133,11 +147,11 @@ class PoolHandlers {
   };
 
   updateProperties = async (call: Call): Promise<Answer> => {
-    const { metadata } = readProperties(call.body);
+    const { metadata, startTask } = readProperties(call.body);
     const stamp = await this.#propose(call, {
       kind: 'pool.patch',
       ...target(call),
-      patch: { metadata: metadata ?? [] },
+      patch: { metadata: metadata ?? [], startTask: startTask ?? null },
     });
     return empty(204, headersOf(call, stamp));
   };

@@ -1,10 +1,11 @@
 /** A job as Azure Batch's CloudJob, and its task counts. */
 import { UNLIMITED_DURATION } from '../lib/durations.ts';
-import { formatTimestamp } from '../lib/timestamps.ts';
+import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
 import type { TaskCounts } from '../model/job.ts';
 import type { JobEntity } from '../model/queries.ts';
 import type { ApiVersion } from './api-version.ts';
 import { jobUrl } from './entity-url.ts';
+import { renderManager, renderPreparation, renderRelease } from './render-node-task.ts';
 
 export function renderJob(job: JobEntity, baseUrl: string): Record<string, unknown> {
   const { spec } = job;
@@ -29,6 +30,9 @@ export function renderJob(job: JobEntity, baseUrl: string): Record<string, unkno
     },
     commonEnvironmentSettings: spec.commonEnvironmentSettings,
     poolInfo: renderPoolInfo(spec.poolInfo),
+    jobManagerTask: spec.jobManagerTask && renderManager(spec.jobManagerTask),
+    jobPreparationTask: spec.jobPreparationTask && renderPreparation(spec.jobPreparationTask),
+    jobReleaseTask: spec.jobReleaseTask && renderRelease(spec.jobReleaseTask),
     networkConfiguration: spec.networkConfiguration,
     onAllTasksComplete: spec.onAllTasksComplete ?? 'noaction',
     onTaskFailure: spec.onTaskFailure ?? 'noaction',
@@ -48,10 +52,6 @@ function renderPoolInfo(poolInfo: JobEntity['spec']['poolInfo']): JobEntity['spe
   if (poolInfo.autoPoolSpecification === undefined) return poolInfo;
   const { poolId: _, ...rest } = poolInfo;
   return rest;
-}
-
-export function timestampOf(timeMs: number | undefined): string | undefined {
-  return timeMs === undefined ? undefined : formatTimestamp(timeMs);
 }
 
 /** The oldest version has no slots and does not nest. */

@@ -2,11 +2,8 @@
 import { formatTimestamp } from '../lib/timestamps.ts';
 import type { NodeEntity } from '../model/queries.ts';
 import { NODE_STATES, type NodeState } from '../model/states.ts';
-import { nodeUrl } from './entity-url.ts';
-
-export function affinityIdOf(node: string): string {
-  return `TVM:${node}`;
-}
+import { affinityIdOf, nodeUrl } from './entity-url.ts';
+import { renderRun, renderStartTask } from './render-node-task.ts';
 
 export function renderNode(node: NodeEntity, vmSize: string, baseUrl: string): Record<string, unknown> {
   return {
@@ -16,6 +13,7 @@ export function renderNode(node: NodeEntity, vmSize: string, baseUrl: string): R
     schedulingState: node.schedulingState,
     stateTransitionTime: formatTimestamp(node.stateTransitionTimeMs),
     allocationTime: formatTimestamp(node.allocationTimeMs),
+    lastBootTime: node.lastBootTimeMs === undefined ? undefined : formatTimestamp(node.lastBootTimeMs),
     affinityId: affinityIdOf(node.id),
     vmSize,
     totalTasksRun: node.totalTasksRun,
@@ -23,6 +21,8 @@ export function renderNode(node: NodeEntity, vmSize: string, baseUrl: string): R
     runningTasksCount: node.runningTasks,
     runningTaskSlotsCount: node.runningSlots,
     isDedicated: node.dedicated,
+    startTask: node.startTask && renderStartTask(node.startTask),
+    startTaskInfo: node.startTaskRun && renderRun(node.startTaskRun),
     shoal: {
       machine: node.machine,
       cores: node.cores,

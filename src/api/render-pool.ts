@@ -5,6 +5,7 @@ import type { AutoScaleRun } from '../model/autoscale.ts';
 import type { PoolEntity } from '../model/queries.ts';
 import type { ApiVersion } from './api-version.ts';
 import { poolUrl } from './entity-url.ts';
+import { renderStartTask } from './render-node-task.ts';
 
 /** Ours: `autoScaleOnChange`. */
 function renderAutoScale({ autoScale, autoScaleRun }: PoolEntity): Record<string, unknown> {
@@ -64,6 +65,7 @@ export function renderPool(pool: PoolEntity, baseUrl: string, version: ApiVersio
     ...renderAutoScale(pool),
     enableInterNodeCommunication: spec.enableInterNodeCommunication ?? false,
     metadata: spec.metadata,
+    startTask: spec.startTask === undefined ? undefined : renderStartTask(spec.startTask),
     ...(version === 'flat' ? { maxTasksPerNode: slots } : { taskSlotsPerNode: slots }),
     // The service writes this one enum with a capital, and clients compare it.
     taskSchedulingPolicy: {

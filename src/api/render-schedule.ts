@@ -1,8 +1,7 @@
 /** A job schedule as Azure Batch's CloudJobSchedule. */
-import { formatTimestamp } from '../lib/timestamps.ts';
+import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
 import type { JobScheduleEntity } from '../model/queries.ts';
 import { jobUrl, scheduleUrl } from './entity-url.ts';
-import { timestampOf } from './render-job.ts';
 
 export function renderSchedule(entity: JobScheduleEntity, baseUrl: string): Record<string, unknown> {
   const { spec, recentJob } = entity;

@@ -1,14 +1,12 @@
 /** A task as Azure Batch's CloudTask. */
 import { UNLIMITED_DURATION } from '../lib/durations.ts';
-import { formatTimestamp } from '../lib/timestamps.ts';
+import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
 import type { TaskEntity } from '../model/queries.ts';
-import type { FailureInfo } from '../model/task.ts';
-import { fileUrl, nodeUrl, taskUrl } from './entity-url.ts';
-import { timestampOf } from './render-job.ts';
-import { affinityIdOf } from './render-node.ts';
+import type { FailureInfo, TaskConstraints } from '../model/task.ts';
+import { affinityIdOf, fileUrl, nodeUrl, taskUrl } from './entity-url.ts';
 
-const DEFAULT_RETENTION = 'P7D';
-const DEFAULT_USER = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
+export const DEFAULT_RETENTION = 'P7D';
+export const DEFAULT_USER = { autoUser: { scope: 'pool', elevationLevel: 'nonadmin' } };
 
 export function renderTask(task: TaskEntity, baseUrl: string): Record<string, unknown> {
   const { spec } = task;
@@ -29,11 +27,7 @@ export function renderTask(task: TaskEntity, baseUrl: string): Record<string, un
     outputFiles: spec.outputFiles,
     environmentSettings: spec.environmentSettings,
     affinityInfo: spec.affinityInfo,
-    constraints: {
-      maxWallClockTime: spec.constraints?.maxWallClockTime ?? UNLIMITED_DURATION,
-      retentionTime: spec.constraints?.retentionTime ?? DEFAULT_RETENTION,
-      maxTaskRetryCount: spec.constraints?.maxTaskRetryCount ?? 0,
-    },
+    constraints: renderConstraints(spec.constraints),
     requiredSlots: spec.requiredSlots ?? 1,
     userIdentity: spec.userIdentity ?? DEFAULT_USER,
     executionInfo: renderExecution(task),
@@ -41,6 +35,14 @@ export function renderTask(task: TaskEntity, baseUrl: string): Record<string, un
     dependsOn: spec.dependsOn,
     ...(spec.requiredLabels !== undefined && { requiredLabels: spec.requiredLabels }),
     ...(task.epoch !== undefined && { shoal: { epoch: task.epoch, machine: task.machine } }),
+  };
+}
+
+export function renderConstraints(constraints: TaskConstraints | undefined): Record<string, unknown> {
+  return {
+    maxWallClockTime: constraints?.maxWallClockTime ?? UNLIMITED_DURATION,
+    retentionTime: constraints?.retentionTime ?? DEFAULT_RETENTION,
+    maxTaskRetryCount: constraints?.maxTaskRetryCount ?? 0,
   };
 }
 
@@ -59,12 +61,20 @@ function renderExecution(task: TaskEntity): Record<string, unknown> {
 }
 
 /** The service writes the category with capitals. */
-function renderFailure(failure: FailureInfo): Record<string, unknown> {
+export function renderFailure(failure: FailureInfo): Record<string, unknown> {
   return { ...failure, category: failure.category === 'usererror' ? 'UserError' : 'ServerError' };
 }
 
+/** Relative to the node's root; a schedule's jobs lie below the schedule. */
+export function taskDirectory(job: string, task: string): string {
+  const [schedule, scheduled] = job.split(':');
+  return scheduled === undefined
+    ? `workitems/${job}/job-1/${task}`
+    : `workitems/${schedule}/${scheduled}/${task}`;
+}
+
 function renderNodeInfo(task: TaskEntity, node: string, baseUrl: string): Record<string, unknown> {
-  const directory = `workitems/${task.job}/job-1/${task.spec.id}`;
+  const directory = taskDirectory(task.job, task.spec.id);
   const url = nodeUrl(baseUrl, task.pool, node);
   return {
     affinityId: affinityIdOf(node),

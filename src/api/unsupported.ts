@@ -11,8 +11,6 @@ const OPERATIONS: readonly (readonly [Method, string, string])[] = [
   ['POST', '/pools/:pool/nodes/:node/users', 'ComputeNode_AddUser'],
   ['PUT', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_UpdateUser'],
   ['DELETE', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_DeleteUser'],
-  ['POST', '/pools/:pool/nodes/:node/reboot', 'ComputeNode_Reboot'],
-  ['POST', '/pools/:pool/nodes/:node/reimage', 'ComputeNode_Reimage'],
   ['GET', '/pools/:pool/nodes/:node/remoteloginsettings', 'ComputeNode_GetRemoteLoginSettings'],
   ['GET', '/pools/:pool/nodes/:node/rdp', 'ComputeNode_GetRemoteDesktop'],
   ['POST', '/pools/:pool/nodes/:node/uploadbatchservicelogs', 'ComputeNode_UploadBatchServiceLogs'],

@@ -10,7 +10,7 @@ export type BodyReader<T> = (body: unknown) => T;
 
 /**
  * `notYet`: properties that Azure Batch has and this mesh has not. Empty ones (null, false, an empty list or text)
- * are dropped, since some clients always send them; any other is refused by name.
+ * are dropped, since some clients always send them; any other is refused by name. `a/b`: the property b of a.
  */
 export function bodyReader<S extends TSchema>(
   schema: S,
@@ -29,15 +29,18 @@ export function bodyReader<S extends TSchema>(
 }
 
 function dropEmpty(body: Record<string, unknown>, notYet: readonly string[]): void {
-  for (const name of notYet) {
-    if (!Object.hasOwn(body, name)) continue;
-    const value = body[name];
+  for (const path of notYet) {
+    const slash = path.indexOf('/');
+    const owner = slash < 0 ? body : body[path.slice(0, slash)];
+    const name = path.slice(slash + 1);
+    if (!isRecord(owner) || !Object.hasOwn(owner, name)) continue;
+    const value = owner[name];
     if (value === null || value === false || value === '' || (Array.isArray(value) && value.length === 0)) {
-      delete body[name];
+      delete owner[name];
       continue;
     }
-    throw new ShoalError('UnsupportedProperty', `The property ${name} is not supported by this mesh yet.`, {
-      PropertyName: name,
+    throw new ShoalError('UnsupportedProperty', `The property ${path} is not supported by this mesh yet.`, {
+      PropertyName: path,
     });
   }
 }

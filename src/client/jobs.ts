@@ -2,7 +2,7 @@ import type { DisableTasksOption, JobPatch, JobSpec } from '../model/job.ts';
 import { API_VERSION, type Caller, type CallOptions } from './caller.ts';
 import { type ListOptions, listAll } from './paging.ts';
 import { route } from './route.ts';
-import type { JobResource, TaskCountsResource } from './shapes.ts';
+import type { JobNodeResource, JobResource, TaskCountsResource } from './shapes.ts';
 
 const query = { 'api-version': API_VERSION };
 
@@ -49,6 +49,11 @@ export class JobCalls {
       ...options,
     });
     return answer.taskCounts;
+  }
+
+  /** What each node did for the job before its tasks and after them. */
+  nodes(job: string, options: ListOptions = {}): AsyncIterable<JobNodeResource> {
+    return listAll(this.#caller, route`/jobs/${job}/jobpreparationandreleasetaskstatus`, options);
   }
 
   async disable(job: string, disableTasks: DisableTasksOption, options: CallOptions = {}): Promise<void> {

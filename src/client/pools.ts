@@ -1,4 +1,5 @@
 import type { AutoScaleExplanation } from '../model/autoscale.ts';
+import type { NodeRestart } from '../model/node-task.ts';
 import type {
   AutoScaleChange,
   NodeDeallocationOption,
@@ -99,5 +100,21 @@ export class PoolCalls {
   async enableNode(pool: string, node: string, options: CallOptions = {}): Promise<void> {
     const path = route`/pools/${pool}/nodes/${node}/enablescheduling`;
     await this.#caller.run({ method: 'POST', path, query, ...options });
+  }
+
+  /** The node ends what it runs as `option` says, and begins anew with its start task; a reimage empties its directory too. */
+  async restartNode(
+    pool: string,
+    node: string,
+    how: NodeRestart,
+    option: NodeDeallocationOption,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const path =
+      how === 'reboot'
+        ? route`/pools/${pool}/nodes/${node}/reboot`
+        : route`/pools/${pool}/nodes/${node}/reimage`;
+    const json = how === 'reboot' ? { nodeRebootOption: option } : { nodeReimageOption: option };
+    await this.#caller.run({ method: 'POST', path, query, json, ...options });
   }
 }

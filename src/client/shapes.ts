@@ -39,6 +39,7 @@ export interface PoolResource {
     readonly error?: { readonly values?: readonly NameValue[] };
   };
   readonly resizeErrors?: readonly { readonly code: string; readonly message: string }[];
+  readonly startTask?: { readonly commandLine: string };
   readonly metadata?: readonly NameValue[];
 }
 
@@ -56,6 +57,9 @@ export interface NodeResource {
   readonly runningTaskSlotsCount?: number;
   readonly totalTasksRun?: number;
   readonly totalTasksSucceeded?: number;
+  readonly lastBootTime?: string;
+  readonly startTask?: { readonly commandLine: string };
+  readonly startTaskInfo?: NodeTaskRunResource;
   /** Ours. */
   readonly shoal?: {
     readonly machine: string;
@@ -65,6 +69,25 @@ export interface NodeResource {
     readonly labels: readonly string[];
     readonly waitingTasks: number;
   };
+}
+
+/** The run of a start, job preparation or job release task. */
+export interface NodeTaskRunResource {
+  readonly state?: 'running' | 'completed';
+  readonly startTime?: string;
+  readonly endTime?: string;
+  readonly exitCode?: number;
+  readonly result?: 'success' | 'failure';
+  readonly retryCount?: number;
+  readonly failureInfo?: { readonly code?: string; readonly message?: string };
+}
+
+/** What one node did for a job before its tasks and after them. */
+export interface JobNodeResource {
+  readonly poolId?: string;
+  readonly nodeId?: string;
+  readonly jobPreparationTaskExecutionInfo?: NodeTaskRunResource;
+  readonly jobReleaseTaskExecutionInfo?: NodeTaskRunResource;
 }
 
 export interface JobResource {

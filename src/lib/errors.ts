@@ -167,6 +167,14 @@ export const ERRORS = {
     status: 409,
     message: 'There are as many jobs or job schedules as there may be.',
   },
+  TaskIdSameAsJobPreparationTask: {
+    status: 409,
+    message: 'The id of the task is that of the job preparation task of its job.',
+  },
+  TaskIdSameAsJobReleaseTask: {
+    status: 409,
+    message: 'The id of the task is that of the job release task of its job.',
+  },
   MachineExists: {
     status: 409,
     message: 'A machine with this name is already a member.',

@@ -26,3 +26,8 @@ export function parseTimestamp(text: string): number | undefined {
 export function formatTimestamp(timeMs: number): string {
   return `${new Date(timeMs).toISOString().slice(0, -1)}0000Z`;
 }
+
+/** The same for what may be absent: an absent property and an empty one are not the same to a client. */
+export function timestampOf(timeMs: number | undefined): string | undefined {
+  return timeMs === undefined ? undefined : formatTimestamp(timeMs);
+}

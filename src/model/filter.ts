@@ -12,7 +12,15 @@ import {
   type Literal,
   parseFilter,
 } from './filter-syntax.ts';
-import type { JobEntity, JobScheduleEntity, NodeEntity, PoolEntity, TaskEntity } from './queries.ts';
+import type {
+  JobEntity,
+  JobNodeEntity,
+  JobScheduleEntity,
+  NodeEntity,
+  NodeTaskRun,
+  PoolEntity,
+  TaskEntity,
+} from './queries.ts';
 import { JOB_SCHEDULE_STATES } from './schedule.ts';
 import { ALLOCATION_STATES, JOB_STATES, NODE_STATES, POOL_STATES, TASK_STATES } from './states.ts';
 
@@ -30,6 +38,8 @@ export interface FilterRows {
   jobSchedule: JobScheduleEntity;
   task: TaskEntity;
   node: NodeEntity;
+  /** What a node did for a job before and after its tasks. */
+  jobNode: JobNodeEntity;
   file: Pick<FileEntry, 'path'>;
   nodeCounts: { readonly pool: string };
   image: ImageFacts;
@@ -63,6 +73,20 @@ const NEWER_NODE_STATES = ['upgradingos', 'deallocating', 'deallocated'];
 
 function momentOf(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Date.parse(text);
+}
+
+/** What may be asked of the run of a task of a node. */
+function runProperties<Row>(
+  name: string,
+  runOf: (row: Row) => NodeTaskRun | undefined,
+): Readonly<Record<string, Property<Row>>> {
+  return {
+    [`${name}/state`]: { type: 'state', values: ['running', 'completed'], read: (row) => runOf(row)?.state },
+    [`${name}/startTime`]: { type: 'time', read: (row) => runOf(row)?.startTimeMs },
+    [`${name}/endTime`]: { type: 'time', read: (row) => runOf(row)?.endTimeMs },
+    [`${name}/exitCode`]: { type: 'number', read: (row) => runOf(row)?.exitCode },
+    [`${name}/result`]: { type: 'state', values: ['success', 'failure'], read: (row) => runOf(row)?.result },
+  };
 }
 
 const PROPERTIES: { readonly [K in FilterKind]: Readonly<Record<string, Property<FilterRows[K]>>> } = {
@@ -121,7 +145,14 @@ const PROPERTIES: { readonly [K in FilterKind]: Readonly<Record<string, Property
     state: { type: 'state', values: [...NODE_STATES, ...NEWER_NODE_STATES], read: (node) => node.state },
     stateTransitionTime: { type: 'time', read: (node) => node.stateTransitionTimeMs },
     allocationTime: { type: 'time', read: (node) => node.allocationTimeMs },
-    lastBootTime: { type: 'time', read: () => undefined },
+    lastBootTime: { type: 'time', read: (node) => node.lastBootTimeMs },
+    ...runProperties<NodeEntity>('startTaskInfo', (node) => node.startTaskRun),
+  },
+  jobNode: {
+    poolId: { type: 'label', read: (row) => row.pool },
+    nodeId: { type: 'label', read: (row) => row.node },
+    ...runProperties<JobNodeEntity>('jobPreparationTaskExecutionInfo', (row) => row.preparation),
+    ...runProperties<JobNodeEntity>('jobReleaseTaskExecutionInfo', (row) => row.release),
   },
   file: { name: { type: 'prefix', read: (file) => file.path } },
   nodeCounts: { poolId: { type: 'label', read: (row) => row.pool } },

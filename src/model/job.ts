@@ -1,7 +1,17 @@
 /** A job as a client adds it (Azure Batch's JobAddParameter). */
 import Type, { type Static } from 'typebox';
+import { COMMAND_LINE_BYTES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import { JobPreparationTask, JobReleaseTask } from './node-task.ts';
 import { AutoPoolSpecification } from './pool.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Metadata } from './schema.ts';
+import {
+  AuthenticationTokenSettings,
+  OutputFile,
+  ResourceFile,
+  TaskConstraints,
+  type TaskSpec,
+  UserIdentity,
+} from './task.ts';
 
 const strict = { additionalProperties: false } as const;
 
@@ -31,6 +41,38 @@ const changeable = {
   metadata: Type.Optional(Metadata),
 };
 
+/** Added with its job, as the first of its tasks (Azure Batch's JobManagerTask). */
+export const JobManagerTask = Type.Object(
+  {
+    id: Id,
+    displayName: Type.Optional(DisplayName),
+    commandLine: Type.String({ minLength: 1, maxLength: COMMAND_LINE_BYTES_MAX }),
+    resourceFiles: Type.Optional(Type.Array(ResourceFile, { maxItems: 10_000 })),
+    outputFiles: Type.Optional(Type.Array(OutputFile, { maxItems: 1_000 })),
+    environmentSettings: Type.Optional(Environment),
+    constraints: Type.Optional(TaskConstraints),
+    requiredSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
+    userIdentity: Type.Optional(UserIdentity),
+    authenticationTokenSettings: Type.Optional(AuthenticationTokenSettings),
+    /** Default true: its end, whatever it is, ends the job. */
+    killJobOnCompletion: Type.Optional(Type.Boolean()),
+    /** Default true: it takes all slots of its node. */
+    runExclusive: Type.Optional(Type.Boolean()),
+    /** Default true; false keeps it on dedicated nodes. */
+    allowLowPriorityNode: Type.Optional(Type.Boolean()),
+  },
+  strict,
+);
+export type JobManagerTask = Static<typeof JobManagerTask>;
+
+/** `slots`: all of a node, where the pool says how many that is. */
+export function managerSpec(manager: JobManagerTask, slots: number | undefined): TaskSpec {
+  const { killJobOnCompletion: _, runExclusive, allowLowPriorityNode: __, ...spec } = manager;
+  const requiredSlots =
+    runExclusive === false ? spec.requiredSlots : Math.max(slots ?? 1, spec.requiredSlots ?? 1);
+  return { ...spec, ...(requiredSlots === undefined ? {} : { requiredSlots }) };
+}
+
 export const JobSpec = Type.Object(
   {
     id: Id,
@@ -41,6 +83,9 @@ export const JobSpec = Type.Object(
     usesTaskDependencies: Type.Optional(Type.Boolean()),
     poolInfo: PoolInfo,
     networkConfiguration: Type.Optional(Echoed),
+    jobManagerTask: Type.Optional(JobManagerTask),
+    jobPreparationTask: Type.Optional(JobPreparationTask),
+    jobReleaseTask: Type.Optional(JobReleaseTask),
     /** Ours: what a node does with the job's tasks while it is cut off from the coordinator. */
     onNodeCutOff: Type.Optional(Type.Enum(['stop', 'keep'])),
   },

@@ -5,6 +5,7 @@ import {
   POOL_NODES_MAX,
   TASK_SLOTS_PER_NODE_MAX,
 } from '../lib/limits.ts';
+import { StartTask } from './node-task.ts';
 import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -38,6 +39,7 @@ export const PoolSpec = Type.Object(
     taskSchedulingPolicy: Type.Optional(Type.Object({ nodeFillType: Type.Enum(['spread', 'pack']) }, strict)),
     enableInterNodeCommunication: Type.Optional(Type.Boolean()),
     metadata: Type.Optional(Metadata),
+    startTask: Type.Optional(StartTask),
     /** Ours: nodes only on machines that carry all of these labels. */
     /** Targets come from a formula instead: see `autoscale.ts`. */
     enableAutoScale: Type.Optional(Type.Boolean()),
@@ -65,7 +67,12 @@ export const AutoPoolSpecification = Type.Object(
 );
 
 export const PoolPatch = Type.Object(
-  { metadata: Type.Optional(Metadata), displayName: Type.Optional(DisplayName) },
+  {
+    metadata: Type.Optional(Metadata),
+    displayName: Type.Optional(DisplayName),
+    /** For nodes that join or restart from now on; null takes it away. */
+    startTask: Type.Optional(Type.Union([StartTask, Type.Null()])),
+  },
   strict,
 );
 export type PoolPatch = Static<typeof PoolPatch>;

@@ -5,6 +5,7 @@ import type { EntityStamp, MeshSettings } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
 import type { JobSpec, TaskCounts } from './job.ts';
 import type { Allotment, MachineRecord } from './machine.ts';
+import type { StartTask } from './node-task.ts';
 import type { PoolSpec, ResizeError } from './pool.ts';
 import type { JobScheduleSpec, JobScheduleState } from './schedule.ts';
 import type { AllocationState, JobState, NodeState, PoolState, TaskState } from './states.ts';
@@ -127,6 +128,34 @@ export interface NodeEntity {
   readonly waitingTasks: number;
   readonly totalTasksRun: number;
   readonly totalTasksSucceeded: number;
+  readonly lastBootTimeMs?: number;
+  /** The start task that the node runs or ran; absent where its pool had none when it joined or restarted. */
+  readonly startTask?: StartTask;
+  readonly startTaskRun?: NodeTaskRun;
+}
+
+/** The present or last run of a task of a node. */
+export interface NodeTaskRun {
+  readonly state: 'running' | 'completed';
+  readonly startTimeMs?: number;
+  readonly endTimeMs?: number;
+  readonly exitCode?: number;
+  readonly failure?: FailureInfo;
+  readonly result?: 'success' | 'failure';
+  readonly retryCount: number;
+  readonly lastRetryTimeMs?: number;
+}
+
+/** What a node did for a job before its first task there and after its last. */
+export interface JobNodeEntity {
+  /** Page token: the number of the preparation task. */
+  readonly number: number;
+  readonly pool: string;
+  readonly node: string;
+  readonly preparationId: string;
+  readonly preparation: NodeTaskRun;
+  readonly releaseId?: string;
+  readonly release?: NodeTaskRun;
 }
 
 /** Why a task does not run: one line for each node. */
@@ -163,6 +192,8 @@ export interface PoolQueries {
   'task.get': [{ readonly job: string; readonly task: string }, TaskEntity];
   'task.list': [PageRequest & { readonly job: string }, Page<TaskEntity>];
   'task.explain': [{ readonly job: string; readonly task: string }, Explanation];
+  /** Rejects with JobPreparationTaskOrReleaseTaskNotSpecified where the job has neither. */
+  'job.nodes': [PageRequest & { readonly job: string }, Page<JobNodeEntity>];
   'node.get': [{ readonly node: string }, NodeEntity];
   'node.list': [PageRequest, Page<NodeEntity>];
   'pool.evaluateAutoScale': [AutoScaleQuestion, AutoScaleEvaluation];

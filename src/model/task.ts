@@ -113,6 +113,12 @@ export const UserIdentity = Type.Object(
   strict,
 );
 
+/** A key for the operations of the task's own job, handed to it in its environment. */
+export const AuthenticationTokenSettings = Type.Object(
+  { access: Type.Array(Type.Enum(['job']), { maxItems: 1 }) },
+  strict,
+);
+
 export const DependsOn = Type.Object(
   {
     taskIds: Type.Optional(Type.Array(Id)),
@@ -148,6 +154,7 @@ export const TaskSpec = Type.Object(
     constraints: Type.Optional(TaskConstraints),
     requiredSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
     userIdentity: Type.Optional(UserIdentity),
+    authenticationTokenSettings: Type.Optional(AuthenticationTokenSettings),
     dependsOn: Type.Optional(DependsOn),
     /** Ours: the task runs only on nodes whose machine carries all of these labels. */
     requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),

@@ -13,7 +13,18 @@ import {
 } from '../lib/limits.ts';
 import { isValidContainerName, parseMeshUrl } from './blob.ts';
 import { idKey, isValidId, isValidJobReference } from './ids.ts';
-import type { JobConstraints, JobPatch, JobSpec } from './job.ts';
+import { type JobConstraints, type JobPatch, type JobSpec, managerSpec } from './job.ts';
+import {
+  type JobPreparationTask,
+  type JobReleaseTask,
+  PREPARATION_ID,
+  preparationSpec,
+  RELEASE_ID,
+  RELEASE_WALL_CLOCK_DEFAULT,
+  releaseSpec,
+  type StartTask,
+  startTaskSpec,
+} from './node-task.ts';
 import type { PoolSpec } from './pool.ts';
 import type {
   DependsOn,
@@ -326,8 +337,80 @@ export function validateJob(job: JobSpec): Violation | undefined {
   return (
     validateJobChange(job) ??
     (job.commonEnvironmentSettings &&
-      validateEnvironment('commonEnvironmentSettings', job.commonEnvironmentSettings))
+      validateEnvironment('commonEnvironmentSettings', job.commonEnvironmentSettings)) ??
+    validateErrands(job)
   );
+}
+
+/** The manager, preparation and release tasks of a job. */
+function validateErrands({
+  jobManagerTask,
+  jobPreparationTask,
+  jobReleaseTask,
+}: JobSpec): Violation | undefined {
+  if (jobReleaseTask !== undefined && jobPreparationTask === undefined) {
+    return invalidValue(
+      'jobReleaseTask',
+      jobReleaseTask.id ?? RELEASE_ID,
+      'a job release task needs a job preparation task: it runs on the nodes where that one ran',
+    );
+  }
+  return (
+    (jobPreparationTask && within('jobPreparationTask', validateTask(preparationSpec(jobPreparationTask)))) ??
+    (jobReleaseTask && validateRelease(jobReleaseTask, jobPreparationTask)) ??
+    (jobManagerTask && within('jobManagerTask', validateTask(managerSpec(jobManagerTask, undefined)))) ??
+    (jobManagerTask && validateOwnId(jobManagerTask.id, jobPreparationTask, jobReleaseTask))
+  );
+}
+
+function validateRelease(
+  release: JobReleaseTask,
+  preparation: JobPreparationTask | undefined,
+): Violation | undefined {
+  const violation = within('jobReleaseTask', validateTask(releaseSpec(release)));
+  if (violation !== undefined) return violation;
+  const { maxWallClockTime, id = RELEASE_ID } = release;
+  const lengthMs = maxWallClockTime === undefined ? 0 : parseDuration(maxWallClockTime);
+  if (lengthMs !== undefined && lengthMs > (parseDuration(RELEASE_WALL_CLOCK_DEFAULT) ?? 0))
+    return invalidValue('jobReleaseTask/maxWallClockTime', maxWallClockTime, 'it is at most PT15M');
+  if (idKey(id) === idKey(preparation?.id ?? PREPARATION_ID))
+    return invalidValue('jobReleaseTask/id', id, 'it is the id of the job preparation task');
+  return undefined;
+}
+
+/** The id of a job's task must not be that of its preparation or release task: they share one directory. */
+export function validateOwnId(
+  id: string,
+  preparation: Pick<JobPreparationTask, 'id'> | undefined,
+  release: Pick<JobReleaseTask, 'id'> | undefined,
+): Violation | undefined {
+  const key = idKey(id);
+  if (preparation !== undefined && key === idKey(preparation.id ?? PREPARATION_ID))
+    return sameId(id, 'TaskIdSameAsJobPreparationTask', 'preparation');
+  if (release !== undefined && key === idKey(release.id ?? RELEASE_ID))
+    return sameId(id, 'TaskIdSameAsJobReleaseTask', 'release');
+  return undefined;
+}
+
+function sameId(id: string, code: ErrorCode, what: string): Violation {
+  return {
+    code,
+    message: `The id ${id} is that of the job ${what} task of the job.`,
+    values: { PropertyName: 'id', PropertyValue: id },
+  };
+}
+
+/** A violation of a task that is part of another entity: its property is named from there. */
+function within(part: string, violation: Violation | undefined): Violation | undefined {
+  if (violation === undefined) return undefined;
+  const { PropertyName, ...values } = violation.values;
+  if (PropertyName === undefined) return violation;
+  const name = `${part}/${PropertyName}`;
+  return {
+    ...violation,
+    message: violation.message.replace(`property ${PropertyName} `, `property ${name} `),
+    values: { PropertyName: name, ...values },
+  };
 }
 
 /** The changeable properties: of a new job, of a PATCH and of a PUT. */
@@ -353,6 +436,12 @@ function validateJobConstraints(constraints: JobConstraints): Violation | undefi
   );
 }
 
+// --- Start tasks --------------------------------------------------------------------------------------------------
+
+export function validateStartTask(start: StartTask): Violation | undefined {
+  return within('startTask', validateTask(startTaskSpec(start)));
+}
+
 // --- Pools --------------------------------------------------------------------------------------------------------
 
 export function validatePool(pool: PoolSpec): Violation | undefined {
@@ -373,7 +462,8 @@ export function validatePool(pool: PoolSpec): Violation | undefined {
   }
   return (
     (pool.taskSlotsPerNode === undefined ? undefined : validateSlots(pool.taskSlotsPerNode)) ??
-    validateDuration('resizeTimeout', pool.resizeTimeout, 1)
+    validateDuration('resizeTimeout', pool.resizeTimeout, 1) ??
+    (pool.startTask && validateStartTask(pool.startTask))
   );
 }
 

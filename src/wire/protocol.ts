@@ -175,6 +175,8 @@ export const Heartbeat = message(
     sequence: Count,
     /** Names this agent's life, so that a restarted one is not taken for the old. */
     life: Name,
+    /** Number of the machine's present boot: nothing that an earlier one ran is left. */
+    boot: Type.Optional(Count),
     nodes: Type.Array(Type.Object({ node: Name, digest: Count, count: Count }), { maxItems: 4096 }),
   }),
 );
@@ -202,7 +204,7 @@ const DispatchItem = Type.Object({
   job: Count,
   task: Count,
   epoch: Count,
-  /** msgpack of the TaskSpec, as the row holds it. */
+  /** msgpack of the TaskSpec, as the row holds it: with a role where the task is a node's. */
   spec: Bytes,
 });
 export type DispatchItem = Static<typeof DispatchItem>;
@@ -213,6 +215,8 @@ const DispatchJob = Type.Object({
   priority: Type.Integer(),
   environment: Environment,
   onNodeCutOff: Type.Enum(['stop', 'keep']),
+  /** Id of its preparation task, if it has one. */
+  preparation: Type.Optional(Name),
 });
 export type DispatchJob = Static<typeof DispatchJob>;
 

@@ -9,7 +9,7 @@ import { nodeNumber } from './allotments.ts';
 import { checkAutoScaleChange, checkRun } from './autoscale-settings.ts';
 import { checkCondition } from './condition.ts';
 import type { PoolRecord } from './pools.ts';
-import { checkHasTargets, checkPoolSpec, checkResize } from './pools.ts';
+import { checkHasTargets, checkPoolSpec, checkResize, checkStartTask } from './pools.ts';
 import type { MeshState } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -36,6 +36,8 @@ export function checkGroup(state: MeshState, pool: string, voters: readonly stri
 export function patchPool(state: MeshState, turn: Turn, command: CommandOf<'pool.patch'>): Outcome<unknown> {
   const pool = findPool(state, command);
   if (!pool.ok) return pool;
+  const refusal = checkStartTask(command.patch.startTask);
+  if (refusal !== undefined) return refusal;
   return { ok: true, value: state.pools.patch(turn, pool.value, command.patch) };
 }
 

@@ -6,6 +6,7 @@ import type { AutoPool } from '../../../src/model/auto-pool.ts';
 import type { AutoScaleRun, AutoScaleSettings, AutoScaleTargets } from '../../../src/model/autoscale.ts';
 import type { EntityStamp } from '../../../src/model/commands.ts';
 import { idKey, isValidId } from '../../../src/model/ids.ts';
+import type { StartTask } from '../../../src/model/node-task.ts';
 import type {
   AutoScaleChange,
   NodeDeallocationOption,
@@ -15,6 +16,7 @@ import type {
   ResizeError,
 } from '../../../src/model/pool.ts';
 import type { AllocationState, PoolState } from '../../../src/model/states.ts';
+import { validateStartTask } from '../../../src/model/validate.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { checkAutoScaleOfNewPool, settingsOf } from './autoscale-settings.ts';
@@ -94,7 +96,7 @@ export class Pools {
 
   patch(turn: Turn, pool: PoolRecord, patch: PoolPatch): EntityStamp {
     const stamp = turn.stamp();
-    this.#set(turn, { ...pool, ...stamp, spec: { ...pool.spec, ...patch } });
+    this.#set(turn, { ...pool, ...stamp, spec: patchedSpec(pool.spec, patch) });
     return stamp;
   }
 
@@ -245,6 +247,12 @@ function isDue(pool: PoolRecord): boolean {
   return pool.state === 'active' && pool.allocationState !== 'steady';
 }
 
+function patchedSpec(spec: PoolSpec, { startTask, ...patch }: PoolPatch): PoolSpec {
+  if (startTask === undefined) return { ...spec, ...patch };
+  const { startTask: _, ...rest } = spec;
+  return startTask === null ? { ...rest, ...patch } : { ...rest, ...patch, startTask };
+}
+
 /** Undefined where a pool can be made of it. */
 export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
   if (!isValidId(spec.id)) {
@@ -262,7 +270,14 @@ export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
       'a pool with a node on every machine has no target of its own.',
     );
   }
-  return checkResizeTimeout(spec.resizeTimeout) ?? checkAutoScaleOfNewPool(spec);
+  return (
+    checkStartTask(spec.startTask) ?? checkResizeTimeout(spec.resizeTimeout) ?? checkAutoScaleOfNewPool(spec)
+  );
+}
+
+export function checkStartTask(start: StartTask | null | undefined): Refusal | undefined {
+  const violation = start === undefined || start === null ? undefined : validateStartTask(start);
+  return violation === undefined ? undefined : { ok: false, ...violation };
 }
 
 export function checkResize(pool: PoolRecord, resize: PoolResize): Refusal | undefined {

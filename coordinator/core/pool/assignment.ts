@@ -7,6 +7,7 @@ import type { Assignment, CommandResults, Outcome, PoolCommand } from '../../../
 import { beginExecution } from './execution.ts';
 import type { Job } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
+import { canAppend, ensurePreparation } from './node-task-record.ts';
 import { Flag } from './task-table.ts';
 import { accepted, type Turn } from './turn.ts';
 
@@ -19,6 +20,7 @@ export function assignTasks(
     const job = turn.state.jobs.get(item.job);
     const node = turn.state.nodes.get(item.node);
     if (job === undefined || node === undefined || !fits(turn, job, item.task, node)) continue;
+    ensurePreparation(turn, job, node);
     beginExecution(turn, job, item.task, node);
     assigned.push(item);
   }
@@ -33,7 +35,8 @@ function fits(turn: Turn, job: Job, task: number, node: NodeRecord): boolean {
   return (
     slots <= node.slots &&
     node.assignedSlots + slots <= assignedSlotsMax(node.slots) &&
-    node.hasLabels(labels)
+    node.hasLabels(labels) &&
+    (job.preparation === undefined || canAppend(job))
   );
 }
 

@@ -4,6 +4,7 @@ import { endExecution } from './execution.ts';
 import type { Job } from './job-record.ts';
 import { afterTask } from './job-state.ts';
 import type { NodeRecord } from './node-record.ts';
+import { settleNodeTask } from './node-task-ending.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { exitActions, failureOf, isSuccess, TASK_ENDED, verdictOf } from './outcome.ts';
 import { completeTask, type Ending, removeTask, requeueTask } from './transition.ts';
@@ -19,6 +20,11 @@ export function settleExecution(
 ): void {
   const { table } = job;
   const started = outcome?.startedAtMs ?? startedAtMs ?? job.startedAtMs.get(task);
+  const own = job.nodeTasks.get(task);
+  if (own !== undefined) {
+    settleNodeTask(turn, job, task, own, outcome, started);
+    return;
+  }
   const verdict = verdictOf({
     intent: table.intent(task),
     outcome,

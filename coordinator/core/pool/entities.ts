@@ -1,6 +1,13 @@
 /** What clients are shown of jobs, tasks and nodes: hot columns joined with rows. */
 import type { JobSpec } from '../../../src/model/job.ts';
-import type { JobEntity, NodeEntity, TaskEntity } from '../../../src/model/queries.ts';
+import { PREPARATION_ID, RELEASE_ID } from '../../../src/model/node-task.ts';
+import type {
+  JobEntity,
+  JobNodeEntity,
+  NodeEntity,
+  NodeTaskRun,
+  TaskEntity,
+} from '../../../src/model/queries.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
 import type { Job } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
@@ -164,6 +171,39 @@ export class HotTask {
   }
 }
 
+// --- Tasks of nodes -----------------------------------------------------------------------------------------------
+
+/** `completion` comes from the runtime row of one that is completed. */
+export function nodeTaskRun(job: Job, task: number, completion: Completion | undefined): NodeTaskRun {
+  const { table } = job;
+  return defined<NodeTaskRun>({
+    state: table.state(task) === 'completed' ? 'completed' : 'running',
+    startTimeMs: completion?.startedAtMs ?? job.startedAtMs.get(task),
+    endTimeMs: completion?.endedAtMs,
+    exitCode: completion?.exitCode,
+    failure: completion?.failure,
+    result: resultOf(job, task),
+    retryCount: table.retryCount(task),
+    lastRetryTimeMs: job.lastRetryAtMs.get(task),
+  });
+}
+
+export function jobNodeEntity(
+  state: PoolState,
+  job: Job,
+  {
+    release,
+    ...run
+  }: Pick<JobNodeEntity, 'number' | 'node' | 'preparation'> & { readonly release: NodeTaskRun | undefined },
+): JobNodeEntity {
+  return {
+    ...run,
+    pool: state.poolName,
+    preparationId: job.preparation?.id ?? PREPARATION_ID,
+    ...(release === undefined ? {} : { release, releaseId: job.release?.id ?? RELEASE_ID }),
+  };
+}
+
 // --- Nodes --------------------------------------------------------------------------------------------------------
 
 export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
@@ -182,9 +222,10 @@ export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
     labels: node.labels,
     runningTasks: node.runningTasks,
     runningSlots: node.runningSlots,
-    waitingTasks: node.executions.size - node.runningTasks,
+    waitingTasks: node.executions.size - node.ownExecutions - node.runningTasks,
     totalTasksRun: node.totalTasksRun,
     totalTasksSucceeded: node.totalTasksSucceeded,
+    ...(node.bootedAtMs === undefined ? {} : { lastBootTimeMs: node.bootedAtMs }),
   };
 }
 

@@ -5,33 +5,85 @@
 import { invariant } from '../../../src/lib/assert.ts';
 import type { Job } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
+import { ascending, packTask } from './numbers.ts';
 import { changeState, writeRuntime } from './runtime.ts';
 import { Flag, Intent } from './task-table.ts';
 import type { Turn } from './turn.ts';
 
-/** The task is assigned: it stays `active`, with an epoch, until its node says that it started. */
+/**
+ * The task is assigned: it stays `active`, with an epoch, until its node says that it started. Where the node must be
+ * prepared for the job first, the task has its place there and is held (`preparing`): its agent learns of it later.
+ */
 export function beginExecution(turn: Turn, job: Job, task: number, node: NodeRecord): void {
   const { table } = job;
   invariant(table.flag(task, Flag.ready), `task ${job.number}/${task} is assigned but not ready`);
+  enterBooks(turn, job, task, node);
+  job.live.add(task);
+  job.refresh(task);
+  if (isUnprepared(job, node)) {
+    job.nodeTasks.hold(node.index, task);
+    changeState(turn, job, task, 'preparing');
+  } else send(turn, job, task, node);
+  writeRuntime(turn, job, task);
+}
+
+/** The node must run the job's preparation task with success before any of its tasks. */
+export function isUnprepared(job: Job, node: NodeRecord): boolean {
+  if (!job.waitsForPreparation) return false;
+  const preparation = job.nodeTasks.of('preparation', node);
+  return preparation === undefined || !job.table.flag(preparation, Flag.succeeded);
+}
+
+/** A task of a node begins there; it was never placed. */
+export function beginNodeTask(turn: Turn, job: Job, task: number, node: NodeRecord): void {
+  enterBooks(turn, job, task, node);
+  job.nodeTasks.live.add(task);
+  node.ownExecutions += 1;
+  send(turn, job, task, node);
+  writeRuntime(turn, job, task);
+}
+
+function enterBooks(turn: Turn, job: Job, task: number, node: NodeRecord): void {
+  const { table } = job;
   invariant(turn.index > table.epoch(task), `epoch of task ${job.number}/${task} does not grow`);
   table.setExecution(task, turn.index, node.index);
   table.setFlag(task, Flag.live, true);
-  job.live.add(task);
-  job.refresh(task);
-  node.add(job.number, task, turn.index, job.slotsOf(task));
+  node.add(job.number, task, job.slotsOf(task));
   turn.touchNode(node);
-  writeRuntime(turn, job, task);
-  turn.effect({ kind: 'dispatch', node: node.id, job: job.number, task, epoch: turn.index });
+}
+
+function send(turn: Turn, job: Job, task: number, node: NodeRecord): void {
+  const epoch = job.table.epoch(task);
+  const effect = { kind: 'dispatch', node: node.id, job: job.number, task, epoch } as const;
+  node.sent(effect);
+  turn.effect(effect);
+}
+
+/**
+ * The node is prepared for the job: what was held for that goes to its agent. The execution begins only now, so its
+ * epoch is that of this entry; an agent takes older ones for past, and drops them after a comparison with a list of
+ * the meantime.
+ */
+export function sendHeld(turn: Turn, job: Job, node: NodeRecord): void {
+  for (const task of ascending(job.nodeTasks.heldOn(node.index))) {
+    // About to be settled: see stopExecution.
+    if (job.table.intent(task) !== Intent.none) continue;
+    job.nodeTasks.letGo(node.index, task);
+    job.table.setExecution(task, turn.index, node.index);
+    send(turn, job, task, node);
+    writeRuntime(turn, job, task);
+  }
+  turn.touchNode(node);
 }
 
 /** Its node says that it started. */
 export function startExecution(turn: Turn, job: Job, task: number, startedAtMs: number): void {
   const { table } = job;
   // A deleted task keeps its state: it is counted nowhere any more.
-  if (!table.isActive(task) || table.flag(task, Flag.ghost)) return;
+  if (table.state(task) === 'running' || table.flag(task, Flag.ghost)) return;
   job.startedAtMs.set(task, startedAtMs);
   const node = turn.state.nodes.at(table.node(task));
-  if (node !== undefined) countRunning(turn, node, job.slotsOf(task), 1);
+  if (node !== undefined && !job.nodeTasks.has(task)) countRunning(turn, node, job.slotsOf(task), 1);
   changeState(turn, job, task, 'running');
   writeRuntime(turn, job, task);
 }
@@ -51,8 +103,10 @@ export function stopExecution(turn: Turn, job: Job, task: number, intent: number
   if (before === Intent.none && node !== undefined) node.stops += 1;
   table.setIntent(task, intent);
   writeRuntime(turn, job, task);
-  if (node !== undefined)
-    turn.effect({ kind: 'stop', node: node.id, job: job.number, task, epoch: table.epoch(task) });
+  if (node === undefined) return;
+  // What is held runs nowhere: it ends with this very entry.
+  if (job.nodeTasks.isHeld(node.index, task)) turn.revoked.add(packTask(job.number, task));
+  else turn.effect({ kind: 'stop', node: node.id, job: job.number, task, epoch: table.epoch(task) });
 }
 
 /** The end of a live execution is known: takes it off the books. The caller then says what becomes of the task. */
@@ -64,12 +118,17 @@ export function endExecution(turn: Turn, job: Job, task: number): void {
     `execution of task ${job.number}/${task} is not on the books`,
   );
   const slots = job.slotsOf(task);
-  node.remove(job.number, task, table.epoch(task), slots);
+  node.remove(job.number, task, slots);
+  if (!job.nodeTasks.letGo(node.index, task))
+    node.unsent({ job: job.number, task, epoch: table.epoch(task) });
   if (table.intent(task) !== Intent.none) node.stops -= 1;
-  if (table.state(task) === 'running') countRunning(turn, node, slots, -1);
+  if (job.nodeTasks.live.delete(task)) node.ownExecutions -= 1;
+  else {
+    job.live.delete(task);
+    if (table.state(task) === 'running') countRunning(turn, node, slots, -1);
+  }
   turn.touchNode(node);
   table.setFlag(task, Flag.live, false);
   table.setIntent(task, Intent.none);
-  job.live.delete(task);
   turn.state.offer(job);
 }

@@ -4,8 +4,9 @@ import { parseDuration } from '../../../src/lib/durations.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { JobConstraints, JobSpec } from '../../../src/model/job.ts';
 import type { JobState, TaskState } from '../../../src/model/states.ts';
-import type { DependsOn, ExitConditions, TaskConstraints } from '../../../src/model/task.ts';
+import type { DependsOn, ExitConditions, TaskConstraints, TaskSpec } from '../../../src/model/task.ts';
 import { Dependencies } from './dependencies.ts';
+import { DEDICATED_LABEL, NODE_JOB_ID, NodeTasks, preparedLabel } from './node-tasks.ts';
 import { ReadyQueues } from './ready.ts';
 import type { AdditionRow, JobRow } from './rows.ts';
 import { Flag, TaskTable } from './task-table.ts';
@@ -52,11 +53,15 @@ export class Job {
   readonly usesTaskDependencies: boolean;
   readonly performsExitActions: boolean;
   readonly onNodeCutOff: 'stop' | 'keep';
+  readonly preparation: JobSpec['jobPreparationTask'];
+  readonly release: JobSpec['jobReleaseTask'];
+  readonly manager: JobSpec['jobManagerTask'];
 
   table = new TaskTable();
   ready = new ReadyQueues(this.table);
   dependencies = new Dependencies(this.table, (task) => this.refresh(task));
-  /** Tasks with a live execution, ghosts included. */
+  nodeTasks = new NodeTasks();
+  /** Tasks of users with a live execution, ghosts included. */
   readonly live = new Set<number>();
   counts = emptyTally();
   slotCounts = emptyTally();
@@ -104,6 +109,9 @@ export class Job {
     this.usesTaskDependencies = spec.usesTaskDependencies ?? false;
     this.performsExitActions = spec.onTaskFailure === 'performexitoptionsjobaction';
     this.onNodeCutOff = spec.onNodeCutOff ?? 'stop';
+    this.preparation = spec.jobPreparationTask;
+    this.release = spec.jobReleaseTask;
+    this.manager = spec.jobManagerTask;
   }
 
   get lastTask(): number {
@@ -126,6 +134,26 @@ export class Job {
     return this.state === 'terminating' || this.state === 'completed' || this.state === 'deleting';
   }
 
+  /** Holds what nodes owe the pool itself; no client knows of it. */
+  get isOwn(): boolean {
+    return this.id === NODE_JOB_ID;
+  }
+
+  /** Nothing of it lives, be it of users or of nodes. */
+  get isQuiet(): boolean {
+    return this.live.size === 0 && this.nodeTasks.live.size === 0;
+  }
+
+  /** A node takes its tasks only once its preparation task succeeded there. */
+  get waitsForPreparation(): boolean {
+    return this.preparation !== undefined && this.preparation.waitForSuccess !== false;
+  }
+
+  /** The task that was added with the job. */
+  isManager(task: number): boolean {
+    return task === MANAGER_NUMBER && this.manager !== undefined;
+  }
+
   /** Executions that may still be begun beside those that live. */
   get parallelLeft(): number {
     return this.maxParallelTasks - this.live.size;
@@ -135,9 +163,19 @@ export class Job {
     return this.ready.slotsOf(task);
   }
 
+  /** What a task asks of a node, as the index of its ready queue. */
+  shapeOf({ requiredSlots, requiredLabels }: TaskSpec, task: number): number {
+    const own: string[] = [];
+    if (this.waitsForPreparation) own.push(preparedLabel(this.number));
+    if (this.isManager(task) && this.manager?.allowLowPriorityNode === false) own.push(DEDICATED_LABEL);
+    const labels = own.length === 0 ? requiredLabels : [...own, ...(requiredLabels ?? [])];
+    return this.ready.shapeFor(requiredSlots ?? 1, labels);
+  }
+
   /** Derives whether a task is ready from everything that decides it. Call after any of that changed. */
   refresh(task: number): void {
     const { table } = this;
+    if (this.nodeTasks.has(task)) return;
     const idle = table.isActive(task) && (table.flags(task) & (Flag.live | Flag.ghost | Flag.gone)) === 0;
     const cancelled = idle && this.dependencies.isCancelled(task);
     const becameReady = this.ready.set(task, idle && !cancelled && table.waitingOn(task) === 0);
@@ -180,6 +218,7 @@ export class Job {
     this.sweptBlocks = sweptBlocks;
     this.#lastTask = lastTask;
     this.table = new TaskTable();
+    this.nodeTasks = new NodeTasks();
     this.ready = new ReadyQueues(this.table);
     this.dependencies = new Dependencies(this.table, (task) => this.refresh(task));
     this.counts = emptyTally();
@@ -235,6 +274,9 @@ export class Job {
     return job;
   }
 }
+
+/** Number of the task that a job is added with, if it has a manager. */
+const MANAGER_NUMBER = 1;
 
 /** Azure's -1, and an absent limit, as a number to compare with. */
 export function limitOf(maxParallelTasks: number | undefined): number {

@@ -3,20 +3,26 @@
 import { JOB_NUMBER_MAX } from '../../../src/lib/limits.ts';
 import type { Condition, EntityStamp, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
-import type { JobPatch, JobSpec } from '../../../src/model/job.ts';
+import { type JobPatch, type JobSpec, managerSpec } from '../../../src/model/job.ts';
 import { invalidValue, validateJob, validateJobChange } from '../../../src/model/validate.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { checkCondition } from './conditions.ts';
 import { Job, limitOf } from './job-record.ts';
+import { beingDeleted, jobNotFound, refusalWhileEnding } from './job-refusals.ts';
 import { deleteJob, disableJob, enableJob, settleJob, TERMINATE_REASONS, terminateJob } from './job-state.ts';
 import { jobMetadataRowKey, jobSpecRowKey } from './rows.ts';
+import { addTasks, slotsMaxOf, slotsViolation } from './task.ts';
 import { accepted, type PoolState, stampOf, type Turn } from './turn.ts';
 
 type Of<K extends PoolCommand['kind']> = Extract<PoolCommand, { readonly kind: K }>;
 
 export function addJob(turn: Turn, { spec }: Of<'job.add'>): Outcome<EntityStamp> {
   const { state } = turn;
-  const violation = validateJob(spec) ?? poolViolation(state, spec);
+  const manager = spec.jobManagerTask && managerSpec(spec.jobManagerTask, slotsMaxOf(state));
+  const violation =
+    validateJob(spec) ??
+    poolViolation(state, spec) ??
+    (manager && slotsViolation(manager, slotsMaxOf(state)));
   if (violation !== undefined) return { ok: false, ...violation };
   const known = state.jobNamed(spec.id);
   if (known !== undefined)
@@ -29,6 +35,8 @@ export function addJob(turn: Turn, { spec }: Of<'job.add'>): Outcome<EntityStamp
   turn.put(jobSpecRowKey(job.number), spec);
   turn.touchJob(job);
   turn.event('job.added', `${job.id} was added`, { job: job.id });
+  // The first of its tasks, before anybody can add another: it goes ahead of all of them.
+  if (manager !== undefined) addTasks(turn, { kind: 'task.add', job: job.id, tasks: [manager] });
   settleJob(turn, job);
   return accepted(stampOf(job));
 }
@@ -186,26 +194,4 @@ function doing(act: (job: Job) => void): (job: Job) => undefined {
     act(job);
     return undefined;
   };
-}
-
-export function jobNotFound(id: string): Refusal {
-  return refuse('JobNotFound', `The job ${id} does not exist in this pool.`, { JobId: id });
-}
-
-function beingDeleted(job: Job): Refusal {
-  return refuse('JobBeingDeleted', `The job ${job.id} is being deleted.`, { JobId: job.id });
-}
-
-/** What refuses changes, and new tasks, of a job that ends or has ended. */
-export function refusalWhileEnding(job: Job): Refusal | undefined {
-  switch (job.state) {
-    case 'deleting':
-      return beingDeleted(job);
-    case 'terminating':
-      return refuse('JobBeingTerminated', `The job ${job.id} is being terminated.`, { JobId: job.id });
-    case 'completed':
-      return refuse('JobCompleted', `The job ${job.id} is already completed.`, { JobId: job.id });
-    default:
-      return undefined;
-  }
 }

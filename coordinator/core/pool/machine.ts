@@ -9,6 +9,7 @@ import type { AutoScaleEvaluation, AutoScaleQuestion } from '../../../src/model/
 import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
 import { compileFilter as compileOData } from '../../../src/model/filter.ts';
+import { PREPARATION_ID } from '../../../src/model/node-task.ts';
 import type { NodeEntity } from '../../../src/model/queries.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
 import type { Sample } from '../../autoscale/variables.ts';
@@ -16,6 +17,7 @@ import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
 import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.ts';
 import { refuse } from '../refusal.ts';
 import { assignTasks } from './assignment.ts';
+import { attend } from './attend.ts';
 import { nodeEntity } from './entities.ts';
 import {
   addJob,
@@ -28,7 +30,7 @@ import {
 } from './job.ts';
 import type { Job } from './job-record.ts';
 import { evaluateAutoScale, measure, takeSample } from './metrics.ts';
-import { hearNode, loseNode, mirrorPool, scheduleNode } from './node.ts';
+import { hearNode, loseNode, mirrorPool, restartNode, scheduleNode } from './node.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { PoolPlacementView } from './placement-view.ts';
 import { answerQuery, type CompileFilter } from './queries.ts';
@@ -48,6 +50,8 @@ export interface DispatchedJob {
   readonly priority: number;
   readonly environment: Job['environment'];
   readonly onNodeCutOff: 'stop' | 'keep';
+  /** Id of its preparation task, if it has one. */
+  readonly preparation?: string;
 }
 
 /** A node, and what the driver asks of it beyond what clients see. */
@@ -55,6 +59,8 @@ export interface NodeInfo extends NodeEntity {
   /** Live executions, waiting ones included. */
   readonly outstanding: number;
   readonly leaving: boolean;
+  /** The boot of its machine that is known. */
+  readonly boot: number | undefined;
 }
 
 export class PoolMachine implements StateMachine<PoolEffect> {
@@ -92,6 +98,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     const results = batch.commands.map(({ requestId, command }) =>
       this.#answer(turn, requestId, command as PoolCommand),
     );
+    attend(turn);
     turn.finish();
     return { results, writes: turn.writes, events: turn.events, effects: turn.effects };
   }
@@ -157,9 +164,10 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     for (const packed of ascending(this.#state.nodes.get(node)?.executions ?? [])) {
       const job = jobOf(packed);
       const task = taskOf(packed);
-      const table = this.#state.jobs.get(job)?.table;
-      if (table !== undefined)
-        yield { job, task, epoch: table.epoch(task), stop: table.intent(task) !== Intent.none };
+      const { table, nodeTasks } = this.#state.jobs.get(job) ?? {};
+      // Its agent does not know of what is held.
+      if (table === undefined || nodeTasks?.isHeld(table.node(task), task) === true) continue;
+      yield { job, task, epoch: table.epoch(task), stop: table.intent(task) !== Intent.none };
     }
   }
 
@@ -188,6 +196,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
       ...nodeEntity(this.#state, node),
       outstanding: node.executions.size,
       leaving: node.leaving !== undefined,
+      boot: node.boot,
     };
   }
 
@@ -211,6 +220,7 @@ export class PoolMachine implements StateMachine<PoolEffect> {
       priority: job.priority,
       environment: job.environment,
       onNodeCutOff: job.onNodeCutOff,
+      ...(job.preparation === undefined ? {} : { preparation: job.preparation.id ?? PREPARATION_ID }),
     };
   }
 
@@ -268,6 +278,8 @@ function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
       return loseNode(turn, command);
     case 'node.heard':
       return hearNode(turn, command);
+    case 'node.restart':
+      return restartNode(turn, command);
     case 'node.scheduling':
       return scheduleNode(turn, command);
     case 'sweep':

@@ -1,9 +1,13 @@
 /** The nodes of a pool as they are kept in memory, with what is assigned to each. */
 import type { NodeMirror } from '../../../src/model/commands.ts';
-import { addDigest, executionDigest, removeDigest } from '../../../src/model/execution.ts';
+import { addDigest, type ExecutionId, executionDigest, removeDigest } from '../../../src/model/execution.ts';
+import type { NodeRestart } from '../../../src/model/node-task.ts';
 import type { NodeState } from '../../../src/model/states.ts';
+import { DEDICATED_LABEL, isOwnLabel } from './node-tasks.ts';
 import { packTask } from './numbers.ts';
 import type { NodeActivityRow, NodeRow } from './rows.ts';
+
+export type StartState = 'none' | 'waiting' | 'failed' | 'succeeded';
 
 export class NodeRecord {
   /** Position in the node table; never used again. */
@@ -24,13 +28,26 @@ export class NodeRecord {
   lost = false;
   /** False while somebody disabled its scheduling. */
   enabled = true;
+  /** It is being emptied, and then restarted. */
+  restart: NodeRestart | undefined;
+  /** Number of its machine's present boot, as far as it said so. */
+  boot: number | undefined;
+  bootedAtMs: number | undefined;
+  /** How far its start task is, where other tasks wait for it. */
+  start: StartState = 'none';
   state: NodeState = 'idle';
   stateAtMs: number;
   totalTasksRun = 0;
   totalTasksSucceeded = 0;
 
+  /** Tasks of the node itself that are to begin as soon as they may: packed numbers. */
+  readonly owed = new Set<number>();
+  /** Conditions of jobs that it does not meet: their preparation failed here. */
+  readonly unmet = new Set<string>();
   /** Packed numbers of its live executions. */
   readonly executions = new Set<number>();
+  /** Those among them that are tasks of the node itself. */
+  ownExecutions = 0;
   /** Executions that are to be stopped. */
   stops = 0;
   /** Slots of its live executions, for each job. */
@@ -58,7 +75,12 @@ export class NodeRecord {
 
   /** True if it may be given new work. */
   get open(): boolean {
-    return !this.lost && this.enabled && this.leaving === undefined;
+    return !this.lost && this.enabled && this.leaving === undefined && this.isStarted;
+  }
+
+  /** Nothing that it must do before its first task is left. */
+  get isStarted(): boolean {
+    return this.restart === undefined && (this.start === 'none' || this.start === 'succeeded');
   }
 
   get freeSlots(): number {
@@ -66,20 +88,32 @@ export class NodeRecord {
   }
 
   hasLabels(labels: readonly string[]): boolean {
-    for (const label of labels) if (!this.labelSet.has(label)) return false;
+    for (const label of labels) if (!this.labelSet.has(label) && !this.#meets(label)) return false;
     return true;
   }
 
-  add(job: number, task: number, epoch: number, slots: number): void {
+  #meets(label: string): boolean {
+    if (!isOwnLabel(label)) return false;
+    return label === DEDICATED_LABEL ? this.dedicated : !this.unmet.has(label);
+  }
+
+  add(job: number, task: number, slots: number): void {
     this.executions.add(packTask(job, task));
-    this.digest = addDigest(this.digest, executionDigest({ job, task, epoch }));
     this.#changeSlots(job, slots);
   }
 
-  remove(job: number, task: number, epoch: number, slots: number): void {
+  remove(job: number, task: number, slots: number): void {
     this.executions.delete(packTask(job, task));
-    this.digest = removeDigest(this.digest, executionDigest({ job, task, epoch }));
     this.#changeSlots(job, -slots);
+  }
+
+  /** From here on its agent is to know of the execution. */
+  sent(execution: ExecutionId): void {
+    this.digest = addDigest(this.digest, executionDigest(execution));
+  }
+
+  unsent(execution: ExecutionId): void {
+    this.digest = removeDigest(this.digest, executionDigest(execution));
   }
 
   #changeSlots(job: number, change: number): void {
@@ -112,6 +146,9 @@ export class NodeRecord {
   derivedState(): NodeState {
     if (this.lost) return 'unknown';
     if (this.leaving !== undefined) return this.leaving.reason === 'preempted' ? 'preempted' : 'leavingpool';
+    if (this.restart !== undefined) return this.restart === 'reboot' ? 'rebooting' : 'reimaging';
+    if (this.start === 'waiting') return 'waitingforstarttask';
+    if (this.start === 'failed') return 'starttaskfailed';
     if (this.runningTasks > 0) return 'running';
     return this.enabled ? 'idle' : 'offline';
   }
@@ -129,6 +166,8 @@ export class NodeRecord {
       leaving: this.leaving ?? null,
       lost: this.lost,
       enabled: this.enabled,
+      ...(this.restart === undefined ? {} : { restart: this.restart }),
+      ...(this.boot === undefined ? {} : { boot: this.boot, bootedAtMs: this.bootedAtMs ?? 0 }),
     };
   }
 
@@ -149,10 +188,13 @@ export class NodeRecord {
       machine: row.machine,
       nowMs: 0,
     });
-    const { leaving, ...rest } = row;
+    const { leaving, restart, boot, bootedAtMs, ...rest } = row;
     node.mirror(leaving === null ? rest : { ...rest, leaving });
     node.lost = row.lost;
     node.enabled = row.enabled;
+    node.restart = restart;
+    node.boot = boot;
+    node.bootedAtMs = bootedAtMs;
     return node;
   }
 }
@@ -230,11 +272,12 @@ export class NodeTable {
 
   /** Call after anything changed that placement asks for. */
   refresh(node: NodeRecord): void {
-    if (node.open) this.#open.add(node);
+    const { open } = node;
+    if (open) this.#open.add(node);
     else this.#open.delete(node);
-    if (node.open && node.freeSlots > 0) this.#free.add(node);
+    if (open && node.freeSlots > 0) this.#free.add(node);
     else this.#free.delete(node);
-    this.#countSlots(node, node.open ? node.slots : 0);
+    this.#countSlots(node, open ? node.slots : 0);
   }
 
   #countSlots(node: NodeRecord, slots: number): void {

@@ -1,10 +1,13 @@
 /** Commands on nodes: what the mesh group decided about them, their loss and return, and their scheduling. */
 
 import type { EntityStamp, NodeMirror, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import type { NodeState } from '../../../src/model/states.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { releaseExecutions } from './ending.ts';
 import { stopExecution } from './execution.ts';
 import { NodeRecord } from './node-record.ts';
+import { forgiveNode, forgiveReleases, restarted } from './node-task-ending.ts';
+import { addRestart, renewStartTask } from './node-task-record.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { nodeActivityRowKey, nodeRowKey } from './rows.ts';
 import { Intent } from './task-table.ts';
@@ -48,6 +51,7 @@ function mirrorNode(turn: Turn, mirrored: NodeMirror): void {
     });
     nodes.add(node);
     turn.event('node.added', `${id} joined the pool`, { node: id, machine });
+    renewStartTask(turn, node);
   }
   node.mirror(mirrored);
   turn.writeNode(node);
@@ -58,11 +62,14 @@ function mirrorNode(turn: Turn, mirrored: NodeMirror): void {
       node.leaving.option,
       node.leaving.reason === 'preempted' ? Intent.recover : Intent.requeue,
     );
+  if (node.leaving !== undefined) endPreparations(turn, node, Intent.terminate);
 }
 
 function removeNode(turn: Turn, node: NodeRecord): void {
   releaseExecutions(turn, node);
+  forgiveNode(turn, node);
   turn.state.nodes.remove(node);
+  turn.state.overdue.delete(node.id);
   turn.delete(nodeRowKey(node.id));
   turn.delete(nodeActivityRowKey(node.id));
   turn.event('node.removed', `${node.id} left the pool`, { node: node.id, machine: node.machine });
@@ -79,7 +86,22 @@ function vacate(
   const intent = option === 'requeue' ? requeue : Intent.terminate;
   for (const packed of ascending(node.executions)) {
     const job = turn.state.jobs.get(jobOf(packed));
-    if (job !== undefined) stopExecution(turn, job, taskOf(packed), intent);
+    const role = job?.nodeTasks.get(taskOf(packed))?.role;
+    if (job !== undefined && role === undefined) stopExecution(turn, job, taskOf(packed), intent);
+  }
+}
+
+/** A node that is to leave or to restart begins nothing more: what prepares it for tasks ends, unless some still wait for it. */
+function endPreparations(turn: Turn, node: NodeRecord, intent: Intent): void {
+  for (const packed of ascending(node.executions)) {
+    const job = turn.state.jobs.get(jobOf(packed));
+    const task = taskOf(packed);
+    const role = job?.nodeTasks.get(task)?.role;
+    if (job === undefined || (role !== 'start' && role !== 'preparation')) continue;
+    const awaited = [...job.nodeTasks.heldOn(node.index)].some(
+      (held) => job.table.intent(held) === Intent.none,
+    );
+    if (!awaited) stopExecution(turn, job, task, intent);
   }
 }
 
@@ -93,6 +115,7 @@ export function loseNode(turn: Turn, { node: id }: Of<'node.lost'>): Outcome<Ent
   node.lost = true;
   turn.writeNode(node);
   releaseExecutions(turn, node);
+  forgiveReleases(turn, node);
   turn.event('node.lost', `${id} was not heard for a whole lease; ${executions} executions end`, {
     node: id,
     machine: node.machine,
@@ -101,13 +124,55 @@ export function loseNode(turn: Turn, { node: id }: Of<'node.lost'>): Outcome<Ent
   return done(turn);
 }
 
-export function hearNode(turn: Turn, { node: id }: Of<'node.heard'>): Outcome<EntityStamp> {
+export function hearNode(turn: Turn, { node: id, boot }: Of<'node.heard'>): Outcome<EntityStamp> {
   const node = turn.state.nodes.get(id);
   if (node === undefined) return nodeNotFound(id);
+  // A copy of an old heartbeat may say so late: boots only go up.
+  if (boot !== undefined && boot > (node.boot ?? -1)) noteBoot(turn, node, boot);
   if (!node.lost) return done(turn);
   node.lost = false;
   turn.writeNode(node);
   turn.event('node.heard', `${id} is heard again`, { node: id, machine: node.machine });
+  return done(turn);
+}
+
+/** A machine that was booted anew runs nothing of what it ran before, whether its lease had ended by then or not. */
+function noteBoot(turn: Turn, node: NodeRecord, boot: number): void {
+  const isFirst = node.boot === undefined;
+  node.boot = boot;
+  node.bootedAtMs = turn.nowMs;
+  turn.writeNode(node);
+  if (isFirst) return;
+  releaseExecutions(turn, node);
+  // It is to be emptied as well: that is still to be done.
+  if (node.restart === 'reimage') return;
+  turn.event('node.booted', `${node.id} was booted anew`, { node: node.id, machine: node.machine });
+  restarted(turn, node, false);
+}
+
+const RESTARTABLE: ReadonlySet<NodeState> = new Set([
+  'idle',
+  'running',
+  'offline',
+  'waitingforstarttask',
+  'starttaskfailed',
+]);
+
+export function restartNode(turn: Turn, { node: id, how, option }: Of<'node.restart'>): Outcome<EntityStamp> {
+  const node = turn.state.nodes.get(id);
+  if (node === undefined) return nodeNotFound(id);
+  const state = node.derivedState();
+  if (!RESTARTABLE.has(state))
+    return refuse(
+      'OperationInvalidForCurrentState',
+      `The node ${id} is ${state} and cannot be restarted now.`,
+    );
+  node.restart = how;
+  turn.writeNode(node);
+  vacate(turn, node, option, Intent.requeue);
+  endPreparations(turn, node, Intent.recover);
+  addRestart(turn, node, how);
+  turn.event('node.restarting', `${id} is to ${how}`, { node: id, machine: node.machine });
   return done(turn);
 }
 

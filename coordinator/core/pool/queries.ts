@@ -12,10 +12,13 @@ import {
 } from '../../../src/lib/limits.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { JobSpec } from '../../../src/model/job.ts';
+import type { StartTask } from '../../../src/model/node-task.ts';
 import type {
   Explanation,
   JobEntity,
+  JobNodeEntity,
   NodeEntity,
+  NodeTaskRun,
   Page,
   PageRequest,
   PoolQueries,
@@ -24,15 +27,27 @@ import type {
 import type { DependsOn, TaskSpec } from '../../../src/model/task.ts';
 import { explainTask } from '../../placement/explain.ts';
 import type { RowReader } from '../interface.ts';
-import type { Refusal } from '../refusal.ts';
-import { COLD, HotTask, hotJobEntity, jobEntity, nodeEntity, taskEntity } from './entities.ts';
-import { jobNotFound } from './job.ts';
+import { type Refusal, refuse } from '../refusal.ts';
+import {
+  COLD,
+  HotTask,
+  hotJobEntity,
+  jobEntity,
+  jobNodeEntity,
+  nodeEntity,
+  nodeTaskRun,
+  taskEntity,
+} from './entities.ts';
 import type { Job } from './job-record.ts';
+import { jobNotFound } from './job-refusals.ts';
 import { checkedQuestion, evaluateAutoScale } from './metrics.ts';
 import { nodeNotFound } from './node.ts';
+import type { NodeRecord } from './node-record.ts';
+import { DEDICATED_LABEL, isOwnLabel, preparedLabel } from './node-tasks.ts';
 import {
   jobMetadataRowKey,
   jobSpecRowKey,
+  type NodeTaskRow,
   runtimeRowKey,
   taskRowKey,
   unpack,
@@ -42,8 +57,10 @@ import { findTask, taskNotFound } from './task.ts';
 import { Flag } from './task-table.ts';
 import type { PoolState } from './turn.ts';
 
-/** A test of one JobEntity, TaskEntity or NodeEntity; throws InvalidQueryParameterValue where the text is no filter of them. */
-export type CompileFilter = (kind: 'job' | 'task' | 'node', text: string) => (entity: unknown) => boolean;
+type FilteredKind = 'job' | 'task' | 'node' | 'jobNode';
+
+/** A test of one JobEntity, TaskEntity, NodeEntity or JobNodeEntity; throws InvalidQueryParameterValue where the text is no filter of them. */
+export type CompileFilter = (kind: FilteredKind, text: string) => (entity: unknown) => boolean;
 
 /** What every query reads from. */
 export interface QueryContext {
@@ -65,6 +82,7 @@ const HANDLERS: Handlers = {
   'task.get': getTask,
   'task.list': listTasks,
   'task.explain': explain,
+  'job.nodes': listJobNodes,
   'node.get': getNode,
   'node.list': listNodes,
   'pool.evaluateAutoScale': async ({ state }, question) =>
@@ -84,11 +102,7 @@ export async function answerQuery(context: QueryContext, name: string, argument:
 }
 
 /** The filter of a list request; undefined where it has none. */
-function filterOf(
-  { compileFilter }: QueryContext,
-  kind: 'job' | 'task' | 'node',
-  filter: string | undefined,
-) {
+function filterOf({ compileFilter }: QueryContext, kind: FilteredKind, filter: string | undefined) {
   return filter === undefined ? undefined : compileFilter(kind, filter);
 }
 
@@ -124,7 +138,8 @@ async function listJobs(
   const page: Job[] = [];
   let next: number | undefined;
   for (const job of state.jobs.values()) {
-    if (job.number <= after || (matches !== undefined && !matches(hotJobEntity(state, job)))) continue;
+    if (job.isOwn || job.number <= after || (matches !== undefined && !matches(hotJobEntity(state, job))))
+      continue;
     if (page.length === size) {
       next = page.at(-1)?.number;
       break;
@@ -225,7 +240,7 @@ function hotChunk(
   let at = after;
   while (at < table.last && tasks.length < most.tasks && at - after < most.scanned) {
     at += 1;
-    if (!table.has(at) || table.flag(at, Flag.ghost)) continue;
+    if (!table.has(at) || table.flag(at, Flag.ghost) || job.nodeTasks.has(at)) continue;
     const verdict = matches === undefined ? true : matchesHot(state, job, at, matches);
     if (verdict === false) continue;
     tasks.push(at);
@@ -296,30 +311,136 @@ async function readSpecs(
 
 // --- Nodes --------------------------------------------------------------------------------------------------------
 
-async function getNode({ state }: QueryContext, { node }: { readonly node: string }): Promise<NodeEntity> {
-  return nodeEntity(state, state.nodes.get(node) ?? thrown(nodeNotFound(node)));
+async function getNode(
+  { state, rows }: QueryContext,
+  { node: id }: { readonly node: string },
+): Promise<NodeEntity> {
+  const node = state.nodes.get(id) ?? thrown(nodeNotFound(id));
+  const [entity] = await readNodes(state, [node], rows);
+  return entity ?? thrown(nodeNotFound(id));
 }
 
 async function listNodes(
   context: QueryContext,
   { filter, after = 0, limit }: PageRequest,
 ): Promise<Page<NodeEntity>> {
-  const { state } = context;
+  const { state, rows } = context;
   const matches = filterOf(context, 'node', filter);
   const size = limitOfPage(limit);
   const rest = [...state.nodes.all()]
     .filter(({ number }) => number > after)
     .sort((a, b) => a.number - b.number);
   const found: NodeEntity[] = [];
-  let last = after;
-  for (const node of rest) {
-    const entity = nodeEntity(state, node);
-    if (matches !== undefined && !matches(entity)) continue;
-    if (found.length === size) return pageOf(found, last);
-    found.push(entity);
-    last = node.number;
+  // A filter may ask for what only rows know; without one no more is read than the page shows.
+  const chunk = matches === undefined ? size + 1 : FILTERED_CHUNK;
+  for (let at = 0; at < rest.length && found.length <= size; at += chunk) {
+    const entities = await readNodes(state, rest.slice(at, at + chunk), rows);
+    found.push(...(matches === undefined ? entities : entities.filter(matches)));
   }
-  return pageOf(found, undefined);
+  const page = found.slice(0, size);
+  const last = page.at(-1);
+  const number = last === undefined ? undefined : state.nodes.get(last.id)?.number;
+  return pageOf(page, found.length > size ? number : undefined);
+}
+
+async function readNodes(
+  state: PoolState,
+  nodes: readonly NodeRecord[],
+  rows: RowReader,
+): Promise<NodeEntity[]> {
+  const { nodeJob } = state;
+  const tasks = nodes.map((node) => nodeJob?.nodeTasks.of('start', node));
+  const known = tasks.filter((task) => task !== undefined);
+  if (nodeJob === undefined || known.length === 0) return nodes.map((node) => nodeEntity(state, node));
+  const specs = await readSpecRows(nodeJob, known, rows);
+  const runs = await readRuns(nodeJob, known, rows);
+  return nodes.map((node, position) => {
+    const task = tasks[position] ?? 0;
+    const spec = specs.get(task);
+    const run = runs.get(task);
+    return {
+      ...nodeEntity(state, node),
+      ...(spec === undefined ? {} : { startTask: startTaskOf(spec) }),
+      ...(run === undefined ? {} : { startTaskRun: run }),
+    };
+  });
+}
+
+/** The task as its pool's specification had it. */
+function startTaskOf({ id: _, constraints, role: __, place: ___, waits, ...spec }: NodeTaskRow): StartTask {
+  return { ...spec, maxTaskRetryCount: constraints?.maxTaskRetryCount ?? 0, waitForSuccess: waits };
+}
+
+async function readSpecRows(
+  job: Job,
+  tasks: readonly number[],
+  rows: RowReader,
+): Promise<Map<number, NodeTaskRow>> {
+  const values = await rows.getMany(tasks.map((task) => taskRowKey(job.number, task)));
+  const specs = new Map<number, NodeTaskRow>();
+  tasks.forEach((task, position) => {
+    const value = values[position];
+    if (value !== undefined) specs.set(task, unpack(value) as NodeTaskRow);
+  });
+  return specs;
+}
+
+/** Runs of tasks of nodes; those that went while their rows were read are missing. */
+async function readRuns(
+  job: Job,
+  tasks: readonly number[],
+  rows: RowReader,
+): Promise<Map<number, NodeTaskRun>> {
+  const completed = tasks.filter((task) => job.table.state(task) === 'completed');
+  const values = await rows.getMany(completed.map((task) => runtimeRowKey(job.number, task)));
+  const rowOf = new Map(completed.map((task, position) => [task, values[position]]));
+  const runs = new Map<number, NodeTaskRun>();
+  for (const task of tasks) {
+    if (!job.table.has(task)) continue;
+    const row = job.table.state(task) === 'completed' ? rowOf.get(task) : undefined;
+    runs.set(task, nodeTaskRun(job, task, row === undefined ? undefined : unpackRuntime(row).completion));
+  }
+  return runs;
+}
+
+// --- What nodes did for a job -------------------------------------------------------------------------------------
+
+async function listJobNodes(
+  context: QueryContext,
+  { job: id, filter, after = 0, limit }: PageRequest & { readonly job: string },
+): Promise<Page<JobNodeEntity>> {
+  const { state, rows } = context;
+  const job = jobNamed(state, id);
+  if (job.preparation === undefined)
+    return thrown(refuse('JobPreparationTaskOrReleaseTaskNotSpecified', undefined, { JobId: job.id }));
+  const matches = filterOf(context, 'jobNode', filter);
+  const size = limitOfPage(limit);
+  const rest = [...job.nodeTasks.entries()]
+    .filter(([task, { role }]) => role === 'preparation' && task > after && job.table.epoch(task) > 0)
+    .map(([task, { node, nodeNumber }]) => ({
+      task,
+      node,
+      release: job.nodeTasks.of('release', { number: nodeNumber }),
+    }));
+  const found: JobNodeEntity[] = [];
+  for (let at = 0; at < rest.length && found.length <= size; at += FILTERED_CHUNK) {
+    const chunk = rest.slice(at, at + FILTERED_CHUNK);
+    const tasks = chunk.flatMap(({ task, release }) => (release === undefined ? [task] : [task, release]));
+    const runs = await readRuns(job, tasks, rows);
+    for (const { task, node, release } of chunk) {
+      const preparation = runs.get(task);
+      if (preparation === undefined) continue;
+      const entity = jobNodeEntity(state, job, {
+        number: task,
+        node,
+        preparation,
+        release: runs.get(release ?? 0),
+      });
+      if (matches === undefined || matches(entity)) found.push(entity);
+    }
+  }
+  const page = found.slice(0, size);
+  return pageOf(page, found.length > size ? page.at(-1)?.number : undefined);
 }
 
 function pageOf<T>(items: readonly T[], next: number | undefined): Page<T> {
@@ -345,7 +466,9 @@ async function explain(
       id: table.idOf(task),
       state: table.state(task),
       requiredSlots: slots,
-      requiredLabels: labels,
+      requiredLabels: labels.filter((label) => !isOwnLabel(label)),
+      needsDedicated: labels.includes(DEDICATED_LABEL),
+      isHeld: job.nodeTasks.isHeld(table.node(task), task),
       node: live ? state.nodes.at(table.node(task))?.id : undefined,
       stopping: table.intent(task) !== 0,
       unsatisfied: [...unsatisfied(job, (unpack(row) as TaskSpec).dependsOn ?? {})],
@@ -367,6 +490,10 @@ async function explain(
       lost: node.lost,
       enabled: node.enabled,
       leaving: node.leaving?.reason,
+      restart: node.restart,
+      start: node.start,
+      dedicated: node.dedicated,
+      unprepared: node.unmet.has(preparedLabel(job.number)),
     })),
   });
 }

@@ -24,6 +24,8 @@ function recordItem(
   const { table } = job;
   if (!table.flag(task, Flag.live) || table.epoch(task) !== epoch || table.node(task) !== node.index)
     return 'stale';
+  // Nobody was told of it yet.
+  if (job.nodeTasks.isHeld(node.index, task)) return 'stale';
   // Started and ended in one item is one transition.
   if (outcome !== undefined) settleExecution(turn, job, task, outcome, startedAtMs);
   else if (startedAtMs !== undefined) startExecution(turn, job, task, startedAtMs);

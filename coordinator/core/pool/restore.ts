@@ -1,16 +1,22 @@
 /** Makes the state out of its rows, which come in key order; see rows.ts for why the letters sort as they do. */
 import type { JobSpec } from '../../../src/model/job.ts';
-import type { TaskSpec } from '../../../src/model/task.ts';
+import type { StoredTaskSpec } from '../../../src/model/node-task.ts';
 import type { SampleRun } from '../../autoscale/samples.ts';
+import { refreshOverdue } from './attend.ts';
 import { Job } from './job-record.ts';
 import { runOfRow } from './metrics.ts';
 import { NodeRecord } from './node-record.ts';
+import { refreshPrepared, refreshStart } from './node-task-record.ts';
+import { type NodeTask, nodeTaskId } from './node-tasks.ts';
+import { packTask } from './numbers.ts';
 import {
   type AdditionRow,
+  isNodeTaskRow,
   type JobRow,
   type MetaRow,
   type NodeActivityRow,
   type NodeRow,
+  type NodeTaskRow,
   partsOfKey,
   type SampleRow,
   unpack,
@@ -46,7 +52,7 @@ export class Restorer {
     s: (key) => this.#loadOfJob(key, (job, rest) => job.dependencies.restoreTombstone(rest)),
     t: (key, value) =>
       this.#loadOfJob(key, (job, rest) =>
-        this.#loadTask(job, Number.parseInt(rest, 16), unpack(value) as TaskSpec),
+        this.#loadTask(job, Number.parseInt(rest, 16), unpack(value) as StoredTaskSpec),
       ),
     u: (key, value) =>
       this.#loadOfJob(key, (job, rest) =>
@@ -97,18 +103,40 @@ export class Restorer {
     if (job !== undefined && job.sweptBlocks === undefined) load(job, rest);
   }
 
-  #loadTask(job: Job, task: number, spec: TaskSpec): void {
+  #loadTask(job: Job, task: number, spec: StoredTaskSpec): void {
     const [, createdAtMs, version, defaultMaxRetryCount] = this.#additionFor(job, task);
+    if (isNodeTaskRow(spec)) {
+      this.#loadNodeTask(job, task, spec, [createdAtMs, version]);
+      return;
+    }
     job.table.insert(task, {
       id: spec.id,
       createdAtMs,
       version,
       maxRetryCount: spec.constraints?.maxTaskRetryCount ?? defaultMaxRetryCount,
-      shape: job.ready.shapeFor(spec.requiredSlots ?? 1, spec.requiredLabels),
+      shape: job.shapeOf(spec, task),
     });
     noteSparse(job, task, spec);
     if (spec.dependsOn !== undefined && job.usesTaskDependencies)
       job.loadingDependsOn.push({ task, dependsOn: spec.dependsOn });
+  }
+
+  #loadNodeTask(
+    job: Job,
+    task: number,
+    { role, place: [node, machine, nodeNumber], waits, constraints }: NodeTaskRow,
+    [createdAtMs, version]: readonly [number, number],
+  ): void {
+    const own: NodeTask = { role, node, machine, nodeNumber, waits };
+    job.table.insert(task, {
+      id: nodeTaskId(own),
+      createdAtMs,
+      version,
+      maxRetryCount: constraints?.maxTaskRetryCount ?? 0,
+      shape: job.ready.shapeFor(0, undefined),
+    });
+    job.table.setExecution(task, 0, this.#state.nodes.indexFor(node, machine));
+    job.nodeTasks.add(task, own);
   }
 
   #additionFor(job: Job, task: number): AdditionRow {
@@ -160,19 +188,27 @@ export class Restorer {
     this.#state.samples.load(this.#sampleRuns);
     for (const job of this.#state.jobs.values()) if (job.sweptBlocks === undefined) this.#finishJob(job);
     for (const node of this.#state.nodes.all()) {
+      refreshStart(this.#state, node);
+      refreshOverdue(this.#state, node);
       node.state = node.derivedState();
       this.#state.nodes.refresh(node);
     }
     for (const job of this.#state.jobs.values()) {
       this.#state.offer(job);
-      if (job.state === 'deleting' && job.live.size === 0) this.#state.sweepable.push(job.number);
+      if (job.state === 'deleting' && job.isQuiet && job.nodeTasks.releasing.size === 0)
+        this.#state.sweepable.push(job.number);
     }
   }
 
   #finishJob(job: Job): void {
     for (const task of job.table.tasks()) {
-      if (job.table.flag(task, Flag.live)) this.#finishExecution(job, task);
-      if (!job.table.flag(task, Flag.ghost)) job.tally(task, 1);
+      const own = job.nodeTasks.get(task);
+      const live = job.table.flag(task, Flag.live);
+      // A place on a node without an execution: it is held until that is prepared.
+      const held = !live && job.table.state(task) === 'preparing';
+      if (live || held) this.#finishExecution(job, task, held);
+      if (own !== undefined) this.#finishNodeTask(job, task, own);
+      else if (!job.table.flag(task, Flag.ghost)) job.tally(task, 1);
     }
     for (const { task, dependsOn } of job.loadingDependsOn) job.dependencies.register(task, dependsOn);
     for (const task of job.table.tasks()) job.refresh(task);
@@ -180,17 +216,35 @@ export class Restorer {
     job.loadingAdditions = [];
   }
 
-  #finishExecution(job: Job, task: number): void {
+  #finishExecution(job: Job, task: number, held: boolean): void {
     const { table } = job;
     const node = this.#state.nodes.at(table.node(task));
     if (node === undefined)
       throw new Error(`task ${job.number}/${task} is live on a node that is not in the pool`);
     const slots = job.slotsOf(task);
-    job.live.add(task);
-    node.add(job.number, task, table.epoch(task), slots);
+    node.add(job.number, task, slots);
+    if (held) {
+      table.setFlag(task, Flag.live, true);
+      job.nodeTasks.hold(node.index, task);
+    } else node.sent({ job: job.number, task, epoch: table.epoch(task) });
     if (table.intent(task) !== Intent.none) node.stops += 1;
+    if (job.nodeTasks.has(task)) {
+      job.nodeTasks.live.add(task);
+      node.ownExecutions += 1;
+      return;
+    }
+    job.live.add(task);
     if (table.state(task) !== 'running') return;
     node.runningTasks += 1;
     node.runningSlots += slots;
+  }
+
+  #finishNodeTask(job: Job, task: number, { role, node: id, nodeNumber }: NodeTask): void {
+    if (job.table.state(task) === 'completed') job.nodeTasks.releasing.delete(task);
+    const node = this.#state.nodes.get(id);
+    if (node?.number !== nodeNumber) return;
+    if (job.table.isActive(task) && !job.table.flag(task, Flag.live))
+      node.owed.add(packTask(job.number, task));
+    if (role === 'preparation') refreshPrepared(job, task, node);
   }
 }

@@ -12,13 +12,14 @@
  *     q/<job>/<task>     one add: when, which version, how many tasks from this number on
  *     r/<sequence>       the answer to a request id
  *     s/<job>/<id>       a deleted task that had satisfied its dependents
- *     t/<job>/<task>     the task as it was added (TaskSpec), never written again
+ *     t/<job>/<task>     the task as it was added (TaskSpec, with a role where it is a node's), never written again
  *     u/<job>/<task>     the task's constraints, where they were changed since
  *     v/<slot>           equal samples of the pool's counts, one after the other; a ring
  *     x/<job>/<task>     what became of the task; absent as long as nothing did
  */
 import { Packr } from 'msgpackr';
 import type { JobConstraints } from '../../../src/model/job.ts';
+import type { NodeRestart, NodeTaskRole, StoredTaskSpec } from '../../../src/model/node-task.ts';
 import type { NodeDeallocationOption } from '../../../src/model/pool.ts';
 import type { JobState, TaskState } from '../../../src/model/states.ts';
 import type { FailureInfo, KeptFile } from '../../../src/model/task.ts';
@@ -122,6 +123,21 @@ export interface NodeRow {
   } | null;
   readonly lost: boolean;
   readonly enabled: boolean;
+  /** Absent in rows of older versions, as are the next two. */
+  readonly restart?: NodeRestart;
+  readonly boot?: number;
+  readonly bootedAtMs?: number;
+}
+
+/** `t` of a task of a node: what is dispatched, and besides where it belongs. */
+export interface NodeTaskRow extends StoredTaskSpec {
+  readonly role: NodeTaskRole;
+  readonly place: readonly [node: string, machine: string, nodeNumber: number];
+  readonly waits: boolean;
+}
+
+export function isNodeTaskRow(row: StoredTaskSpec): row is NodeTaskRow {
+  return row.role !== undefined;
 }
 
 /** `o`: what every execution on the node changes. */

@@ -20,11 +20,12 @@ export function changeState(
     TASK_TRANSITIONS[from].includes(to),
     `task ${job.number}/${task} cannot go from ${from} to ${to}`,
   );
-  job.tally(task, -1);
+  const counted = !job.nodeTasks.has(task);
+  if (counted) job.tally(task, -1);
   table.setState(task, to, turn.nowMs);
   table.setFlag(task, flags.clear, false);
   table.setFlag(task, flags.set, true);
-  job.tally(task, 1);
+  if (counted) job.tally(task, 1);
 }
 
 const NO_FLAGS = { clear: 0, set: 0 };
@@ -36,6 +37,8 @@ const STORED_FLAGS = Flag.live | Flag.satisfied | Flag.cancels | Flag.succeeded 
 export function writeRuntime(turn: Turn, job: Job, task: number, completion?: Completion): void {
   const { table } = job;
   const place = turn.state.nodes.placeAt(table.node(task));
+  // What is held has its place, and no execution yet.
+  const held = job.nodeTasks.isHeld(table.node(task), task);
   turn.putBytes(
     runtimeRowKey(job.number, task),
     packRuntime({
@@ -49,7 +52,7 @@ export function writeRuntime(turn: Turn, job: Job, task: number, completion?: Co
       node: place?.id,
       machine: place?.machine,
       intent: table.intent(task),
-      flags: table.flags(task) & STORED_FLAGS,
+      flags: table.flags(task) & (held ? STORED_FLAGS & ~Flag.live : STORED_FLAGS),
       retryCount: table.retryCount(task),
       lastRetryAtMs: job.lastRetryAtMs.get(task),
       requeueCount: table.requeueCount(task),

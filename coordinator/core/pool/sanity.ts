@@ -6,6 +6,8 @@ import { invariant } from '../../../src/lib/assert.ts';
 import { addDigest, executionDigest } from '../../../src/model/execution.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import { integerOfId } from '../../../src/model/validate.ts';
+import { isOverdue } from './attend.ts';
+import { isUnprepared } from './execution.ts';
 import { emptyTally, type Job, type Tally } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
 import { packTask } from './numbers.ts';
@@ -15,10 +17,21 @@ import { isPlaceable, type PoolState } from './turn.ts';
 export function checkState(state: PoolState): void {
   const books = new Map<NodeRecord, Books>();
   for (const node of state.nodes.all())
-    books.set(node, { executions: new Set(), assigned: 0, running: 0, runningSlots: 0, stops: 0, digest: 0 });
+    books.set(node, {
+      executions: new Set(),
+      assigned: 0,
+      own: 0,
+      running: 0,
+      runningSlots: 0,
+      stops: 0,
+      digest: 0,
+    });
   for (const job of state.jobs.values()) {
     checkJob(state, job);
-    for (const task of job.table.tasks()) checkTask(state, job, task, books);
+    for (const task of job.table.tasks()) {
+      if (job.nodeTasks.has(task)) checkNodeTask(state, job, task, books);
+      else checkTask(state, job, task, books);
+    }
     checkCounts(job);
     checkDependencies(job);
   }
@@ -28,6 +41,7 @@ export function checkState(state: PoolState): void {
 interface Books {
   readonly executions: Set<number>;
   assigned: number;
+  own: number;
   running: number;
   runningSlots: number;
   stops: number;
@@ -36,15 +50,20 @@ interface Books {
 
 function checkJob(state: PoolState, job: Job): void {
   const name = `job ${job.number}`;
-  invariant(state.jobNamed(job.id) === job, `${name} is not found by its id`);
+  invariant(
+    job.isOwn ? state.nodeJob === job : state.jobNamed(job.id) === job,
+    `${name} is not found by its id`,
+  );
   invariant(job.number < state.nextJob, `${name} has a number that was not given yet`);
   invariant(job.version < state.nextVersion, `${name} has a version that was not given yet`);
   invariant(
-    job.state !== 'disabled' && job.state !== 'completed' ? true : job.live.size === 0,
+    job.state !== 'disabled' && job.state !== 'completed' ? true : job.isQuiet,
     `${name} is ${job.state} with live tasks (S16)`,
   );
   invariant(
-    !(job.state === 'disabling' || job.state === 'terminating') || job.live.size > 0,
+    !(job.state === 'disabling' || job.state === 'terminating') ||
+      !job.isQuiet ||
+      job.nodeTasks.releasing.size > 0,
     `${name} is ${job.state} though nothing lives (S16)`,
   );
   invariant(
@@ -94,6 +113,39 @@ function checkTask(state: PoolState, job: Job, task: number, books: ReadonlyMap<
   if (live) enterExecution(state, job, task, books);
 }
 
+/** Start, preparation and release tasks, and restarts (S12). */
+function checkNodeTask(
+  state: PoolState,
+  job: Job,
+  task: number,
+  books: ReadonlyMap<NodeRecord, Books>,
+): void {
+  const { table, nodeTasks } = job;
+  const name = `task ${job.number}/${task} of a node`;
+  const own = nodeTasks.get(task);
+  const node = own === undefined ? undefined : state.nodes.get(own.node);
+  const isThere = node !== undefined && node.number === own?.nodeNumber;
+  const live = table.flag(task, Flag.live);
+  const completed = table.state(task) === 'completed';
+  invariant(nodeTasks.live.has(task) === live, `${name} is live on one book only (S3)`);
+  invariant(!job.live.has(task), `${name} is taken for a user's`);
+  invariant((table.flags(task) & (Flag.ready | Flag.queued | Flag.ghost)) === 0, `${name} is placed`);
+  invariant(!(live && completed), `${name} is completed and live (S5)`);
+  invariant(live || table.intent(task) === Intent.none, `${name} is to be stopped but does not live`);
+  invariant(table.state(task) !== 'preparing', `${name} is preparing (S16)`);
+  invariant(
+    nodeTasks.releasing.has(task) === (own?.role === 'release' && !completed),
+    `${name} is wrongly awaited by its job`,
+  );
+  if (own?.role === 'release')
+    invariant(job.live.size === 0 && job.isEnding, `${name} runs before its job has ended (S12)`);
+  invariant(isThere || completed, `${name} is owed by a node that is gone`);
+  if (!isThere) return;
+  const owed = !live && !completed;
+  invariant(node.owed.has(packTask(job.number, task)) === owed, `${name} is ${owed ? 'not ' : ''}owed`);
+  if (live) enterExecution(state, job, task, books);
+}
+
 function enterExecution(
   state: PoolState,
   job: Job,
@@ -112,9 +164,21 @@ function enterExecution(
   const slots = job.slotsOf(task);
   book.executions.add(packTask(job.number, task));
   book.assigned += slots;
-  book.digest = addDigest(book.digest, executionDigest({ job: job.number, task, epoch: table.epoch(task) }));
+  const held = job.nodeTasks.isHeld(node.index, task);
+  invariant(
+    held === (table.state(task) === 'preparing' && isUnprepared(job, node)),
+    `task ${job.number}/${task} is ${held ? 'held by' : 'let past'} the preparation of its job (S12)`,
+  );
+  if (!held)
+    book.digest = addDigest(
+      book.digest,
+      executionDigest({ job: job.number, task, epoch: table.epoch(task) }),
+    );
   if (table.intent(task) !== Intent.none) book.stops += 1;
-  if (table.state(task) !== 'running') return;
+  if (job.nodeTasks.has(task)) book.own += 1;
+  else if (!held)
+    invariant(!isUnprepared(job, node), `task ${job.number}/${task} runs on an unprepared node (S12)`);
+  if (job.nodeTasks.has(task) || table.state(task) !== 'running') return;
   book.running += 1;
   book.runningSlots += slots;
 }
@@ -135,6 +199,12 @@ function checkNode(state: PoolState, node: NodeRecord, book: Books): void {
     node.runningTasks === book.running && node.runningSlots === book.runningSlots,
     `${name} miscounts what runs (S7)`,
   );
+  invariant(node.ownExecutions === book.own, `${name} miscounts its own executions`);
+  invariant(
+    state.overdue.has(node.id) === isOverdue(state, node),
+    `${name} owes something that nobody will begin`,
+  );
+  checkStart(state, node);
   invariant(node.stops === book.stops, `${name} miscounts what is to be stopped`);
   invariant(node.digest === book.digest, `${name} has a wrong digest`);
   const byJob = [...node.slotsByJob.values()].reduce((sum, slots) => sum + slots, 0);
@@ -153,6 +223,19 @@ function checkNode(state: PoolState, node: NodeRecord, book: Books): void {
   );
 }
 
+function checkStart(state: PoolState, node: NodeRecord): void {
+  const task = state.nodeJob?.nodeTasks.of('start', node);
+  const table = state.nodeJob?.table;
+  if (task === undefined || table === undefined || state.nodeJob?.nodeTasks.get(task)?.waits !== true) {
+    invariant(node.start === 'none', `node ${node.id} waits for a start task that is not there`);
+    return;
+  }
+  invariant(
+    (node.start === 'succeeded') === table.flag(task, Flag.succeeded),
+    `node ${node.id} is ${node.start} but its start task is ${table.state(task)} (S12)`,
+  );
+}
+
 function checkCounts(job: Job): void {
   const counts = emptyTally();
   const slots = emptyTally();
@@ -160,7 +243,7 @@ function checkCounts(job: Job): void {
   for (const task of job.table.tasks()) {
     const flags = job.table.flags(task);
     if ((flags & Flag.ready) !== 0) ready += 1;
-    if ((flags & Flag.ghost) !== 0) continue;
+    if ((flags & Flag.ghost) !== 0 || job.nodeTasks.has(task)) continue;
     const state = job.table.state(task);
     const column = state === 'preparing' ? 'running' : state;
     const columns: (keyof Tally)[] =
@@ -183,7 +266,8 @@ function checkCounts(job: Job): void {
   const { active, running, completed, succeeded, failed } = counts;
   invariant(
     active + running + completed ===
-      [...job.table.tasks()].filter((task) => !job.table.flag(task, Flag.ghost)).length,
+      [...job.table.tasks()].filter((task) => !job.table.flag(task, Flag.ghost) && !job.nodeTasks.has(task))
+        .length,
     `job ${job.number} loses tasks (S22)`,
   );
   invariant(succeeded + failed === completed, `job ${job.number} has completed tasks without a result (S22)`);

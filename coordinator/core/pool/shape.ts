@@ -7,6 +7,7 @@ import { Compile } from 'typebox/compile';
 import { TASKS_PER_ADD_EXTENDED_MAX } from '../../../src/lib/limits.ts';
 import type { PoolCommand } from '../../../src/model/commands.ts';
 import { JobPatch, JobSpec, JobUpdate } from '../../../src/model/job.ts';
+import { StartTask } from '../../../src/model/node-task.ts';
 import { TaskConstraints, TaskSpec } from '../../../src/model/task.ts';
 
 const Text = Type.String({ maxLength: 4096 });
@@ -48,6 +49,7 @@ const Pool = Type.Object({
     Type.Object({
       taskSlotsPerNode: Type.Optional(Whole),
       slotsFromCores: Type.Optional(Type.Boolean()),
+      startTask: Type.Optional(StartTask),
       taskSchedulingPolicy: Type.Optional(Type.Object({ nodeFillType: Type.Enum(['spread', 'pack']) })),
     }),
   ),
@@ -105,7 +107,12 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
   assign: Type.Object({ items: Type.Array(Assignment, Items) }),
   report: Type.Object({ node: Text, items: Type.Array(ReportItem, Items) }),
   'node.lost': Type.Object({ node: Text }),
-  'node.heard': Type.Object({ node: Text }),
+  'node.heard': Type.Object({ node: Text, boot: Type.Optional(Whole) }),
+  'node.restart': Type.Object({
+    node: Text,
+    how: Type.Enum(['reboot', 'reimage']),
+    option: DeallocationOption,
+  }),
   'node.scheduling': Type.Object({
     node: Text,
     enabled: Type.Boolean(),

@@ -2,6 +2,7 @@
 import type { EntityStamp, Outcome, PoolCommand } from '../../../src/model/commands.ts';
 import type { Job } from './job-record.ts';
 import { TERMINATE_REASONS, terminateJob } from './job-state.ts';
+import { dropNodeTasks } from './node-task-record.ts';
 import { jobOf, taskOf } from './numbers.ts';
 import { DEPENDENCY_FAILED } from './outcome.ts';
 import {
@@ -22,6 +23,7 @@ export function sweep(
   { limit }: Extract<PoolCommand, { readonly kind: 'sweep' }>,
 ): Outcome<EntityStamp> {
   expireJobs(turn);
+  attendOverdue(turn);
   let budget = Math.max(1, limit);
   budget -= cancelDependents(turn, budget);
   if (budget > 0) sweepJobs(turn, budget);
@@ -30,8 +32,17 @@ export function sweep(
 
 /** When the next sweep has something to do; the state's own time where that is now. */
 export function dueAtMs(state: PoolState): number | undefined {
+  if (state.overdue.size > 0) return state.timeMs;
   if (nextCancelled(state) !== undefined || nextSweepable(state) !== undefined) return state.timeMs;
   return nextDeadline(state)?.atMs;
+}
+
+/** Touched, they are looked at when the entry ends. */
+function attendOverdue(turn: Turn): void {
+  for (const id of turn.state.overdue) {
+    const node = turn.state.nodes.get(id);
+    if (node !== undefined) turn.touchNode(node);
+  }
 }
 
 // --- Wall clocks --------------------------------------------------------------------------------------------------
@@ -126,7 +137,10 @@ function sweepJobs(turn: Turn, budget: number): void {
 /** Removes up to `blocks` blocks of the job's rows, and the job with the last of them. Returns how many. */
 function sweepJob(turn: Turn, job: Job, blocks: number): number {
   const swept = job.sweptBlocks ?? 0;
-  if (job.sweptBlocks === undefined) job.dropTasks(0, job.table.last);
+  if (job.sweptBlocks === undefined) {
+    dropNodeTasks(turn.state, job);
+    job.dropTasks(0, job.table.last);
+  }
   const total = Math.floor(job.lastTask / SWEEP_BLOCK) + 1;
   const until = Math.min(total, swept + blocks);
   for (let block = swept; block < until; block++) {

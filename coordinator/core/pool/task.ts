@@ -13,14 +13,15 @@ import type { TaskSpec } from '../../../src/model/task.ts';
 import {
   exitOptionsIn,
   invalidValue,
+  validateOwnId,
   validateTask,
   validateTaskConstraints,
 } from '../../../src/model/validate.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { checkCondition } from './conditions.ts';
 import { stopExecution } from './execution.ts';
-import { jobNotFound, refusalWhileEnding } from './job.ts';
 import type { Job } from './job-record.ts';
+import { jobNotFound, refusalWhileEnding } from './job-refusals.ts';
 import { settleJob } from './job-state.ts';
 import { exitActions, TASK_ENDED } from './outcome.ts';
 import {
@@ -88,7 +89,7 @@ function addTask(
     createdAtMs: turn.nowMs,
     version,
     maxRetryCount: spec.constraints?.maxTaskRetryCount ?? defaultMaxRetryCount,
-    shape: job.ready.shapeFor(spec.requiredSlots ?? 1, spec.requiredLabels),
+    shape: job.shapeOf(spec, table.last + 1),
   });
   turn.putBytes(taskRowKey(job.number, task), pack(spec));
   job.tally(task, 1);
@@ -119,6 +120,8 @@ function taskExists(job: Job, task: number): Refusal {
 }
 
 function jobViolation(job: Job, spec: TaskSpec) {
+  const sameId = validateOwnId(spec.id, job.preparation, job.release);
+  if (sameId !== undefined) return sameId;
   if (spec.dependsOn !== undefined && !job.usesTaskDependencies && dependsOnAnything(spec)) {
     return {
       code: 'TaskDependenciesNotSpecifiedOnJob',
@@ -144,7 +147,7 @@ function dependsOnAnything({ dependsOn }: TaskSpec): boolean {
 }
 
 /** The most slots that any node of the pool has or can get; undefined where that is open. */
-function slotsMaxOf(state: PoolState): number | undefined {
+export function slotsMaxOf(state: PoolState): number | undefined {
   const mirrored = state.pool?.pool;
   if (mirrored === undefined || !mirrored.exists || mirrored.spec === undefined) return undefined;
   // Slots that follow the cores have no bound: a bigger machine may join.
@@ -152,7 +155,7 @@ function slotsMaxOf(state: PoolState): number | undefined {
 }
 
 /** Azure takes such a task and leaves it active for ever (Azure/Batch#117). */
-function slotsViolation({ requiredSlots }: TaskSpec, slotsMax: number | undefined) {
+export function slotsViolation({ requiredSlots }: TaskSpec, slotsMax: number | undefined) {
   if (requiredSlots === undefined || slotsMax === undefined || requiredSlots <= slotsMax) return undefined;
   return {
     code: 'TaskCanNeverRun',
@@ -281,7 +284,7 @@ function withTask(
 /** The task as clients see it: a ghost is gone. */
 export function findTask(job: Job, id: string): number | undefined {
   const task = job.table.numberOf(id);
-  return task === undefined || job.table.flag(task, Flag.ghost) ? undefined : task;
+  return task === undefined || job.table.flag(task, Flag.ghost) || job.nodeTasks.has(task) ? undefined : task;
 }
 
 export function taskNotFound(job: Job, id: string): Refusal {

@@ -4,7 +4,7 @@ import type { FailureInfo } from '../../../src/model/task.ts';
 import type { Standing } from './dependencies.ts';
 import { stopExecution } from './execution.ts';
 import type { Job } from './job-record.ts';
-import { afterTask } from './job-state.ts';
+import { afterTask, TERMINATE_REASONS, terminateJob } from './job-state.ts';
 import type { ExitActions } from './outcome.ts';
 import { type Completion, runtimeRowKey, satisfiedRowKey, taskRowKey, taskUpdateRowKey } from './rows.ts';
 import { changeState, writeRuntime } from './runtime.ts';
@@ -37,7 +37,9 @@ export function completeTask(
   job.refresh(task);
   if (job.usesTaskDependencies)
     job.dependencies.became(idKey(table.idOf(task)), 'open', standingOf(job, task));
-  afterTask(turn, job, job.performsExitActions ? actions.jobAction : 'none');
+  if (job.isManager(task) && job.manager?.killJobOnCompletion !== false && !job.isEnding)
+    terminateJob(turn, job, TERMINATE_REASONS.manager);
+  else afterTask(turn, job, job.performsExitActions ? actions.jobAction : 'none');
 }
 
 function announce(

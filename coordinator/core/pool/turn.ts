@@ -43,6 +43,10 @@ export class PoolState {
   );
   readonly cancelled = new Heap<number>((a, b) => a < b);
   readonly sweepable = new Heap<number>((a, b) => a < b);
+  /** Holds what nodes owe the pool; made when the first of them does. */
+  nodeJob: Job | undefined;
+  /** Nodes that owe something which could not begin in the entry that asked for it: see attend.ts. */
+  readonly overdue = new Set<string>();
 
   constructor(poolId: string) {
     this.poolId = poolId;
@@ -60,7 +64,8 @@ export class PoolState {
 
   addJob(job: Job): void {
     this.jobs.set(job.number, job);
-    this.#jobNumbers.set(job.key, job.number);
+    if (job.isOwn) this.nodeJob = job;
+    else this.#jobNumbers.set(job.key, job.number);
     job.onReady = (one) => this.offer(one);
     job.onCancelled = (one, task) => this.cancelled.push(packTask(one.number, task));
     this.watchDeadline(job);
@@ -105,6 +110,8 @@ export class Turn {
   readonly writes: RowWrite[] = [];
   readonly events: CoreEvent[] = [];
   readonly effects: PoolEffect[] = [];
+  /** Held tasks that are to end: nothing of them runs, so their end is known at once. Settled with the entry. */
+  readonly revoked = new Set<number>();
   readonly #dirtyJobs = new Set<Job>();
   readonly #dirtyNodes = new Set<NodeRecord>();
   readonly #changedNodes = new Set<NodeRecord>();
@@ -152,6 +159,13 @@ export class Turn {
     this.#dirtyNodes.add(node);
   }
 
+  /** In the order of their ids. */
+  touchedNodes(which?: (node: NodeRecord) => boolean): NodeRecord[] {
+    const nodes: NodeRecord[] = [];
+    for (const node of this.#dirtyNodes) if (which === undefined || which(node)) nodes.push(node);
+    return nodes.length > 1 ? nodes.sort((a, b) => (a.id < b.id ? -1 : 1)) : nodes;
+  }
+
   /** The node itself changed. */
   writeNode(node: NodeRecord): void {
     this.#dirtyNodes.add(node);
@@ -165,9 +179,7 @@ export class Turn {
 
   /** Writes the rows of everything touched. Nothing may change after it. */
   finish(): void {
-    const nodes = [...this.#dirtyNodes];
-    if (nodes.length > 1) nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
-    for (const node of nodes) this.#finishNode(node);
+    for (const node of this.touchedNodes()) this.#finishNode(node);
     for (const job of [...this.#dirtyJobs].sort((a, b) => a.number - b.number)) {
       if (this.state.jobs.get(job.number) === job) this.put(jobRowKey(job.number), job.toRow());
     }

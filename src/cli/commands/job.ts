@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { quoteFilter } from '../../client/paging.ts';
-import type { JobResource } from '../../client/shapes.ts';
+import type { JobNodeResource, JobResource } from '../../client/shapes.ts';
 import type { DisableTasksOption, JobSpec } from '../../model/job.ts';
 import { JOB_STATES, type JobState } from '../../model/states.ts';
 import { action, type CliContext, type Run } from '../action.ts';
@@ -9,6 +9,7 @@ import { withExamples } from '../examples.ts';
 import { waitForJob } from '../job-wait.ts';
 import type { Column } from '../table.ts';
 import { duration, durationMs, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
+import { describeRun } from './node.ts';
 
 const DISABLE_TASKS = ['requeue', 'terminate', 'wait'] as const satisfies readonly DisableTasksOption[];
 const INT32_MAX = 2_147_483_647;
@@ -22,6 +23,12 @@ const COLUMNS: readonly Column<JobResource>[] = [
   { title: 'ENDED BY', value: (row) => row.executionInfo?.terminateReason, shrinks: true },
 ];
 
+const JOB_NODE_COLUMNS: readonly Column<JobNodeResource>[] = [
+  { title: 'NODE', value: (row) => row.nodeId },
+  { title: 'PREPARATION', value: (row) => describeRun(row.jobPreparationTaskExecutionInfo) },
+  { title: 'RELEASE', value: (row) => describeRun(row.jobReleaseTaskExecutionInfo) },
+];
+
 interface CreateOptions {
   readonly pool: string;
   readonly displayName?: string;
@@ -32,6 +39,8 @@ interface CreateOptions {
   readonly env?: readonly Setting[];
   readonly dependencies?: true;
   readonly metadata?: readonly Setting[];
+  readonly prepare?: string;
+  readonly release?: string;
 }
 
 export function addJobCommands(program: Command, context: CliContext): void {
@@ -59,6 +68,19 @@ export function addJobCommands(program: Command, context: CliContext): void {
       .argument('<job>', 'id', nonEmpty)
       .action(action<[string]>(context, showJob)),
     [['shoal job show nightly', 'state and counts']],
+  );
+
+  withExamples(
+    job
+      .command('nodes')
+      .description('what each node did for a job before its tasks and after them')
+      .argument('<job>', 'id', nonEmpty)
+      .action(
+        action<[string]>(context, async (run, jobId) => {
+          await run.output.rows(run.client.jobs.nodes(jobId, { signal: run.signal }), JOB_NODE_COLUMNS);
+        }),
+      ),
+    [['shoal job nodes nightly', 'its preparation and release tasks']],
   );
 
   withExamples(
@@ -113,6 +135,8 @@ function addCreate(job: Command, context: CliContext): void {
       .option('--max-time <time>', 'end the job after this long', duration)
       .option('--env <name=value>', 'for every task (repeatable)', settings)
       .option('--dependencies', 'its tasks may depend on each other')
+      .option('--prepare <command>', 'what a node runs before its first task of the job', nonEmpty)
+      .option('--release <command>', 'what each of those nodes runs when the job ends', nonEmpty)
       .option('--metadata <name=value>', 'kept with the job (repeatable)', settings)
       .action(
         action<[string, CreateOptions]>(context, async (run, jobId, options) => {
@@ -208,6 +232,8 @@ function jobSpec(jobId: string, options: CreateOptions): JobSpec {
     ...(Object.keys(constraints).length === 0 ? {} : { constraints }),
     ...(options.env === undefined ? {} : { commonEnvironmentSettings: [...options.env] }),
     ...(options.dependencies === undefined ? {} : { usesTaskDependencies: true }),
+    ...(options.prepare === undefined ? {} : { jobPreparationTask: { commandLine: options.prepare } }),
+    ...(options.release === undefined ? {} : { jobReleaseTask: { commandLine: options.release } }),
     ...(options.metadata === undefined ? {} : { metadata: [...options.metadata] }),
   };
 }

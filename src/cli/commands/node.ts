@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
-import type { NodeResource } from '../../client/shapes.ts';
+import type { NodeResource, NodeTaskRunResource } from '../../client/shapes.ts';
+import type { NodeRestart } from '../../model/node-task.ts';
+import type { NodeDeallocationOption } from '../../model/pool.ts';
 import { action, type CliContext, type Run } from '../action.ts';
 import { ago, bytes, toneOf } from '../cells.ts';
 import { withExamples } from '../examples.ts';
@@ -21,6 +23,14 @@ export const NODE_COLUMNS: readonly Column<NodeResource>[] = [
   { title: 'SINCE', value: (row) => ago(row.stateTransitionTime, Date.now()) },
 ];
 
+/** `failure, exit code 1 (FailureExitCode)`; undefined where there was no run. */
+export function describeRun(run: NodeTaskRunResource | undefined): string | undefined {
+  if (run?.state !== 'completed') return run?.state;
+  const exit = run.exitCode === undefined ? '' : `, exit code ${run.exitCode}`;
+  const code = run.failureInfo?.code === undefined ? '' : ` (${run.failureInfo.code})`;
+  return `${run.result ?? run.state}${exit}${code}`;
+}
+
 /** A node of any pool is named by its pool and its id, as in Azure Batch. */
 interface PooledNode extends NodeResource {
   readonly poolId: string;
@@ -30,6 +40,13 @@ const POOLED_COLUMNS: readonly Column<PooledNode>[] = [
   { title: 'POOL', value: (row) => row.poolId },
   ...NODE_COLUMNS,
 ];
+
+export const DEALLOCATION_OPTIONS = [
+  'requeue',
+  'terminate',
+  'taskcompletion',
+  'retaineddata',
+] as const satisfies readonly NodeDeallocationOption[];
 
 const DISABLE_OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
 type DisableOption = (typeof DISABLE_OPTIONS)[number];
@@ -106,6 +123,35 @@ export function addNodeCommands(program: Command, context: CliContext): void {
       ),
     [['shoal node enable default render01', 'after `node disable`']],
   );
+
+  addRestart(node, context, 'reboot', 'run the start task of a node anew, as after a reboot');
+  addRestart(node, context, 'reimage', 'empty the directory of a node, then run its start task anew');
+}
+
+function addRestart(node: Command, context: CliContext, how: NodeRestart, description: string): void {
+  withExamples(
+    node
+      .command(how)
+      .description(description)
+      .argument('<pool>', 'id of its pool', nonEmpty)
+      .argument('<node>', 'id', nonEmpty)
+      .addOption(
+        new Option('--running <how>', 'what becomes of the tasks it runs')
+          .choices(DEALLOCATION_OPTIONS)
+          .default('requeue'),
+      )
+      .action(
+        action<[string, string, { running: NodeDeallocationOption }]>(
+          context,
+          async (run, pool, nodeId, { running }) => {
+            await run.client.pools.restartNode(pool, nodeId, how, running, { signal: run.signal });
+            const state = how === 'reboot' ? 'rebooting' : 'reimaging';
+            await run.output.done(`Node ${nodeId} is ${state}.`, { node: nodeId, state });
+          },
+        ),
+      ),
+    [[`shoal node ${how} default render01 --running taskcompletion`, 'let it finish first']],
+  );
 }
 
 async function* pooledNodes(run: Run, only: string | undefined): AsyncGenerator<PooledNode> {
@@ -136,6 +182,8 @@ async function showNode(run: Run, pool: string, nodeId: string): Promise<void> {
     ['affinity id', found.affinityId],
     ['allotted', found.allocationTime],
     ['state since', found.stateTransitionTime],
+    ['booted', found.lastBootTime],
+    ['start task', describeRun(found.startTaskInfo)],
     ['running tasks', found.runningTasksCount],
     ['slots used', found.runningTaskSlotsCount],
     ['waiting tasks', found.shoal?.waitingTasks],

@@ -8,7 +8,7 @@ import { ago, toneOf } from '../cells.ts';
 import { withExamples } from '../examples.ts';
 import type { Column } from '../table.ts';
 import { collect, duration, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
-import { NODE_COLUMNS } from './node.ts';
+import { DEALLOCATION_OPTIONS, NODE_COLUMNS } from './node.ts';
 import {
   addAutoScaleCommands,
   addFormulaFlags,
@@ -16,14 +16,6 @@ import {
   autoScaleChange,
   type FormulaFlags,
 } from './pool-autoscale.ts';
-
-/** What becomes of the tasks of nodes that leave. */
-const DEALLOCATION = [
-  'requeue',
-  'terminate',
-  'taskcompletion',
-  'retaineddata',
-] as const satisfies readonly NodeDeallocationOption[];
 
 const COLUMNS: readonly Column<PoolResource>[] = [
   { title: 'ID', value: (row) => row.id },
@@ -46,6 +38,7 @@ interface CreateOptions extends FormulaFlags {
   readonly fill?: 'spread' | 'pack';
   readonly label?: readonly string[];
   readonly metadata?: readonly Setting[];
+  readonly startTask?: string;
 }
 
 interface ResizeOptions {
@@ -133,6 +126,11 @@ function addCreate(pool: Command, context: CliContext): void {
     .option('--slots-from-cores', 'as many slots as the node has cores')
     .addOption(new Option('--fill <how>', 'how tasks are placed').choices(['spread', 'pack']))
     .option('--label <label>', 'only on machines with this label (repeatable)', collect)
+    .option(
+      '--start-task <command>',
+      'what every node runs before its first task, and again after a restart',
+      nonEmpty,
+    )
     .option('--metadata <name=value>', 'kept with the pool (repeatable)', settings);
   addScheduleFlags(addFormulaFlags(create)).action(
     action<[string, CreateOptions]>(context, async (run, poolId, options) => {
@@ -148,6 +146,7 @@ function addCreate(pool: Command, context: CliContext): void {
     ],
     ['shoal pool create render --nodes 4 --size shoal.8c16g', 'four nodes of 8 cores and 16 GiB'],
     ['shoal pool create night --every-machine --slots-from-cores', 'all machines, a slot a core'],
+    ['shoal pool create tex --start-task /opt/site/prepare-node', 'nodes that prepare themselves'],
   ]);
 }
 
@@ -165,7 +164,9 @@ function addResize(pool: Command, context: CliContext): void {
     .option('--nodes <n>', 'dedicated nodes wanted', integer(0, POOL_NODES_MAX))
     .option('--low-priority <n>', 'low-priority nodes wanted', integer(0, POOL_NODES_MAX))
     .addOption(
-      new Option('--leaving <how>', 'what becomes of the tasks of nodes that leave').choices(DEALLOCATION),
+      new Option('--leaving <how>', 'what becomes of the tasks of nodes that leave').choices(
+        DEALLOCATION_OPTIONS,
+      ),
     )
     .option('--timeout <time>', 'how long to try before the pool says what it lacks', duration)
     .action(
@@ -214,6 +215,7 @@ function poolSpec(poolId: string, options: CreateOptions, formula: AutoScaleChan
     ...(options.slotsFromCores === undefined ? {} : { slotsFromCores: true }),
     ...(options.fill === undefined ? {} : { taskSchedulingPolicy: { nodeFillType: options.fill } }),
     ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
+    ...(options.startTask === undefined ? {} : { startTask: { commandLine: options.startTask } }),
     ...(options.metadata === undefined ? {} : { metadata: [...options.metadata] }),
   };
 }
@@ -229,6 +231,7 @@ async function showPool(run: Run, poolId: string): Promise<void> {
     ['dedicated nodes', dedicatedNodes(found)],
     ['low-priority nodes', lowPriorityNodes(found)],
     ['slots a node', slotsPerNode(found)],
+    ['start task', found.startTask?.commandLine],
     ['formula', found.autoScaleFormula],
     ['evaluated', schedule(found)],
     [

@@ -39,6 +39,7 @@ test('docs/api.md lists what can be filtered', () => {
     'jobSchedule',
     'task',
     'node',
+    'jobNode',
     'file',
     'nodeCounts',
     'image',

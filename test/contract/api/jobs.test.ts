@@ -55,7 +55,12 @@ describe('a job', () => {
   test.each([
     [{ poolInfo: {} }, 'MissingRequiredProperty'],
     [{ poolInfo: { autoPoolSpecification: { poolLifetimeOption: 'job' } } }, 'MissingRequiredProperty'],
-    [{ jobManagerTask: { id: 'm', commandLine: 'x' } }, 'UnsupportedProperty'],
+    [
+      { jobManagerTask: { id: 'm', commandLine: 'x', containerSettings: { imageName: 'i' } } },
+      'UnsupportedProperty',
+    ],
+    [{ jobManagerTask: { id: 'm' } }, 'MissingRequiredProperty'],
+    [{ jobReleaseTask: { commandLine: 'x' } }, 'InvalidPropertyValue'],
     [{ priority: 5000 }, 'InvalidPropertyValue'],
     [{ id: 's:job-1' }, 'InvalidPropertyValue'],
     [{ constraints: { maxWallClockTime: 'P99999Y' } }, 'InvalidPropertyValue'],

@@ -171,12 +171,17 @@ export class LocalControl implements Control {
   /** Assigns and starts a task; returns its epoch. */
   async start(job: string, task: string, node: string): Promise<number> {
     const { group, numbers } = await this.#numbers(job, task);
-    const assigned = must(this.#apply(group, null, { kind: 'assign', items: [{ ...numbers, node }] })) as {
-      epoch: number;
-    };
-    const item = { ...numbers, epoch: assigned.epoch, startedAtMs: this.#timeMs };
+    const epoch = await this.assign(job, task, node);
+    const item = { ...numbers, epoch, startedAtMs: this.#timeMs };
     must(this.#apply(group, null, { kind: 'report', node, items: [item] }));
-    return assigned.epoch;
+    return epoch;
+  }
+
+  /** Assigns a task; returns its epoch. */
+  async assign(job: string, task: string, node: string): Promise<number> {
+    const { group, numbers } = await this.#numbers(job, task);
+    const assigned = must(this.#apply(group, null, { kind: 'assign', items: [{ ...numbers, node }] }));
+    return (assigned as { readonly epoch: number }).epoch;
   }
 
   async finish(
@@ -199,6 +204,27 @@ export class LocalControl implements Control {
         items: [{ ...numbers, epoch: run.epoch, outcome }],
       }),
     );
+  }
+
+  /** Ends everything that the node was told to run. */
+  endAll(pool: string, node: string, exitCode: number): void {
+    const group = poolGroup(pool);
+    const outcome: TaskOutcome = {
+      kind: 'exited',
+      exitCode,
+      startedAtMs: this.#timeMs,
+      endedAtMs: this.#timeMs,
+      files: [],
+    };
+    const { machine } = this.#group(group);
+    if (!(machine instanceof PoolMachine)) throw new Error(`${group} is no pool's group`);
+    const items = [...machine.executions(node)].map(({ job, task, epoch }) => ({
+      job,
+      task,
+      epoch,
+      outcome,
+    }));
+    must(this.#apply(group, null, { kind: 'report', node, items }));
   }
 
   /** Runs the sweeps that are due: slices of deletes, wall clocks. */

@@ -72,7 +72,12 @@ describe('a pool', () => {
   });
 
   test.each([
-    [{ startTask: { commandLine: 'x' } }, 'UnsupportedProperty', 'startTask'],
+    [{ startTask: {} }, 'MissingRequiredProperty', 'startTask/commandLine'],
+    [
+      { startTask: { commandLine: 'x', containerSettings: { imageName: 'i' } } },
+      'UnsupportedProperty',
+      'startTask/containerSettings',
+    ],
     [{ colour: 'red' }, 'InvalidRequestBody', 'colour'],
     [{ targetDedicatedNodes: -1 }, 'InvalidPropertyValue', 'targetDedicatedNodes'],
     [{ id: 'a/b' }, 'InvalidPropertyValue', 'id'],

@@ -346,7 +346,7 @@ describe('a request', () => {
     ['GET', `/pools/${'x'.repeat(3_000)}`, 404, 'PoolNotFound'],
     ['POST', '/pools/p/nodes/n/users', 400, 'OperationNotSupported'],
     ['GET', '/certificates(thumbprintAlgorithm=sha1,thumbprint=ab)', 400, 'OperationNotSupported'],
-    ['GET', '/jobschedules', 400, 'OperationNotSupported'],
+    ['GET', '/certificates', 400, 'OperationNotSupported'],
   ] as const)('%s %.60s answers %i %s', async (method, path, status, code) => {
     const answer = await api.ask(method, path);
     expect([answer.status, answer.body?.code]).toEqual([status, code]);

@@ -6,6 +6,7 @@ import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import type { Command, CommandResult, Outcome } from '../../../src/model/commands.ts';
 import { type GroupId, MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
+import type { JobSpec } from '../../../src/model/job.ts';
 import type { JobEntity, TaskEntity } from '../../../src/model/queries.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
 import type { Referee } from './referee.ts';
@@ -123,6 +124,7 @@ export class ClientModel {
         poolInfo: { poolId: pool },
         usesTaskDependencies,
         ...(random.chance(0.5) ? { constraints: { maxTaskRetryCount: random.int(1, 3) } } : {}),
+        ...(random.chance(0.3) ? errands(random) : {}),
       },
     }));
     if (!added.ok) throw new Error(`the job ${id} was refused: ${added.code}`);
@@ -296,6 +298,7 @@ export class ClientModel {
       unsettled.push(`${job.id} is still deleting`);
       return;
     }
+    if (entity.state === 'terminating') unsettled.push(`${job.id} is still terminating`);
     const page = await this.#read((life) =>
       life.coordinator.router.query(poolGroup(job.pool), 'task.list', { job: job.id, limit: 1_000 }),
     );
@@ -356,6 +359,16 @@ export class ClientModel {
       if (answer !== undefined) return answer;
     }
   }
+}
+
+/** A preparation task is tried until it succeeds: else the job's tasks might wait for ever. */
+function errands(random: Prng): Pick<JobSpec, 'jobPreparationTask' | 'jobReleaseTask'> {
+  const command = (): string =>
+    commandLineOf({ durationMs: random.int(10, 800), failPercent: 30, stubborn: false, prepareMs: 0 });
+  return {
+    jobPreparationTask: { commandLine: command(), constraints: { maxTaskRetryCount: -1 } },
+    ...(random.chance(0.7) ? { jobReleaseTask: { commandLine: command() } } : {}),
+  };
 }
 
 function taskSpec(

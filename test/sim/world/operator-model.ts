@@ -1,11 +1,19 @@
 /** Whoever runs the mesh: adds a second pool, resizes it, drains machines. In the end every pool has a node again. */
 import type { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP } from '../../../src/model/ids.ts';
+import type { StartTask } from '../../../src/model/node-task.ts';
 import type { ClientModel } from './client-model.ts';
 import type { SimMachine } from './sim-machine.ts';
+import { commandLineOf } from './task-script.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 export const SECOND_POOL = 'second';
+
+/** Tried until it succeeds: else the pool might have no node at the end. */
+function startTaskOf(random: Prng): StartTask {
+  const script = { durationMs: random.int(10, 1_500), failPercent: 30, stubborn: false, prepareMs: 0 };
+  return { commandLine: commandLineOf(script), maxTaskRetryCount: -1 };
+}
 
 const RESIZE_RETRY_MS = 300;
 const OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
@@ -23,14 +31,19 @@ export class OperatorModel {
     this.#machines = machines;
   }
 
-  async addPool(): Promise<void> {
+  /** Half of the worlds have nodes that start with a task; `onStart` hears so before there is any. */
+  async addPool(onStart: (pool: string) => void): Promise<void> {
+    const targetDedicatedNodes = this.#random.int(0, 2);
+    const startTask = this.#random.chance(0.5) ? startTaskOf(this.#random) : undefined;
+    if (startTask !== undefined) onStart(SECOND_POOL);
     const added = await this.#client.command(MESH_GROUP, (life) => ({
       kind: 'pool.add',
       spec: {
         id: SECOND_POOL,
         vmSize: 'shoal.1c1g',
         taskSlotsPerNode: 2,
-        targetDedicatedNodes: this.#random.int(0, 2),
+        targetDedicatedNodes,
+        ...(startTask === undefined ? {} : { startTask }),
       },
       voters: life.coordinator.chooseVoters(),
     }));

@@ -76,6 +76,7 @@ export class Referee implements ProcessWatcher {
         'S5',
         `${process.name} runs a second time, though its first run ended with ${earlier.exitCode}`,
       );
+    this.#checkOrder(process);
     executions.lastEpoch = epoch;
     executions.alive.add(process);
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
@@ -84,6 +85,33 @@ export class Referee implements ProcessWatcher {
     for (const dependency of process.after)
       if (!this.exitCodes(dependency).includes(0))
         this.fail('S8', `${process.task} runs before ${dependency} has succeeded`);
+  }
+
+  /** Pools whose nodes have run a start task before anything else. */
+  readonly startingPools = new Set<string>();
+  readonly #released = new Set<string>();
+
+  /** S12: start task before tasks, preparation before the job's tasks on a node, release after all of them. */
+  #checkOrder({ name, role, node, key, task, prepared }: SimProcess): void {
+    const job = task.slice(0, task.indexOf('/'));
+    if (role === 'release') {
+      for (const other of this.processesAlive())
+        if (!other.excused && other.role === '' && other.task.startsWith(`${job}/`))
+          this.fail('S12', `${name} releases ${job} while ${other.name} lives on ${other.machine}`);
+      this.#released.add(job);
+    }
+    if (role !== '') return;
+    if (this.#released.has(job)) this.fail('S12', `${name} starts after the release of ${job}`);
+    if (prepared && !this.#hasSucceeded(`${job}/preparation@${node}`))
+      this.fail('S12', `${name} starts on ${node}, which is not prepared for ${job}`);
+    if (this.startingPools.has(key.pool) && !this.#hasSucceeded(`$nodes/start@${node}`))
+      this.fail('S12', `${name} starts on ${node} before its start task has succeeded`);
+  }
+
+  /** Since the machine last lost its power. */
+  #hasSucceeded(task: string): boolean {
+    const ends = [...(this.#tasks.get(task)?.ends.values() ?? [])];
+    return ends.some(({ exitCode, forgotten }) => exitCode === 0 && !forgotten);
   }
 
   ended(process: SimProcess, exitCode: number | undefined): void {

@@ -21,6 +21,8 @@ export class SimLifecycle implements Lifecycle {
 
   async prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared> {
     const { pool, node, job, task, epoch, spec } = assigned;
+    const { role } = spec;
+    if (role === 'reboot' || role === 'reimage') return this.#restarted();
     const script = scriptOf(spec.commandLine);
     if (script.prepareMs > 0) await this.#pause(script.prepareMs, signal);
     if (signal.aborted) throw new ShoalError('OperationTimedOut', 'The preparation was ended.');
@@ -28,16 +30,28 @@ export class SimLifecycle implements Lifecycle {
       key: { pool, job: job.number, task, epoch },
       node,
       lease: pool,
-      slots: spec.requiredSlots ?? 1,
-      priority: job.priority,
+      slots: role === undefined ? (spec.requiredSlots ?? 1) : 0,
+      priority: role === undefined ? job.priority : 1_001,
       argv: spec.commandLine.split(' '),
-      environment: { JOB: job.id, TASK: spec.id, AFTER: (spec.dependsOn?.taskIds ?? []).join(' ') },
+      environment: {
+        JOB: job.id,
+        TASK: role === undefined ? spec.id : `${role}@${node}`,
+        AFTER: (spec.dependsOn?.taskIds ?? []).join(' '),
+        ROLE: role ?? '',
+        PREPARED: role === undefined && job.preparation !== undefined ? 'yes' : '',
+      },
       taskDirectory: '/simulated',
       workingDirectory: '/simulated/wd',
       wallClockMsMax: undefined,
       outputBytesMax: 0,
     };
     return { ok: true, launch };
+  }
+
+  async #restarted(): Promise<Prepared> {
+    await this.#pause(this.#random.next() * COLLECT_MS_MAX);
+    const endedAtMs = this.#clock.wallMs();
+    return { ok: false, outcome: { kind: 'exited', exitCode: 0, endedAtMs, files: [] } };
   }
 
   async finish(_assigned: Assigned, exit: Exit): Promise<TaskOutcome> {

@@ -77,6 +77,7 @@ export class SimMachine {
   readonly #journal = new Map<string, Exit>();
   #runner: LiveRunner | undefined;
   #life: Life | undefined;
+  #boots = 1;
   #lives = 0;
   /** As its configuration file says: whom to dial before the mesh group's first word. */
   members: readonly string[] = [];
@@ -210,6 +211,7 @@ export class SimMachine {
         memoryBytesMax: undefined,
       }),
       life: `${this.name}-${number}`,
+      boot: this.#boots,
     });
     return { store, coordinator, sessions, runnerClient };
   }
@@ -290,6 +292,7 @@ export class SimMachine {
     this.killRunner();
     this.#journal.clear();
     this.#options.watcher.powerLost(this.name);
+    this.#boots += 1;
     const lost = this.disk.crash();
     if (lost > 0) this.#options.timeline.note(this.name, `lost ${lost} batches that were not synced`);
   }

@@ -33,6 +33,10 @@ export interface SimProcess {
   readonly task: string;
   /** The tasks that must have succeeded before. */
   readonly after: readonly string[];
+  /** What it is for, where it is the node's own. */
+  readonly role: string;
+  /** Its job prepares nodes. */
+  readonly prepared: boolean;
   /** Its machine stood still: what it does after that is outside of all bounds until its runner killed it. */
   excused: boolean;
 }
@@ -234,7 +238,7 @@ export class SimRunner {
   #start(accepted: Accepted): void {
     const { clock, machine, watcher } = this.#options;
     const { launch, name } = accepted;
-    const { JOB: job = '', TASK: task = '', AFTER: after = '' } = launch.environment;
+    const { JOB: job = '', TASK: task = '', AFTER: after = '', ROLE: role = '' } = launch.environment;
     const process: SimProcess = {
       name,
       key: launch.key,
@@ -243,6 +247,8 @@ export class SimRunner {
       slots: launch.slots,
       task: `${job}/${task}`,
       after: after.split(' ').flatMap((id) => (id === '' ? [] : [`${job}/${id}`])),
+      role,
+      prepared: launch.environment.PREPARED === 'yes',
       excused: false,
     };
     const script = scriptOf(launch.argv.join(' '));

@@ -159,7 +159,11 @@ class Simulation {
         : undefined;
     if (operator !== undefined) {
       this.#client.nodesMayTerminate = true;
-      await this.#awaiting('the second pool', JOIN_MS_MAX, operator.addPool());
+      await this.#awaiting(
+        'the second pool',
+        JOIN_MS_MAX,
+        operator.addPool((pool) => this.#referee.startingPools.add(pool)),
+      );
       operator.begin(this.#time.nowMs + chaosMs);
       this.#pools.push(SECOND_POOL);
     }

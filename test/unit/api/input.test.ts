@@ -157,7 +157,7 @@ describe('a body against its schema', () => {
       'InvalidPropertyValue',
       { PropertyName: 'onTaskFailure', Reason: 'must be one of noaction, performexitoptionsjobaction' },
     ],
-    [{ ...job, jobManagerTask: { id: 'm' } }, 'UnsupportedProperty', { PropertyName: 'jobManagerTask' }],
+
     [[job], 'InvalidRequestBody', {}],
     ['text', 'InvalidRequestBody', {}],
     [undefined, 'InvalidRequestBody', {}],

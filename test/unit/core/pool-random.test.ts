@@ -25,7 +25,7 @@ class Observer {
     for (const { command, outcome } of done) {
       if (command.kind === 'report')
         this.#seeReport(command, (outcome as { value: readonly string[] }).value);
-      if (command.kind === 'node.lost') freed.add(command.node);
+      if (command.kind === 'node.lost' || command.kind === 'node.heard') freed.add(command.node);
       if (command.kind === 'mirror')
         for (const node of [...command.removed, ...command.nodes.map(({ node }) => node)]) freed.add(node);
     }
@@ -170,6 +170,15 @@ test('whatever is sent, every invariant holds after each entry, and a restarted 
     'node.lost',
     'node.heard',
     'node.removed',
+    'node.booted',
+    'node.start',
+    'node.startFailed',
+    'node.preparation',
+    'node.preparationFailed',
+    'node.release',
+    'node.releaseFailed',
+    'node.reboot',
+    'node.reimage',
   ];
   expect(kinds.filter((kind) => !seen.has(kind))).toEqual([]);
 });

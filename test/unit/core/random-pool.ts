@@ -2,7 +2,8 @@
 import type { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import { Prng } from '../../../src/lib/prng.ts';
 import type { NodeMirror, PoolCommand, ReportItem } from '../../../src/model/commands.ts';
-import type { JobPatch } from '../../../src/model/job.ts';
+import type { JobPatch, JobSpec } from '../../../src/model/job.ts';
+import type { StartTask } from '../../../src/model/node-task.ts';
 import type { ExitConditions, ExitOptions, TaskOutcome, TaskSpec } from '../../../src/model/task.ts';
 import { aNode, anOutcome, aTask, POOL_ID } from './pool-harness.ts';
 
@@ -47,7 +48,15 @@ export class RandomPool {
     return this.random.chance(probability) ? value() : undefined;
   }
 
+  #startTask: StartTask | undefined;
+
   #mirror(): PoolCommand {
+    if (this.random.chance(0.3))
+      this.#startTask = this.#maybe(0.7, () => ({
+        commandLine: '/bin/start',
+        ...(this.random.chance(0.5) ? { maxTaskRetryCount: this.random.int(0, 2) } : {}),
+        ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
+      }));
     this.#meshIndex += this.random.chance(0.9) ? 1 : -1;
     const removed: string[] = [];
     for (const node of NODE_IDS) {
@@ -70,6 +79,7 @@ export class RandomPool {
         id: POOL_ID,
         vmSize: 'machine',
         taskSlotsPerNode: 4,
+        ...(this.#startTask === undefined ? {} : { startTask: this.#startTask }),
         taskSchedulingPolicy: { nodeFillType: this.random.pick(['spread', 'pack'] as const) },
       },
     };
@@ -89,6 +99,7 @@ export class RandomPool {
       slots: this.random.int(1, 4),
       labels,
       machine: `peer-${node}/${this.random.int(1, 2)}`,
+      dedicated: this.random.chance(0.6),
     });
   }
 
@@ -114,7 +125,7 @@ export class RandomPool {
         disableTasks: this.random.pick(['requeue', 'terminate', 'wait'] as const),
       };
     }
-    if (draw < 35) return { kind: 'job.enable', job };
+    if (draw < 32) return { kind: 'job.enable', job };
     if (draw < 36) return { kind: 'job.terminate', job, reason: this.random.pick(['', 'enough']) };
     return { kind: 'job.delete', job };
   }
@@ -125,9 +136,36 @@ export class RandomPool {
       poolInfo: { poolId: POOL_ID },
       usesTaskDependencies: this.random.chance(0.8),
       ...this.#jobChange(0.05),
+      ...this.#errands(),
     };
     if (this.random.chance(0.8)) return { kind: 'job.add', spec };
     return { kind: 'job.add', spec: { ...spec, onTaskFailure: 'performexitoptionsjobaction' } };
+  }
+
+  /** What a job may have beside its tasks. */
+  #errands(): Partial<JobSpec> {
+    if (this.random.chance(0.5)) return {};
+    const preparation = {
+      commandLine: '/bin/prepare',
+      ...(this.random.chance(0.5) ? { constraints: { maxTaskRetryCount: this.random.int(0, 2) } } : {}),
+      ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
+      ...(this.random.chance(0.3) ? { rerunOnNodeRebootAfterSuccess: false } : {}),
+    };
+    return {
+      jobPreparationTask: preparation,
+      ...(this.random.chance(0.9) ? { jobReleaseTask: { commandLine: '/bin/release' } } : {}),
+      ...(this.random.chance(0.3)
+        ? {
+            jobManagerTask: {
+              id: 'Setup',
+              commandLine: '/bin/manage',
+              ...(this.random.chance(0.5) ? { runExclusive: false } : {}),
+              ...(this.random.chance(0.5) ? { killJobOnCompletion: false } : {}),
+              ...(this.random.chance(0.3) ? { allowLowPriorityNode: false } : {}),
+            },
+          }
+        : {}),
+    };
   }
 
   #jobChange(endingProbability: number): JobPatch {
@@ -265,11 +303,29 @@ export class RandomPool {
     return anOutcome({ kind, ...(this.random.chance(0.5) ? { exitCode: 1 } : {}) });
   }
 
+  readonly #boots = new Map<string, number>();
+
   #nodeCommand(): PoolCommand {
     const node = this.random.pick(NODE_IDS);
     const draw = this.random.int(0, 9);
     if (draw < 1) return { kind: 'node.lost', node };
-    if (draw < 6) return { kind: 'node.heard', node };
+    if (draw < 6) {
+      // A machine seldom boots, and says so each time it is heard; what it said earlier may come later.
+      const boots = (this.#boots.get(node) ?? 1) + (this.random.chance(0.1) ? 1 : 0);
+      this.#boots.set(node, boots);
+      return {
+        kind: 'node.heard',
+        node,
+        ...(this.random.chance(0.7) ? { boot: boots - this.random.int(0, 1) } : {}),
+      };
+    }
+    if (draw < 7)
+      return {
+        kind: 'node.restart',
+        node,
+        how: this.random.pick(['reboot', 'reimage'] as const),
+        option: this.random.pick(['requeue', 'terminate', 'taskcompletion', 'retaineddata'] as const),
+      };
     const option = this.random.pick(['requeue', 'terminate', 'taskcompletion'] as const);
     return { kind: 'node.scheduling', node, enabled: this.random.chance(0.75), option };
   }

@@ -12,6 +12,8 @@ const task: ExplainedTask = {
   state: 'active',
   requiredSlots: 1,
   requiredLabels: [],
+  needsDedicated: false,
+  isHeld: false,
   node: undefined,
   stopping: false,
   unsatisfied: [],
@@ -33,6 +35,10 @@ const node: ExplainedNode = {
   lost: false,
   enabled: true,
   leaving: undefined,
+  restart: undefined,
+  start: 'none',
+  dedicated: true,
+  unprepared: false,
 };
 
 function rules(change: {

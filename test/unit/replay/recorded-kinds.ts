@@ -62,5 +62,6 @@ export const RECORDED_SINCE: Readonly<Record<CommandKind, string | null>> = {
   'node.lost': '0.1.0',
   'node.heard': '0.1.0',
   'node.scheduling': '0.1.0',
+  'node.restart': null,
   sweep: '0.1.0',
 };

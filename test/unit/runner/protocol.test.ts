@@ -80,7 +80,6 @@ describe('a message to the runner', () => {
     { type: 'launch', launches: [{ ...launch, key: { pool: 'p' } }] },
     { type: 'launch', launches: [{ ...launch, environment: { A: 1 } }] },
     { type: 'lease', lease: 'pool', fromMs: 0, deadlineMs: Number.NaN },
-    { type: 'launch', launches: [{ ...launch, slots: 0 }] },
     { type: 'configure', setup: { node: 'node' } },
   ])('is refused if it is not of the right shape: %j', (message) => {
     expect(() => readMessage(message)).toThrowError(ShoalError);
