@@ -107,6 +107,8 @@ export class Coordinator {
       transport,
       clock,
       peersToAsk: (group) => this.#peersToAsk(group),
+      isKnown: (group) =>
+        this.mesh === undefined || group === MESH_GROUP || this.mesh.group(group) !== undefined,
       newRequestId: options.newRequestId,
     });
   }

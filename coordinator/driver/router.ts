@@ -26,6 +26,8 @@ import { answerQuery } from './group-service.ts';
 
 /** Pause before a group whose leader is unknown is asked again; a change of leadership seen here ends it early. */
 const RETRY_PAUSE_MS = 60;
+/** A group that was just made may take so long to be known everywhere. */
+const UNKNOWN_GROUP_MS = 2_000;
 /** One attempt at a leader; a hung one is not waited for longer. */
 const ATTEMPT_TIMEOUT_MS = 8_000;
 
@@ -36,6 +38,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   /** Peers that may know who leads the group: its voters, as far as this machine knows them. */
   readonly peersToAsk: (group: GroupId) => readonly string[];
+  /** Whether the mesh group has the group, as far as this machine has followed it. */
+  readonly isKnown: (group: GroupId) => boolean;
   readonly newRequestId: () => string;
 }
 
@@ -126,7 +130,8 @@ export class Router {
     attempt: { here: () => Promise<T>; there: (peer: string, timeoutMs: number) => Promise<T> },
   ): Promise<T> {
     const { clock, self } = this.#options;
-    const deadline = clock.monotonicMs() + (options.timeoutMs ?? REQUEST_WAIT_MS);
+    const startedAtMs = clock.monotonicMs();
+    const deadline = startedAtMs + (options.timeoutMs ?? REQUEST_WAIT_MS);
     let last: ShoalError = new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
     let turn = 0;
     for (;;) {
@@ -145,6 +150,8 @@ export class Router {
         }
       }
       options.signal?.throwIfAborted();
+      if (clock.monotonicMs() - startedAtMs > UNKNOWN_GROUP_MS && !this.#options.isKnown(group))
+        throw gone(group);
       if (this.#stopped) throw new ShoalError('ServerBusy', 'This agent is stopping.');
       if (clock.monotonicMs() + RETRY_PAUSE_MS >= deadline) throw this.#gaveUp(group, last);
       await this.#pause();
@@ -203,6 +210,10 @@ export class Router {
       this.#wakers.add(done);
     });
   }
+}
+
+function gone(group: GroupId): ShoalError {
+  return new ShoalError('GroupNotFound', `There is no group ${group}.`, { group });
 }
 
 function signalOf(options: CallOptions): { signal?: AbortSignal } {

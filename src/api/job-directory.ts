@@ -26,7 +26,7 @@ export class JobDirectory {
     } catch (thrown) {
       if (!isAboutTheJob(thrown)) throw thrown;
       this.forget(job);
-      if (thrown.code !== 'JobNotFound') throw thrown;
+      if (thrown.code !== 'JobNotFound' && thrown.code !== 'GroupNotFound') throw thrown;
       const pool = await this.#locate(job, options);
       if (idKey(pool) === idKey(remembered)) throw thrown;
       return run(poolGroup(pool));
@@ -66,9 +66,10 @@ function unknownJob(job: string): ShoalError {
   return new ShoalError('JobNotFound', undefined, { JobId: job.slice(0, 128) });
 }
 
-/** A pool that was deleted leaves no group to say so: the wait for its coordinator ends without one. */
+/** A pool that is gone leaves no group behind to say that it has no such job. */
 function isAboutTheJob(thrown: unknown): thrown is ShoalError {
   return (
-    thrown instanceof ShoalError && ['JobNotFound', 'NoQuorum', 'OperationTimedOut'].includes(thrown.code)
+    thrown instanceof ShoalError &&
+    ['JobNotFound', 'GroupNotFound', 'NoQuorum', 'OperationTimedOut'].includes(thrown.code)
   );
 }

@@ -1,5 +1,5 @@
 /** A job schedule as Azure Batch's CloudJobSchedule. */
-import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
+import { formatTimestamp, parseTimestamp, timestampOf } from '../lib/timestamps.ts';
 import type { JobScheduleEntity } from '../model/queries.ts';
 import { jobUrl, scheduleUrl } from './entity-url.ts';
 
@@ -34,5 +34,5 @@ export function renderSchedule(entity: JobScheduleEntity, baseUrl: string): Reco
 
 /** As it was given, in the form that all moments have. */
 function moment(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : formatTimestamp(Date.parse(text));
+  return text === undefined ? undefined : timestampOf(parseTimestamp(text));
 }

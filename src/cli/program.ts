@@ -17,6 +17,7 @@ import { addPoolCommands } from './commands/pool.ts';
 import { addRecoverCommand } from './commands/recover.ts';
 import { addReplayCommand } from './commands/replay.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addScheduleCommands } from './commands/schedule.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addTaskCommands } from './commands/task.ts';
 import { addTokenCommands } from './commands/token.ts';
@@ -45,6 +46,7 @@ export function buildProgram(context: CliContext): Command {
   addContainerCommands(program, context);
   program.commandsGroup('Mesh:');
   addAgentCommands(program, context);
+  addScheduleCommands(program, context);
   addTokenCommands(program, context);
   addApiCommands(program, context);
   addMachineCommands(program, context);

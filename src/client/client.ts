@@ -4,6 +4,7 @@ import { Caller } from './caller.ts';
 import { JobCalls } from './jobs.ts';
 import { MeshCalls } from './mesh.ts';
 import { PoolCalls } from './pools.ts';
+import { ScheduleCalls } from './schedules.ts';
 import { TaskCalls } from './tasks.ts';
 import type { HttpTransport } from './transport.ts';
 
@@ -15,6 +16,7 @@ export class ShoalClient {
   readonly mesh: MeshCalls;
   readonly pools: PoolCalls;
   readonly jobs: JobCalls;
+  readonly schedules: ScheduleCalls;
   readonly tasks: TaskCalls;
   readonly blobs: BlobCalls;
   readonly #caller: Caller;
@@ -25,6 +27,7 @@ export class ShoalClient {
     this.mesh = new MeshCalls(caller);
     this.pools = new PoolCalls(caller);
     this.jobs = new JobCalls(caller);
+    this.schedules = new ScheduleCalls(caller);
     this.tasks = new TaskCalls(caller);
     this.blobs = new BlobCalls(caller);
   }

@@ -5,7 +5,15 @@
 
 import type { Static } from 'typebox';
 import type { PoolInfo } from '../model/job.ts';
-import type { AllocationState, JobState, NodeState, PoolState, TaskState } from '../model/states.ts';
+import type { Schedule } from '../model/schedule.ts';
+import type {
+  AllocationState,
+  JobScheduleState,
+  JobState,
+  NodeState,
+  PoolState,
+  TaskState,
+} from '../model/states.ts';
 
 export interface NameValue {
   readonly name: string;
@@ -105,6 +113,20 @@ export interface JobResource {
     readonly endTime?: string;
     readonly poolId?: string;
     readonly terminateReason?: string;
+  };
+  readonly metadata?: readonly NameValue[];
+}
+
+export interface JobScheduleResource {
+  readonly id: string;
+  readonly displayName?: string;
+  readonly state?: JobScheduleState;
+  readonly creationTime?: string;
+  readonly schedule?: Schedule;
+  readonly executionInfo?: {
+    readonly nextRunTime?: string;
+    readonly recentJob?: { readonly id: string; readonly url: string };
+    readonly endTime?: string;
   };
   readonly metadata?: readonly NameValue[];
 }

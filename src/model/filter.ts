@@ -21,8 +21,14 @@ import type {
   PoolEntity,
   TaskEntity,
 } from './queries.ts';
-import { JOB_SCHEDULE_STATES } from './schedule.ts';
-import { ALLOCATION_STATES, JOB_STATES, NODE_STATES, POOL_STATES, TASK_STATES } from './states.ts';
+import {
+  ALLOCATION_STATES,
+  JOB_SCHEDULE_STATES,
+  JOB_STATES,
+  NODE_STATES,
+  POOL_STATES,
+  TASK_STATES,
+} from './states.ts';
 
 /** An image as `GET /supportedimages` lists it; only what can be filtered. */
 export interface ImageFacts {
@@ -72,7 +78,7 @@ const OPERATORS: Readonly<Record<Property<never>['type'], readonly Comparison[]>
 const NEWER_NODE_STATES = ['upgradingos', 'deallocating', 'deallocated'];
 
 function momentOf(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : Date.parse(text);
+  return text === undefined ? undefined : parseTimestamp(text);
 }
 
 /** What may be asked of the run of a task of a node. */

@@ -37,6 +37,9 @@ export function isValidId(id: string): boolean {
 }
 
 /** Ids of jobs made by a schedule are `<schedule>:job-<n>`; nobody can add such a job. */
+export const JOB_REFERENCE_PATTERN = `^[A-Za-z0-9_-]{1,${ID_LENGTH_MAX}}(?::job-[1-9][0-9]{0,9})?$`;
+const JOB_REFERENCE_SHAPE = new RegExp(JOB_REFERENCE_PATTERN);
+
 export function isValidJobReference(id: string): boolean {
-  return ID_SHAPE.test(id) || /^[A-Za-z0-9_-]{1,64}:job-[1-9][0-9]{0,9}$/.test(id);
+  return JOB_REFERENCE_SHAPE.test(id);
 }

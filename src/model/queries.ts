@@ -7,8 +7,15 @@ import type { JobSpec, TaskCounts } from './job.ts';
 import type { Allotment, MachineRecord } from './machine.ts';
 import type { StartTask } from './node-task.ts';
 import type { PoolSpec, ResizeError } from './pool.ts';
-import type { JobScheduleSpec, JobScheduleState } from './schedule.ts';
-import type { AllocationState, JobState, NodeState, PoolState, TaskState } from './states.ts';
+import type { JobScheduleSpec } from './schedule.ts';
+import type {
+  AllocationState,
+  JobScheduleState,
+  JobState,
+  NodeState,
+  PoolState,
+  TaskState,
+} from './states.ts';
 import type { FailureInfo, KeptFile, TaskSpec } from './task.ts';
 
 export interface PoolEntity extends EntityStamp {

@@ -2,11 +2,12 @@
 import Type, { type Static } from 'typebox';
 import { parseDuration } from '../lib/durations.ts';
 import { SCHEDULE_INTERVAL_MIN_MS } from '../lib/limits.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
 import { JobSpec } from './job.ts';
 import { DisplayName, Duration, Id, Metadata } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
-/** Read by `Date.parse` after the shape was checked. */
+/** Read by `parseTimestamp` after the shape was checked. */
 const Moment = Type.String({ minLength: 10, maxLength: 40 });
 
 export const Schedule = Type.Object(
@@ -53,9 +54,6 @@ export type JobSchedulePatch = Static<typeof JobSchedulePatch>;
 export const JobScheduleUpdate = Type.Object({ ...changeable, jobSpecification: JobSpecification }, strict);
 export type JobScheduleUpdate = Static<typeof JobScheduleUpdate>;
 
-export const JOB_SCHEDULE_STATES = ['active', 'completed', 'disabled', 'terminating', 'deleting'] as const;
-export type JobScheduleState = (typeof JOB_SCHEDULE_STATES)[number];
-
 /** A schedule with its texts read. All wall clock, ms; infinite where there is no limit. */
 export interface Timetable {
   readonly fromMs: number;
@@ -72,7 +70,7 @@ export function scheduleFault(
 ): { readonly property: string; readonly value: string; readonly reason: string } | undefined {
   for (const property of ['doNotRunUntil', 'doNotRunAfter'] as const) {
     const value = schedule[property];
-    if (value !== undefined && Number.isNaN(Date.parse(value)))
+    if (value !== undefined && parseTimestamp(value) === undefined)
       return { property, value, reason: 'it is not a moment such as 2026-01-31T12:00:00Z' };
   }
   for (const property of ['startWindow', 'recurrenceInterval'] as const) {
@@ -94,8 +92,9 @@ export function scheduleFault(
 export function timetableOf(schedule: Schedule, fromMs: number): Timetable {
   const { doNotRunUntil, doNotRunAfter, startWindow, recurrenceInterval } = schedule;
   return {
-    fromMs: doNotRunUntil === undefined ? fromMs : Math.max(fromMs, Date.parse(doNotRunUntil)),
-    untilMs: doNotRunAfter === undefined ? Number.POSITIVE_INFINITY : Date.parse(doNotRunAfter),
+    fromMs: doNotRunUntil === undefined ? fromMs : Math.max(fromMs, parseTimestamp(doNotRunUntil) ?? fromMs),
+    untilMs:
+      (doNotRunAfter === undefined ? undefined : parseTimestamp(doNotRunAfter)) ?? Number.POSITIVE_INFINITY,
     windowMs: durationOf(startWindow),
     intervalMs: durationOf(recurrenceInterval),
   };

@@ -14,6 +14,9 @@ export const JOB_STATES = [
 ] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
+export const JOB_SCHEDULE_STATES = ['active', 'completed', 'disabled', 'terminating', 'deleting'] as const;
+export type JobScheduleState = (typeof JOB_SCHEDULE_STATES)[number];
+
 export const NODE_STATES = [
   'creating',
   'starting',

@@ -12,12 +12,12 @@ import type { JobScheduleEntity } from '../../../src/model/queries.ts';
 import {
   type JobSchedulePatch,
   type JobScheduleSpec,
-  type JobScheduleState,
   type JobScheduleUpdate,
   nextMoment,
   scheduledJobId,
   timetableOf,
 } from '../../../src/model/schedule.ts';
+import type { JobScheduleState } from '../../../src/model/states.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { inKeyOrder } from './order.ts';
 import { scheduleRow } from './rows.ts';

@@ -6,9 +6,16 @@ import Type, { type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { TASKS_PER_ADD_EXTENDED_MAX } from '../../../src/lib/limits.ts';
 import type { PoolCommand } from '../../../src/model/commands.ts';
+import { JOB_REFERENCE_PATTERN } from '../../../src/model/ids.ts';
 import { JobPatch, JobSpec, JobUpdate } from '../../../src/model/job.ts';
 import { StartTask } from '../../../src/model/node-task.ts';
 import { TaskConstraints, TaskSpec } from '../../../src/model/task.ts';
+
+/** A schedule makes jobs under ids that nobody can ask for. */
+const StoredJobSpec = Type.Object(
+  { ...JobSpec.properties, id: Type.String({ pattern: JOB_REFERENCE_PATTERN }) },
+  { additionalProperties: false },
+);
 
 const Text = Type.String({ maxLength: 4096 });
 const Whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -89,7 +96,7 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
     nodes: Type.Array(Node, Items),
     removed: Type.Array(Text, Items),
   }),
-  'job.add': Type.Object({ spec: JobSpec }),
+  'job.add': Type.Object({ spec: StoredJobSpec }),
   'job.patch': Type.Object({ ...ofJob, patch: JobPatch }),
   'job.update': Type.Object({ ...ofJob, update: JobUpdate }),
   'job.disable': Type.Object({ ...ofJob, disableTasks: Type.Enum(['requeue', 'terminate', 'wait']) }),
