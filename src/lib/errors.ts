@@ -102,6 +102,7 @@ export const ERRORS = {
   NodeNotFound: { status: 404, message: 'The specified node does not exist.' },
   JobNotFound: { status: 404, message: 'The specified job does not exist.' },
   JobScheduleNotFound: { status: 404, message: 'The specified job schedule does not exist.' },
+  ApplicationNotFound: { status: 404, message: 'The specified application or version does not exist.' },
   TaskNotFound: { status: 404, message: 'The specified task does not exist.' },
   FileNotFound: { status: 404, message: 'The specified file does not exist.' },
   ResourceNotFound: { status: 404, message: 'The specified resource does not exist.' },
@@ -191,6 +192,17 @@ export const ERRORS = {
     status: 409,
     message: 'An address to listen on cannot be had.',
     hint: 'See who listens there (`ss -ltnp`), or choose another with `shoal agent --listen`.',
+  },
+  InvalidApplicationPackageReferences: {
+    status: 409,
+    message: 'One of the application packages that are referred to does not exist.',
+    hint: 'See `shoal app list`; a reference without a version needs a default version (`shoal app default`).',
+  },
+  /** Ours: Azure's limits of an account. */
+  ApplicationQuotaReached: {
+    status: 409,
+    message: 'There are as many applications or versions of one as there may be.',
+    hint: 'Delete versions that nobody needs with `shoal app rm`.',
   },
   QuorumAlive: { status: 409, message: 'The group still has a quorum and needs no recovery.' },
 

@@ -388,6 +388,12 @@ export const INPUT_DOWNLOAD_RETRY_MS = 500;
 export const INPUT_FILES_MAX = 10_000;
 /** One resource file. */
 export const RESOURCE_FILE_BYTES_MAX = 1024 ** 4;
+/** Entries of one application package; each is held in memory while the package is unpacked. */
+export const PACKAGE_ENTRIES_MAX = 200_000;
+/** All files of one application package together: a zip of a few kilobytes can stand for petabytes. */
+export const PACKAGE_UNPACKED_BYTES_MAX = 256 * 1024 ** 3;
+/** Symbolic link of a package: where it leads to. */
+export const PACKAGE_LINK_BYTES_MAX = 1024;
 /** stdout.txt and stderr.txt, each. */
 export const TASK_OUTPUT_BYTES_MAX = 1024 ** 3;
 /** Files that one execution may store; more is a fileUploadError. */
@@ -540,6 +546,13 @@ export const BLOBS_PER_COMMAND_MAX = 1_000;
 export const CONTAINER_DELETE_SLICE = 2_000;
 /** Of an escaped blob name, this much goes into its row key; the store's keys end at STORE_KEY_LENGTH_MAX. */
 export const BLOB_KEY_LENGTH_MAX = 900;
+
+/** Azure's own: applications of an account, versions of one, packages that a pool or task refers to. */
+export const APPLICATIONS_MAX = 20;
+export const APPLICATION_VERSIONS_MAX = 40;
+export const APPLICATION_PACKAGES_PER_ENTITY_MAX = 10;
+/** One package. A node has its zip file, its chunks and what is in it on its disk at the same time. */
+export const APPLICATION_PACKAGE_BYTES_MAX = 64 * 1024 ** 3;
 
 // --- Membership ---------------------------------------------------------------------------------------------------
 /** A machine is up this long before it may vote (autopilot's ServerStabilizationTime). */

@@ -3,6 +3,7 @@
  * request id; the leader puts many into one log entry with its time; `apply` in coordinator/core is the only gate.
  */
 import type { ErrorCode } from '../lib/errors.ts';
+import type { ApplicationPatch } from './application.ts';
 import type { AutoPool } from './auto-pool.ts';
 import type { AutoScaleTargets } from './autoscale.ts';
 import type { BlobOrigin } from './blob.ts';
@@ -186,6 +187,23 @@ export type MeshCommand =
       readonly createContainer: boolean;
     }
   | { readonly kind: 'blob.delete'; readonly container: string; readonly names: readonly string[] }
+  /** Stores a version of an application, which is made where it is missing; `makeDefault` for references without one. */
+  | {
+      readonly kind: 'application.put';
+      readonly application: string;
+      readonly version: string;
+      readonly manifest: string;
+      readonly sizeBytes: number;
+      readonly holders: readonly MachineId[];
+      readonly makeDefault: boolean;
+    }
+  | {
+      readonly kind: 'application.update';
+      readonly application: string;
+      readonly patch: ApplicationPatch;
+    }
+  /** Without a version: the whole application. */
+  | { readonly kind: 'application.delete'; readonly application: string; readonly version?: string }
   /** Holders gained and lost, from the repair loop. */
   | {
       readonly kind: 'blob.holders';

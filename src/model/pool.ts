@@ -5,6 +5,7 @@ import {
   POOL_NODES_MAX,
   TASK_SLOTS_PER_NODE_MAX,
 } from '../lib/limits.ts';
+import { ApplicationPackageReferences } from './application.ts';
 import { StartTask } from './node-task.ts';
 import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
 
@@ -40,6 +41,8 @@ export const PoolSpec = Type.Object(
     enableInterNodeCommunication: Type.Optional(Type.Boolean()),
     metadata: Type.Optional(Metadata),
     startTask: Type.Optional(StartTask),
+    /** On every node of the pool before a task runs there. */
+    applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
     /** Ours: nodes only on machines that carry all of these labels. */
     /** Targets come from a formula instead: see `autoscale.ts`. */
     enableAutoScale: Type.Optional(Type.Boolean()),
@@ -72,6 +75,7 @@ export const PoolPatch = Type.Object(
     displayName: Type.Optional(DisplayName),
     /** For nodes that join or restart from now on; null takes it away. */
     startTask: Type.Optional(Type.Union([StartTask, Type.Null()])),
+    applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
   },
   strict,
 );

@@ -1,5 +1,6 @@
 /** What can be read of a replicated state, at its leader, after a quorum confirmed it. Entities are neutral of HTTP: times in ms, no URLs. */
 import type { AutoScaleEvaluation, AutoScaleQuestion, AutoScaleRun, AutoScaleSettings } from './autoscale.ts';
+import type { ApplicationRecord } from './application.ts';
 import type { BlobRecord, ContainerRecord } from './blob.ts';
 import type { EntityStamp, MeshSettings } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
@@ -223,6 +224,9 @@ export interface MeshQueries {
   'schedule.get': [{ readonly schedule: string }, JobScheduleEntity];
   'schedule.list': [Record<string, never>, readonly JobScheduleEntity[]];
   'allotment.list': [{ readonly pool?: string }, readonly Allotment[]];
+  'application.get': [{ readonly application: string }, ApplicationRecord];
+  /** In the order of their ids. */
+  'application.list': [Record<string, never>, readonly ApplicationRecord[]];
   'container.list': [Record<string, never>, readonly ContainerRecord[]];
   'blob.get': [{ readonly container: string; readonly name: string }, BlobRecord];
   'blob.list': [

@@ -1,6 +1,7 @@
 /** A task as a client adds it (Azure Batch's TaskAddParameter), and what one execution of it ends with. */
 import Type, { type Static } from 'typebox';
 import { COMMAND_LINE_BYTES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import { ApplicationPackageReferences } from './application.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Int32 } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -156,6 +157,8 @@ export const TaskSpec = Type.Object(
     userIdentity: Type.Optional(UserIdentity),
     authenticationTokenSettings: Type.Optional(AuthenticationTokenSettings),
     dependsOn: Type.Optional(DependsOn),
+    /** Brought to the node before the task runs, and kept there. */
+    applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
     /** Ours: the task runs only on nodes whose machine carries all of these labels. */
     requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),
   },

@@ -17,9 +17,8 @@ import { isValidBlobName, isValidContainerName } from '../../../src/model/blob.t
 import type { BlobPut, MeshCommand } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import { type Refusal, refuse } from '../refusal.ts';
-import type { Content, Contents } from './contents.ts';
+import { type Content, type Contents, isManifest } from './contents.ts';
 import type { Counters } from './counters.ts';
-import type { Members } from './members.ts';
 import {
   blobRows,
   containerRow,
@@ -62,20 +61,16 @@ export interface BlobRow {
 
 type BlobPutCommand = Extract<MeshCommand, { kind: 'blob.put' }>;
 
-const MANIFEST_SHAPE = /^[0-9a-f]{64}$/;
-
 export class Blobs {
   readonly #byNumber = new Map<number, Container>();
   readonly #byName = new Map<string, Container>();
   #lastOrigin: BlobOrigin | undefined;
   readonly #contents: Contents;
   readonly #counters: Counters;
-  readonly #members: Members;
 
-  constructor(contents: Contents, counters: Counters, members: Members) {
+  constructor(contents: Contents, counters: Counters) {
     this.#contents = contents;
     this.#counters = counters;
-    this.#members = members;
   }
 
   loadBlob(rowKey: string, row: BlobRow): void {
@@ -231,7 +226,7 @@ export class Blobs {
         'a name has 1 to 1,024 characters in components that are not empty, `.` or `..`.',
       );
     }
-    if (!MANIFEST_SHAPE.test(manifest))
+    if (!isManifest(manifest))
       return refuseProperty('manifest', manifest, 'it is no SHA-256 in hexadecimal.');
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || sizeBytes > BLOB_BYTES_MAX) {
       return refuse(
@@ -239,20 +234,7 @@ export class Blobs {
         `The blob ${name} is larger than ${BLOB_BYTES_MAX} bytes, or its size is no count.`,
       );
     }
-    const known = this.#contents.get(manifest);
-    if (known !== undefined && known.sizeBytes !== sizeBytes) {
-      return refuseProperty(
-        'sizeBytes',
-        String(sizeBytes),
-        `the manifest's content has ${known.sizeBytes} bytes.`,
-      );
-    }
-    // A name without content would be a blob that nobody can ever read.
-    const held = known !== undefined && this.#contents.holdersOf(known).length > 0;
-    if (!held && !holders.some((machine) => this.#members.get(machine) !== undefined)) {
-      return refuse('MachineNotFound', `No machine of the mesh holds the content of the blob ${name}.`);
-    }
-    return undefined;
+    return this.#contents.checkNaming(manifest, sizeBytes, holders, `the blob ${name}`);
   }
 
   #putOne(turn: Turn, container: Container, { name, sizeBytes, manifest, holders, origin }: BlobPut): void {

@@ -1,13 +1,15 @@
 /**
- * Contents by manifest: how many blobs name one, and which machines hold all of it. Manifests with the same holders
+ * Contents by manifest: how many blobs and application packages name one, and which machines hold all of it. Manifests with the same holders
  * share one `HolderSet`, of which there are about as many as pairs of machines; so what a lost machine held, and what
  * has too few copies, is found by looking at sets and not at a million manifests.
  */
 import { detached } from '../../../src/lib/detached.ts';
 import type { MachineId } from '../../../src/model/ids.ts';
+import { type Refusal, refuse } from '../refusal.ts';
 import type { Members } from './members.ts';
 import { manifestRow } from './rows.ts';
 import type { Turn } from './turn.ts';
+import { refuseProperty } from './turn.ts';
 
 interface HolderSet {
   /** Machines' numbers, ascending. Numbers of machines that left stay in; they name nobody any more. */
@@ -18,7 +20,7 @@ interface HolderSet {
 export interface Content {
   readonly manifest: string;
   sizeBytes: number;
-  /** Blobs that name it. At 0 it is forgotten, and its chunks may be collected. */
+  /** Blobs and packages that name it. At 0 it is forgotten, and its chunks may be collected. */
   references: number;
   holders: HolderSet;
 }
@@ -33,6 +35,12 @@ export interface HeldContent {
   readonly manifest: string;
   readonly sizeBytes: number;
   readonly holders: readonly MachineId[];
+}
+
+const MANIFEST_SHAPE = /^[0-9a-f]{64}$/;
+
+export function isManifest(text: string): boolean {
+  return MANIFEST_SHAPE.test(text);
 }
 
 /** Of a content whose holders are not known yet, for as long as a put or a load takes. */
@@ -68,7 +76,30 @@ export class Contents {
     return this.#byManifest.get(manifest);
   }
 
-  /** One more blob names it, and these machines hold it. */
+  /** Why no name can be given to a content, if none can. `what`: what would name it. */
+  checkNaming(
+    manifest: string,
+    sizeBytes: number,
+    holders: readonly MachineId[],
+    what: string,
+  ): Refusal | undefined {
+    const known = this.get(manifest);
+    if (known !== undefined && known.sizeBytes !== sizeBytes) {
+      return refuseProperty(
+        'sizeBytes',
+        String(sizeBytes),
+        `the manifest's content has ${known.sizeBytes} bytes.`,
+      );
+    }
+    // A name without content would be one that nobody can ever read.
+    const held = known !== undefined && this.holdersOf(known).length > 0;
+    if (!held && !holders.some((machine) => this.#members.get(machine) !== undefined)) {
+      return refuse('MachineNotFound', `No machine of the mesh holds the content of ${what}.`);
+    }
+    return undefined;
+  }
+
+  /** One more name for it, and these machines hold it. */
   reference(turn: Turn, manifest: string, sizeBytes: number, holders: readonly MachineId[]): Content {
     const content = this.#obtain(manifest, sizeBytes);
     content.references += 1;
@@ -76,7 +107,7 @@ export class Contents {
     return content;
   }
 
-  /** One blob less names it. */
+  /** One name less. */
   release(turn: Turn, content: Content): void {
     content.references -= 1;
     if (content.references > 0) return;

@@ -17,7 +17,8 @@ type CommandOf<K extends MeshCommand['kind']> = Extract<MeshCommand, { kind: K }
 
 export function addPool(state: MeshState, turn: Turn, command: CommandOf<'pool.add'>): Outcome<unknown> {
   const { spec, voters, auto } = command;
-  const refusal = checkPoolSpec(spec);
+  const refusal =
+    checkPoolSpec(spec) ?? state.applications.checkReferences(spec.applicationPackageReferences);
   if (refusal !== undefined) return refusal;
   const known = state.pools.get(spec.id);
   if (known !== undefined) return refuse(known.state === 'deleting' ? 'PoolBeingDeleted' : 'PoolExists');
@@ -36,7 +37,9 @@ export function checkGroup(state: MeshState, pool: string, voters: readonly stri
 export function patchPool(state: MeshState, turn: Turn, command: CommandOf<'pool.patch'>): Outcome<unknown> {
   const pool = findPool(state, command);
   if (!pool.ok) return pool;
-  const refusal = checkStartTask(command.patch.startTask);
+  const refusal =
+    checkStartTask(command.patch.startTask) ??
+    state.applications.checkReferences(command.patch.applicationPackageReferences);
   if (refusal !== undefined) return refusal;
   return { ok: true, value: state.pools.patch(turn, pool.value, command.patch) };
 }

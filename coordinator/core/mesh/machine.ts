@@ -5,6 +5,7 @@
 
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { BLOB_COPIES } from '../../../src/lib/limits.ts';
+import type { ApplicationRecord } from '../../../src/model/application.ts';
 import type {
   Command,
   CommandBatch,
@@ -233,6 +234,10 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.schedules.all();
   }
 
+  application(id: string): ApplicationRecord | undefined {
+    return this.#state.applications.get(id);
+  }
+
   /** What a blob's name stands for, without its row. */
   blob(container: string, name: string): HeldContent | undefined {
     const content = this.#state.blobs.contentOf(container, name);
@@ -251,7 +256,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return content === undefined ? [] : this.#state.contents.holdersOf(content);
   }
 
-  /** False once no blob names it: its chunks may be collected. */
+  /** False once neither a blob nor a package names it: its chunks may be collected. */
   isReferenced(manifest: string): boolean {
     return this.#state.contents.get(manifest) !== undefined;
   }
@@ -356,6 +361,12 @@ function executeMesh(state: MeshState, turn: Turn, command: MeshCommand): Outcom
       return stamped(turn, state.blobs.put(turn, command));
     case 'blob.delete':
       return stamped(turn, state.blobs.deleteBlobs(turn, command.container, command.names));
+    case 'application.put':
+      return state.applications.put(turn, command);
+    case 'application.update':
+      return state.applications.update(turn, command);
+    case 'application.delete':
+      return state.applications.delete(turn, command);
     case 'blob.holders':
       return changeHolders(state, turn, command);
     default:

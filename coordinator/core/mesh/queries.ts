@@ -25,6 +25,8 @@ const NAMES = [
   'schedule.get',
   'schedule.list',
   'allotment.list',
+  'application.get',
+  'application.list',
   'container.list',
   'blob.get',
   'blob.list',
@@ -82,6 +84,14 @@ export async function queryMesh(
       const pool = text.optional('pool');
       return pool === undefined ? state.allotments.all() : state.allotments.ofPool(pool);
     }
+    case 'application.get': {
+      const application = state.applications.get(text('application'));
+      if (application === undefined)
+        throw new ShoalError('ApplicationNotFound', `There is no application ${text('application')}.`);
+      return application;
+    }
+    case 'application.list':
+      return state.applications.all();
     case 'container.list':
       return byName(state.blobs.containers(), (container) => container.name);
     case 'blob.get':

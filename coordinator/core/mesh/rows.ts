@@ -9,6 +9,7 @@
  *     g/<group>           group of voters      s                   settings
  *     h/<manifest>        holders of content   t/<token>           join token
  *     j/<schedule>        job schedule         x/<container>       deleted container whose blobs still go
+ *     y/<application>     application and its packages
  *
  * Containers are named in keys by a number that is never used again: a container may be made anew under an old name
  * while the blobs of the old one are still being let go.
@@ -31,6 +32,7 @@ export const requestRow = (sequence: number): string => `q/${hex(sequence, 14)}`
 export const scheduleRow = (schedule: string): string => `j/${idKey(schedule)}`;
 export const tokenRow = (token: string): string => `t/${token}`;
 export const dyingContainerRow = (container: number): string => `x/${hex(container, 8)}`;
+export const applicationRow = (application: string): string => `y/${idKey(application)}`;
 export const blobRows = (container: number): string => `b/${hex(container, 8)}/`;
 
 /** Of a blob's row: `b/<container>/` and the key within it. */

@@ -1,9 +1,11 @@
 /** All of the mesh group's replicated state, and how its rows become it again. */
+import type { ApplicationRecord } from '../../../src/model/application.ts';
 import type { MeshSettings } from '../../../src/model/commands.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
 import type { GroupRecord, JobScheduleEntity } from '../../../src/model/queries.ts';
 import { decode } from '../../../src/wire/codec.ts';
 import { Allotments } from './allotments.ts';
+import { Applications } from './applications.ts';
 import type { BlobRow } from './blobs.ts';
 import { Blobs } from './blobs.ts';
 import { Contents } from './contents.ts';
@@ -31,7 +33,8 @@ export class MeshState {
   readonly directory = new Directory();
   readonly schedules = new Schedules();
   readonly contents = new Contents(this.members);
-  readonly blobs = new Blobs(this.contents, this.counters, this.members);
+  readonly blobs = new Blobs(this.contents, this.counters);
+  readonly applications = new Applications(this.contents, this.pools);
   readonly requests: Requests;
 
   constructor(requestIdsKept?: number) {
@@ -83,6 +86,9 @@ export class MeshState {
         break;
       case 'x':
         this.blobs.loadDying(row as { number: number });
+        break;
+      case 'y':
+        this.applications.load(row as ApplicationRecord);
         break;
       default:
         throw new Error(`a row of the mesh group has the unknown key ${JSON.stringify(key)}`);
