@@ -1,4 +1,4 @@
-/** Blobs of the mesh: contents with names that the mesh group holds. */
+/** Blobs and application packages of the mesh: contents with names that the mesh group holds. */
 import type { Readable } from 'node:stream';
 import { ShoalError } from '../../src/lib/errors.ts';
 import {
@@ -7,10 +7,11 @@ import {
   PAGE_ITEMS_MAX,
   UNNAMED_CONTENT_MS,
 } from '../../src/lib/limits.ts';
+import type { ApplicationRecord } from '../../src/model/application.ts';
 import type { BlobOrigin, BlobRecord } from '../../src/model/blob.ts';
-import type { BlobPut } from '../../src/model/commands.ts';
+import type { BlobPut, MeshCommand } from '../../src/model/commands.ts';
 import type { ByteRange, CallOptions } from '../../src/model/control.ts';
-import { MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import { type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
 import { lengthOfRange } from './byte-range.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { Copies } from './copies.ts';
@@ -62,6 +63,26 @@ export class Blobs {
     );
   }
 
+  async putPackage(
+    application: string,
+    version: string,
+    body: Readable,
+    options: CallOptions & { readonly makeDefault?: boolean } = {},
+  ): Promise<ApplicationRecord> {
+    const content = await this.ingest(body, options.signal);
+    await this.#copyAndName([content], options, ([holders = []]) => ({
+      kind: 'application.put',
+      application,
+      version,
+      manifest: content.manifest,
+      sizeBytes: content.sizeBytes,
+      holders,
+      makeDefault: options.makeDefault ?? false,
+    }));
+    const { router } = this.#surroundings.coordinator;
+    return router.query(MESH_GROUP, 'application.get', { application }, callOf(options));
+  }
+
   /** In commands of at most BLOBS_PER_COMMAND_MAX; the container is made where it is missing. */
   async publish(container: string, blobs: readonly NamedContent[], signal?: AbortSignal): Promise<void> {
     const options = signal === undefined ? {} : { signal };
@@ -104,29 +125,35 @@ export class Blobs {
     return records;
   }
 
-  /** Copies first, then the name: a blob that the mesh knows has its copies. */
   async #name(
     container: string,
     blobs: readonly NamedContent[],
     createContainer: boolean,
     options: CallOptions,
   ): Promise<void> {
-    const holders = await this.#copies.copy(
-      blobs.map(({ content }) => content),
-      undefined,
-      options.signal,
-    );
-    const puts = blobs.map(({ name, content, origin }, index): BlobPut => {
-      const { manifest, sizeBytes } = content;
-      const held = holders[index] ?? [this.#surroundings.self];
-      return { name, manifest, sizeBytes, holders: held, ...(origin === undefined ? {} : { origin }) };
-    });
-    const outcome = await this.#surroundings.coordinator.router.propose(
-      MESH_GROUP,
-      { kind: 'blob.put', container, blobs: puts, createContainer },
-      callOf(options),
-    );
-    for (const { content } of blobs) this.#holds.shorten(content.manifest, COLLECT_PERIOD_MS);
+    const contents = blobs.map(({ content }) => content);
+    await this.#copyAndName(contents, options, (holders) => ({
+      kind: 'blob.put',
+      container,
+      blobs: blobs.map(({ name, content: { manifest, sizeBytes }, origin }, index): BlobPut => {
+        const held = holders[index] ?? [];
+        return { name, manifest, sizeBytes, holders: held, ...(origin === undefined ? {} : { origin }) };
+      }),
+      createContainer,
+    }));
+  }
+
+  /** Copies first, then the name: what the mesh knows has its copies. `naming` gets each content's holders. */
+  async #copyAndName(
+    contents: readonly StoredContent[],
+    options: CallOptions,
+    naming: (holders: readonly (readonly MachineId[])[]) => MeshCommand,
+  ): Promise<void> {
+    const { self, coordinator } = this.#surroundings;
+    const copied = await this.#copies.copy(contents, undefined, options.signal);
+    const holders = contents.map((_, index) => copied[index] ?? [self]);
+    const outcome = await coordinator.router.propose(MESH_GROUP, naming(holders), callOf(options));
+    for (const { manifest } of contents) this.#holds.shorten(manifest, COLLECT_PERIOD_MS);
     if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
   }
 }

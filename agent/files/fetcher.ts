@@ -8,6 +8,7 @@ import type { Holds } from './holds.ts';
 import { type ChunkHash, chunkLength, type Manifest } from './manifest.ts';
 import type { Surroundings } from './surroundings.ts';
 import { Transfer } from './transfer.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 interface Shared {
   readonly transfer: Transfer;
@@ -210,21 +211,5 @@ export class Fetcher {
       if (next === undefined) this.#room += 1;
       else next();
     };
-  }
-}
-
-/** Stops waiting, not the work: others may wait for it too. */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  signal.throwIfAborted();
-  let stop = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }

@@ -10,7 +10,18 @@
 
 import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants, type Dir, type Stats } from 'node:fs';
-import { chmod, type FileHandle, lstat, mkdir, open, opendir, rename, rmdir, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  rename,
+  rmdir,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX, PATH_DEPTH_MAX } from '../../src/lib/limits.ts';
 
@@ -99,6 +110,18 @@ export class SafeDirectory {
       async (directory, name) => {
         await unlink(directory.#at(name)).catch(unless('ENOENT', path));
         return open(directory.#at(name), CREATE_FLAGS, mode & 0o777).catch(refusal(path));
+      },
+      true,
+    );
+  }
+
+  /** A new link, whatever `leadsTo` is; what has its name is unlinked, and missing directories are made. */
+  createLink(path: string, leadsTo: string): Promise<void> {
+    return this.#below(
+      path,
+      async (directory, name) => {
+        await unlink(directory.#at(name)).catch(unless('ENOENT', path));
+        await symlink(leadsTo, directory.#at(name)).catch(refusal(path));
       },
       true,
     );

@@ -5,6 +5,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { BulkTransport } from '../../src/mesh/interface.ts';
+import type { ApplicationRecord } from '../../src/model/application.ts';
 import type { BlobRecord } from '../../src/model/blob.ts';
 import type { ByteRange, CallOptions, FileEntry, OpenedFile } from '../../src/model/control.ts';
 import { type MachineId, peerOfMachine } from '../../src/model/ids.ts';
@@ -140,6 +141,15 @@ export class LocalFileService implements FileService {
     options?: CallOptions & { readonly createContainer?: boolean },
   ): Promise<BlobRecord> {
     return (await this.#parts).blobs.put(container, name, body, options);
+  }
+
+  async putPackage(
+    application: string,
+    version: string,
+    body: Readable,
+    options?: CallOptions & { readonly makeDefault?: boolean },
+  ): Promise<ApplicationRecord> {
+    return (await this.#parts).blobs.putPackage(application, version, body, options);
   }
 
   async openBlob(

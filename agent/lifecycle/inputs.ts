@@ -5,7 +5,6 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
@@ -18,6 +17,7 @@ import {
 } from '../../src/lib/limits.ts';
 import { type BlobRecord, parseMeshUrl } from '../../src/model/blob.ts';
 import type { ResourceFile } from '../../src/model/task.ts';
+import { fillFile } from '../files/fill-file.ts';
 import type { FileService } from '../files/interface.ts';
 import { SafeDirectory } from '../files/safe-path.ts';
 import { blobUrl, listBlobs, publicPart } from './azure-container.ts';
@@ -129,7 +129,7 @@ async function bring(
     const file = await target.createFile(path, mode);
     try {
       if (source.kind === 'url') await download(source.url, file, sources.reach, signal);
-      else await fill(file, await openBlob(files, source.record, signal), signal);
+      else await fillFile(file, await openBlob(files, source.record, signal), signal);
       await file.chmod(mode & 0o777);
       if (owner !== undefined) await file.chown(owner.uid, owner.gid);
     } finally {
@@ -158,7 +158,7 @@ async function download(url: string, file: FileHandle, reach: Reach, signal: Abo
         bytesMax: RESOURCE_FILE_BYTES_MAX,
         reach,
       });
-      return await fill(file, body, signal);
+      return await fillFile(file, body, signal);
     } catch (error) {
       signal.throwIfAborted();
       const { code } = asShoalError(error);
@@ -172,27 +172,6 @@ async function download(url: string, file: FileHandle, reach: Reach, signal: Abo
 async function openBlob(files: FileService, record: BlobRecord, signal: AbortSignal): Promise<Readable> {
   await files.fetch(record.manifest, record.holders, signal);
   return files.openContent(record.manifest);
-}
-
-async function fill(file: FileHandle, body: Readable, signal: AbortSignal): Promise<void> {
-  await pipeline(
-    body,
-    async (chunks: AsyncIterable<Uint8Array>) => {
-      await file.truncate(0);
-      let position = 0;
-      for await (const chunk of chunks) {
-        await writeAll(file, chunk, position);
-        position += chunk.length;
-      }
-    },
-    { signal },
-  );
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length; ) {
-    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
-  }
 }
 
 /** At most `limit` at once; stops at the first failure. */

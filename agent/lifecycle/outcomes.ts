@@ -142,6 +142,16 @@ export function inputFailure(nowMs: number, error: ShoalError, what: string): Ta
   }
 }
 
+/** An application package that could not be had. The code is ours, but for a full disk. */
+export function packageFailure(nowMs: number, { code, message, values }: ShoalError): TaskOutcome {
+  return preProcessingError(
+    nowMs,
+    code === 'DiskFull' ? 'DiskFull' : 'ApplicationPackageError',
+    `The application package ${values.package ?? ''} could not be brought to the node: ${message}`,
+    values,
+  );
+}
+
 /** An output that could not be stored, in the words of Azure's node agent. */
 export function uploadFailure({ code, message, values }: ShoalError): FailureInfo {
   switch (code) {

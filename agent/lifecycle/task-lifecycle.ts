@@ -18,8 +18,9 @@ import { directoriesOf, type TaskDirectories, taskRootDirectory } from './direct
 import { bringInputs, type Owner } from './inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
-import { endingOf, inputFailure, preProcessingError, uploadFailure } from './outcomes.ts';
+import { endingOf, inputFailure, packageFailure, preProcessingError, uploadFailure } from './outcomes.ts';
 import { keepLogs, keepUploadLogs, storeOutputs } from './outputs.ts';
+import type { Packages } from './packages.ts';
 import type { Reach } from './reach.ts';
 import type { Retention } from './retention.ts';
 
@@ -35,6 +36,7 @@ export interface TaskLifecycleOptions {
   readonly retention: Retention;
   /** Kills what is left of the node's processes; `meanwhile` runs while nothing can start there. */
   readonly restartNode: (node: string, meanwhile: () => Promise<void>) => Promise<void>;
+  readonly packages: Packages;
 }
 
 export class TaskLifecycle implements Lifecycle {
@@ -69,7 +71,30 @@ export class TaskLifecycle implements Lifecycle {
       const failed = await this.#bringInputs(assigned, directories, signal);
       if (failed !== undefined) return { ok: false, outcome: failed };
     }
-    return { ok: true, launch: launchOf(assigned, argv, directories) };
+    const packages = await this.#bringPackages(assigned, signal);
+    if (!packages.ok) return packages;
+    const launch = launchOf(assigned, argv, directories);
+    return {
+      ok: true,
+      launch: { ...launch, environment: { ...launch.environment, ...packages.environment } },
+    };
+  }
+
+  async #bringPackages(
+    { pool, node, spec }: Assigned,
+    signal: AbortSignal,
+  ): Promise<
+    { ok: true; environment: Readonly<Record<string, string>> } | { ok: false; outcome: TaskOutcome }
+  > {
+    const { packages, clock } = this.#options;
+    const references = packages.referencesOf(pool, spec.applicationPackageReferences);
+    if (references.length === 0) return { ok: true, environment: {} };
+    try {
+      return { ok: true, environment: await packages.bring(node, references, signal) };
+    } catch (error) {
+      signal.throwIfAborted();
+      return { ok: false, outcome: packageFailure(clock.wallMs(), asShoalError(error)) };
+    }
   }
 
   /** What prepares a node for its tasks leaves it in the directory that they share. */

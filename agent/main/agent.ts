@@ -24,6 +24,7 @@ import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
 import type { FileService } from '../files/interface.ts';
 import { createFileService } from '../files/service.ts';
+import { Packages } from '../lifecycle/packages.ts';
 import { Reach } from '../lifecycle/reach.ts';
 import { Retention } from '../lifecycle/retention.ts';
 import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
@@ -85,6 +86,7 @@ export class Agent {
   readonly #runner: RunnerClient;
   readonly #files: FileService;
   readonly #retention: Retention;
+  readonly #packages: Packages;
   readonly #sessions: Sessions;
   readonly #events: EventHub;
   readonly #api: ApiServer;
@@ -163,6 +165,13 @@ export class Agent {
       clock,
       log,
     });
+    this.#packages = new Packages({
+      nodesDirectory: paths.nodes,
+      files: this.#files,
+      coordinator: this.#coordinator,
+      boot: `${boot}`,
+      log,
+    });
     this.#sessions = new Sessions({
       self,
       transport: this.#transport,
@@ -179,6 +188,7 @@ export class Agent {
         ownerOf: taskOwner,
         retention: this.#retention,
         restartNode: (node, meanwhile) => this.#sessions.restartNode(node, meanwhile),
+        packages: this.#packages,
       }),
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
@@ -270,6 +280,7 @@ export class Agent {
       ['sessions', () => this.#sessions.stop()],
       ['runner', () => (how === 'shutdown' ? this.#runner.shutdown() : this.#runner.detach())],
       ['retention', () => this.#retention.stop()],
+      ['packages', () => this.#packages.stop()],
       ['files', () => this.#files.stop()],
       ['events', () => this.#events.stop()],
       ['coordinator', () => this.#coordinator.stop()],
@@ -300,7 +311,9 @@ export class Agent {
     this.#allow(mesh);
     for (const { peer, addresses, id } of mesh.machines())
       if (id !== this.#self) this.#mesh.learn(peer, addresses);
-    this.#sessions.setAllotments([...mesh.allotmentsOn(this.#self)]);
+    const allotments = [...mesh.allotmentsOn(this.#self)];
+    this.#sessions.setAllotments(allotments);
+    this.#packages.setAllotments(allotments);
     void this.#offer();
   }
 

@@ -2,6 +2,7 @@
 import Type from 'typebox';
 import { ShoalError } from '../lib/errors.ts';
 import { REMOVE_NODES_MAX } from '../lib/limits.ts';
+import { ApplicationPackageReferences } from '../model/application.ts';
 import type { EntityStamp } from '../model/commands.ts';
 import { idKey, isValidId, MESH_GROUP } from '../model/ids.ts';
 import { StartTask } from '../model/node-task.ts';
@@ -23,7 +24,6 @@ import { bodyReader } from './validate.ts';
 /** Of PoolAddParameter and its kin, what needs a feature that this mesh has not. */
 const NOT_YET = [
   'startTask/containerSettings',
-  'applicationPackageReferences',
   'applicationLicenses',
   'certificateReferences',
   'userAccounts',
@@ -40,6 +40,7 @@ const readPatch = bodyReader(
       metadata: Type.Optional(Metadata),
       displayName: Type.Optional(DisplayName),
       startTask: Type.Optional(StartTask),
+      applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
     },
     { additionalProperties: false },
   ),
@@ -49,7 +50,11 @@ const readResize = bodyReader(PoolResize);
 /** PoolUpdateProperties: what is absent is cleared. */
 const readProperties = bodyReader(
   Type.Object(
-    { metadata: Type.Optional(Metadata), startTask: Type.Optional(StartTask) },
+    {
+      metadata: Type.Optional(Metadata),
+      startTask: Type.Optional(StartTask),
+      applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+    },
     { additionalProperties: false },
   ),
   [...NOT_YET, 'targetNodeCommunicationMode'],
@@ -147,11 +152,15 @@ class PoolHandlers {
   };
 
   updateProperties = async (call: Call): Promise<Answer> => {
-    const { metadata, startTask } = readProperties(call.body);
+    const { metadata, startTask, applicationPackageReferences } = readProperties(call.body);
     const stamp = await this.#propose(call, {
       kind: 'pool.patch',
       ...target(call),
-      patch: { metadata: metadata ?? [], startTask: startTask ?? null },
+      patch: {
+        metadata: metadata ?? [],
+        startTask: startTask ?? null,
+        applicationPackageReferences: applicationPackageReferences ?? [],
+      },
     });
     return empty(204, headersOf(call, stamp));
   };

@@ -66,6 +66,7 @@ export function renderPool(pool: PoolEntity, baseUrl: string, version: ApiVersio
     enableInterNodeCommunication: spec.enableInterNodeCommunication ?? false,
     metadata: spec.metadata,
     startTask: spec.startTask === undefined ? undefined : renderStartTask(spec.startTask),
+    applicationPackageReferences: spec.applicationPackageReferences,
     ...(version === 'flat' ? { maxTasksPerNode: slots } : { taskSlotsPerNode: slots }),
     // The service writes this one enum with a capital, and clients compare it.
     taskSchedulingPolicy: {

@@ -1,5 +1,6 @@
 /** All routes there are; docs/api.md lists the same. */
 import { accountRoutes } from './account.ts';
+import { applicationRoutes } from './applications.ts';
 import { autoScaleRoutes } from './autoscale.ts';
 import type { ApiContext } from './context.ts';
 import { jobScheduleRoutes } from './job-schedules.ts';
@@ -9,6 +10,7 @@ import { nodeRoutes } from './nodes.ts';
 import { poolRoutes } from './pools.ts';
 import type { Route } from './route.ts';
 import { accessRoutes } from './shoal/access.ts';
+import { shoalApplicationRoutes } from './shoal/applications.ts';
 import { eventRoutes } from './shoal/events.ts';
 import { machineRoutes } from './shoal/machines.ts';
 import { statusRoutes } from './shoal/status.ts';
@@ -22,6 +24,7 @@ import { unsupportedRoutes } from './unsupported.ts';
 export function allRoutes(context: ApiContext): readonly Route[] {
   return [
     ...accountRoutes(context),
+    ...applicationRoutes(context),
     ...poolRoutes(context),
     ...autoScaleRoutes(context),
     ...nodeRoutes(context),
@@ -36,6 +39,7 @@ export function allRoutes(context: ApiContext): readonly Route[] {
     ...accessRoutes(context),
     ...machineRoutes(context),
     ...storageRoutes(context),
+    ...shoalApplicationRoutes(context),
     ...shoalTaskRoutes(context),
     ...eventRoutes(context),
   ];

@@ -3,8 +3,6 @@ import { ShoalError } from '../lib/errors.ts';
 import type { Method, Route } from './route.ts';
 
 const OPERATIONS: readonly (readonly [Method, string, string])[] = [
-  ['GET', '/applications', 'Application_List'],
-  ['GET', '/applications/:application', 'Application_Get'],
   ['GET', '/poolusagemetrics', 'Pool_ListUsageMetrics'],
   ['GET', '/lifetimepoolstats', 'Pool_GetAllLifetimeStatistics'],
   ['GET', '/lifetimejobstats', 'Job_GetAllLifetimeStatistics'],

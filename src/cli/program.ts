@@ -5,6 +5,7 @@ import type { CliContext } from './action.ts';
 import { addAccountCommand } from './commands/account.ts';
 import { addAgentCommands } from './commands/agent.ts';
 import { addApiCommands } from './commands/api.ts';
+import { addAppCommands } from './commands/app.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addContainerCommands } from './commands/container.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -44,6 +45,7 @@ export function buildProgram(context: CliContext): Command {
   addTaskCommands(program, context);
   addFileCommands(program, context);
   addContainerCommands(program, context);
+  addAppCommands(program, context);
   program.commandsGroup('Mesh:');
   addAgentCommands(program, context);
   addScheduleCommands(program, context);

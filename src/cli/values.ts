@@ -1,6 +1,7 @@
 /** Readers of flag values. Each says what is wrong with the value and what a right one looks like. */
 import { InvalidArgumentError } from 'commander';
 import { formatDuration, parseDuration } from '../lib/durations.ts';
+import { type ApplicationPackageReference, isValidVersion } from '../model/application.ts';
 import { isValidId } from '../model/ids.ts';
 
 /** A whole number from `min` to `max`. */
@@ -53,6 +54,17 @@ export function collect(text: string, previous: readonly string[] = []): readonl
 export function id(text: string): string {
   if (isValidId(text)) return text;
   throw new InvalidArgumentError('An id is 1 to 64 letters, digits, dashes and underscores.');
+}
+
+/** Collects `APP` or `APP:VERSION`. */
+export function packages(
+  text: string,
+  previous: readonly ApplicationPackageReference[] = [],
+): readonly ApplicationPackageReference[] {
+  const [applicationId = '', version, ...more] = text.split(':');
+  if (isValidId(applicationId) && more.length === 0 && (version === undefined || isValidVersion(version)))
+    return [...previous, { applicationId, ...(version === undefined ? {} : { version }) }];
+  throw new InvalidArgumentError('It must be APP or APP:VERSION, as `shoal app list` has them.');
 }
 
 export function nonEmpty(text: string): string {

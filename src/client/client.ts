@@ -1,4 +1,5 @@
 /** The typed client of the HTTP API: Azure Batch's routes, and ours under /shoal/v1/. */
+import { ApplicationCalls } from './applications.ts';
 import { BlobCalls } from './blobs.ts';
 import { Caller } from './caller.ts';
 import { JobCalls } from './jobs.ts';
@@ -19,6 +20,7 @@ export class ShoalClient {
   readonly schedules: ScheduleCalls;
   readonly tasks: TaskCalls;
   readonly blobs: BlobCalls;
+  readonly applications: ApplicationCalls;
   readonly #caller: Caller;
 
   constructor(transport: HttpTransport) {
@@ -30,6 +32,7 @@ export class ShoalClient {
     this.schedules = new ScheduleCalls(caller);
     this.tasks = new TaskCalls(caller);
     this.blobs = new BlobCalls(caller);
+    this.applications = new ApplicationCalls(caller);
   }
 
   /** A URL or the path of a socket, for messages. */

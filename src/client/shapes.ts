@@ -4,6 +4,7 @@
  */
 
 import type { Static } from 'typebox';
+import type { ApplicationPackageReference } from '../model/application.ts';
 import type { PoolInfo } from '../model/job.ts';
 import type { Schedule } from '../model/schedule.ts';
 import type {
@@ -49,6 +50,7 @@ export interface PoolResource {
   readonly resizeErrors?: readonly { readonly code: string; readonly message: string }[];
   readonly startTask?: { readonly commandLine: string };
   readonly metadata?: readonly NameValue[];
+  readonly applicationPackageReferences?: readonly ApplicationPackageReference[];
 }
 
 export interface NodeResource {

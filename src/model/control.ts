@@ -1,5 +1,6 @@
 /** The one door through which the HTTP API reaches the mesh. */
 import type { Readable } from 'node:stream';
+import type { ApplicationRecord } from './application.ts';
 import type { BlobRecord } from './blob.ts';
 import type { Command, CommandResult } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
@@ -83,6 +84,13 @@ export interface FileControl {
     body: Readable,
     options?: CallOptions & { readonly createContainer?: boolean },
   ): Promise<BlobRecord>;
+  /** The same for a version of an application, which is made where it is missing. */
+  putPackage(
+    application: string,
+    version: string,
+    body: Readable,
+    options?: CallOptions & { readonly makeDefault?: boolean },
+  ): Promise<ApplicationRecord>;
   openBlob(
     container: string,
     name: string,

@@ -1,6 +1,7 @@
 /** What can be read of a replicated state, at its leader, after a quorum confirmed it. Entities are neutral of HTTP: times in ms, no URLs. */
-import type { AutoScaleEvaluation, AutoScaleQuestion, AutoScaleRun, AutoScaleSettings } from './autoscale.ts';
+
 import type { ApplicationRecord } from './application.ts';
+import type { AutoScaleEvaluation, AutoScaleQuestion, AutoScaleRun, AutoScaleSettings } from './autoscale.ts';
 import type { BlobRecord, ContainerRecord } from './blob.ts';
 import type { EntityStamp, MeshSettings } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';

@@ -234,8 +234,8 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.schedules.all();
   }
 
-  application(id: string): ApplicationRecord | undefined {
-    return this.#state.applications.get(id);
+  applications(): readonly ApplicationRecord[] {
+    return this.#state.applications.all();
   }
 
   /** What a blob's name stands for, without its row. */

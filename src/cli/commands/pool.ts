@@ -2,12 +2,13 @@ import { type Command, Option } from 'commander';
 import type { PoolResource } from '../../client/shapes.ts';
 import { ShoalError } from '../../lib/errors.ts';
 import { POOL_NODES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
+import { type ApplicationPackageReference, describeReference } from '../../model/application.ts';
 import type { AutoScaleChange, NodeDeallocationOption, PoolSpec } from '../../model/pool.ts';
 import { action, type CliContext, type Run } from '../action.ts';
 import { ago, toneOf } from '../cells.ts';
 import { withExamples } from '../examples.ts';
 import type { Column } from '../table.ts';
-import { collect, duration, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
+import { collect, duration, id, integer, nonEmpty, packages, type Setting, settings } from '../values.ts';
 import { DEALLOCATION_OPTIONS, NODE_COLUMNS } from './node.ts';
 import {
   addAutoScaleCommands,
@@ -37,6 +38,7 @@ interface CreateOptions extends FormulaFlags {
   readonly slotsFromCores?: true;
   readonly fill?: 'spread' | 'pack';
   readonly label?: readonly string[];
+  readonly app?: readonly ApplicationPackageReference[];
   readonly metadata?: readonly Setting[];
   readonly startTask?: string;
 }
@@ -131,6 +133,7 @@ function addCreate(pool: Command, context: CliContext): void {
       'what every node runs before its first task, and again after a restart',
       nonEmpty,
     )
+    .option('--app <app[:version]>', 'this application package on its nodes (repeatable)', packages)
     .option('--metadata <name=value>', 'kept with the pool (repeatable)', settings);
   addScheduleFlags(addFormulaFlags(create)).action(
     action<[string, CreateOptions]>(context, async (run, poolId, options) => {
@@ -216,6 +219,7 @@ function poolSpec(poolId: string, options: CreateOptions, formula: AutoScaleChan
     ...(options.fill === undefined ? {} : { taskSchedulingPolicy: { nodeFillType: options.fill } }),
     ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
     ...(options.startTask === undefined ? {} : { startTask: { commandLine: options.startTask } }),
+    ...(options.app === undefined ? {} : { applicationPackageReferences: [...options.app] }),
     ...(options.metadata === undefined ? {} : { metadata: [...options.metadata] }),
   };
 }
@@ -239,6 +243,7 @@ async function showPool(run: Run, poolId: string): Promise<void> {
       found.autoScaleRun && `${found.autoScaleRun.timestamp}: ${outcomeOf(found.autoScaleRun)}`,
     ],
     ['made', found.creationTime],
+    ['application packages', found.applicationPackageReferences?.map(describeReference).join(', ')],
     ['metadata', found.metadata?.map(({ name, value }) => `${name}=${value}`).join(', ')],
     ['resize errors', found.resizeErrors?.map(({ code, message }) => `${code}: ${message}`).join('; ')],
   ]);

@@ -2,12 +2,13 @@ import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../../lib/errors.ts';
 import { TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
+import type { ApplicationPackageReference } from '../../model/application.ts';
 import { joinCommandLine, shellCommandLine } from '../../model/command-line.ts';
 import type { TaskSpec } from '../../model/task.ts';
 import { action, type CliContext, type Run } from '../action.ts';
 import { withExamples } from '../examples.ts';
 import { parseTasks, readTextSource } from '../task-source.ts';
-import { collect, duration, id, integer, nonEmpty, type Setting, settings } from '../values.ts';
+import { collect, duration, id, integer, nonEmpty, packages, type Setting, settings } from '../values.ts';
 
 const INT32_MAX = 2_147_483_647;
 
@@ -21,6 +22,7 @@ interface AddOptions {
   readonly env?: readonly Setting[];
   readonly dependsOn?: readonly string[];
   readonly label?: readonly string[];
+  readonly app?: readonly ApplicationPackageReference[];
 }
 
 /** `shoal task add` */
@@ -46,6 +48,7 @@ export function addTaskAdd(task: Command, context: CliContext): void {
       .option('--env <name=value>', 'in its environment (repeatable)', settings)
       .option('--depends-on <task>', 'starts only after this task succeeded (repeatable)', collect)
       .option('--label <label>', 'only on machines with this label (repeatable)', collect)
+      .option('--app <app[:version]>', 'needs this application package (repeatable)', packages)
       .usage('[options] <job> [-- COMMAND [ARGUMENT...]]')
       .action(action<[string, string[], AddOptions]>(context, addTasks)),
     [
@@ -91,6 +94,7 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   env: '--env',
   dependsOn: '--depends-on',
   label: '--label',
+  app: '--app',
 };
 
 function taskSpec(words: readonly string[], options: AddOptions): TaskSpec {
@@ -110,6 +114,7 @@ function taskSpec(words: readonly string[], options: AddOptions): TaskSpec {
     ...(Object.keys(constraints).length === 0 ? {} : { constraints }),
     ...(options.env === undefined ? {} : { environmentSettings: [...options.env] }),
     ...(options.dependsOn === undefined ? {} : { dependsOn: { taskIds: [...options.dependsOn] } }),
+    ...(options.app === undefined ? {} : { applicationPackageReferences: [...options.app] }),
     ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
   };
 }

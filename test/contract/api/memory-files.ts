@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { ShoalError } from '../../../src/lib/errors.ts';
+import type { ApplicationRecord } from '../../../src/model/application.ts';
 import type { BlobRecord } from '../../../src/model/blob.ts';
 import type { ByteRange, Control, FileControl, FileEntry, OpenedFile } from '../../../src/model/control.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../../src/model/ids.ts';
@@ -77,6 +78,26 @@ export class MemoryFiles implements FileControl {
     });
     if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
     return this.#control.query(MESH_GROUP, 'blob.get', { container, name });
+  }
+
+  async putPackage(
+    application: string,
+    version: string,
+    body: Readable,
+    options?: { readonly makeDefault?: boolean },
+  ): Promise<ApplicationRecord> {
+    const content = await buffer(body);
+    const outcome = await this.#control.propose(MESH_GROUP, {
+      kind: 'application.put',
+      application,
+      version,
+      manifest: createHash('sha256').update(content).digest('hex'),
+      sizeBytes: content.length,
+      holders: [this.#holder],
+      makeDefault: options?.makeDefault ?? false,
+    });
+    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    return this.#control.query(MESH_GROUP, 'application.get', { application });
   }
 
   async openBlob(

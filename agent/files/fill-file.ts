@@ -1,0 +1,25 @@
+/** A stream into an open file, from its first byte; what was in it is gone. */
+import type { FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+export async function fillFile(file: FileHandle, body: Readable, signal: AbortSignal): Promise<void> {
+  await pipeline(
+    body,
+    async (chunks: AsyncIterable<Uint8Array>) => {
+      await file.truncate(0);
+      let position = 0;
+      for await (const chunk of chunks) {
+        await writeAll(file, chunk, position);
+        position += chunk.length;
+      }
+    },
+    { signal },
+  );
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
+  }
+}
