@@ -3,6 +3,7 @@
  * checked before anything is written, no name leads out of the directory, what is written is never more than what was
  * declared, and nothing is written through a link.
  */
+import { constants } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { ShoalError } from '../../src/lib/errors.ts';
@@ -28,14 +29,6 @@ interface Member {
 
 /** Systems whose zip programs put a Unix mode into an entry (APPNOTE.TXT 4.4.2): Unix and macOS. */
 const UNIX_SYSTEMS = [3, 19];
-const TYPE_BITS = 0o170_000;
-const TYPES: Readonly<Record<number, Member['kind']>> = {
-  0: 'file',
-  16807: 'file',
-  9604: 'directory',
-  21609: 'link',
-};
-
 /** Rejects with InvalidPropertyValue where the archive is broken or has what it must not have, and with TooLarge. */
 export async function unzip(
   archive: string,
@@ -85,7 +78,7 @@ function memberOf(entry: Entry): Member | undefined {
   const path = entry.fileName.replace(/^(?:\.\/)+/, '').replace(/\/$/, '');
   if (path === '' || path === '.') return undefined;
   splitSafePath(path);
-  const kind = entry.fileName.endsWith('/') ? 'directory' : TYPES[unix & TYPE_BITS];
+  const kind = entry.fileName.endsWith('/') ? 'directory' : kindOf(unix);
   if (kind === undefined) throw bad(`${path} is neither a file, a directory nor a link`);
   if (!entry.canDecodeFileData()) throw bad(`${path} is encrypted, or compressed in a way that is not known`);
   if (kind === 'link' && entry.uncompressedSize > PACKAGE_LINK_BYTES_MAX)
@@ -93,6 +86,22 @@ function memberOf(entry: Entry): Member | undefined {
   // Where the archive does not say what is a program, everything may be one.
   const executable = unix === 0 || (unix & 0o111) !== 0;
   return { kind, path, mode: executable ? 0o755 : 0o644, entry };
+}
+
+/** Undefined for devices, FIFOs and sockets. */
+function kindOf(unix: number): Member['kind'] | undefined {
+  switch (unix & constants.S_IFMT) {
+    // Modes without a type, or no mode at all.
+    case 0:
+    case constants.S_IFREG:
+      return 'file';
+    case constants.S_IFDIR:
+      return 'directory';
+    case constants.S_IFLNK:
+      return 'link';
+    default:
+      return undefined;
+  }
 }
 
 async function write(
@@ -106,10 +115,10 @@ async function write(
       await (await target.directory(path, true)).close();
       break;
     case 'file': {
-      const body = await reading(() => zip.openReadStreamPromise(entry));
       const file = await target.createFile(path, mode);
       try {
-        await reading(() => fillFile(file, body, signal));
+        // A broken entry fails as soon as it is open: somebody must listen at once, or the process ends.
+        await reading(async () => fillFile(file, await zip.openReadStreamPromise(entry), signal));
         // Whatever the umask is, tasks have a user of their own.
         await file.chmod(mode);
       } finally {
