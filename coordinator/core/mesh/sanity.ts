@@ -18,6 +18,22 @@ export function checkMesh(state: MeshState): void {
       `${name} stays in a pool that is being deleted`,
     );
   }
+  for (const { id, packages, defaultVersion } of state.applications.all()) {
+    invariant(
+      packages.every(({ manifest, sizeBytes }) => state.contents.get(manifest)?.sizeBytes === sizeBytes),
+      `the application ${id} has a package without content`,
+    );
+    invariant(
+      defaultVersion === undefined || packages.some(({ version }) => version === defaultVersion),
+      `the application ${id} has a default version that it does not have`,
+    );
+  }
+  for (const { spec, state: life } of state.pools.all())
+    invariant(
+      life === 'deleting' ||
+        state.applications.checkReferences(spec.applicationPackageReferences) === undefined,
+      `the pool ${spec.id} refers to an application package that is not there`,
+    );
   for (const { spec } of state.pools.all())
     invariant(state.groups.get(poolGroup(spec.id)) !== undefined, `pool ${spec.id} has no group`);
   for (const { group, voters } of state.groups.all())

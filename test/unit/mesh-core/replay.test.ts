@@ -14,6 +14,12 @@ const pool = fc.constantFrom('default', 'p', 'Q', 'ghost');
 const container = fc.constantFrom('box', 'bag', 'NO');
 const blobName = fc.constantFrom('x', 'x/y', 'é', 'é'.repeat(900), `${'é'.repeat(900)}z`, '..');
 const manifest = fc.constantFrom('0', '1', '2').map((digit) => digit.repeat(64));
+const application = fc.constantFrom('tool', 'TOOL', 'other', 'no.pe');
+const version = fc.constantFrom('1', '1.a', '1.A', '..');
+const references = fc.array(
+  fc.record({ applicationId: application, version }, { requiredKeys: ['applicationId'] }),
+  { maxLength: 1 },
+);
 const voters = fc.constantFrom([idOf('a')], [idOf('a'), idOf('b'), idOf('c')], [], [idOf('a'), idOf('b')]);
 const nodeName = fc
   .integer({ min: 1, max: 30 })
@@ -67,12 +73,39 @@ const command = fc.oneof(
       id: pool,
       vmSize: fc.constantFrom('machine', 'shoal.1c1g', 'standard_d2s_v3', 'huge'),
       targetDedicatedNodes: fc.integer({ min: 0, max: 3 }),
+      applicationPackageReferences: references,
     }),
     voters,
   }),
   fc
     .tuple(pool, condition)
     .map(([id, when]) => ({ kind: 'pool.patch', pool: id, patch: { displayName: 'x' }, ...when })),
+  fc.tuple(pool, references).map(([id, applicationPackageReferences]) => ({
+    kind: 'pool.patch',
+    pool: id,
+    patch: { applicationPackageReferences },
+  })),
+  fc.record({
+    kind: fc.constant('application.put'),
+    application,
+    version,
+    manifest,
+    sizeBytes: fc.constantFrom(10, 10, 10, 11),
+    holders: fc.array(machine, { maxLength: 2 }),
+    makeDefault: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('application.update'),
+    application,
+    patch: fc.record(
+      { defaultVersion: fc.option(version), allowUpdates: fc.boolean() },
+      { requiredKeys: [] },
+    ),
+  }),
+  fc.record(
+    { kind: fc.constant('application.delete'), application, version },
+    { requiredKeys: ['kind', 'application'] },
+  ),
   fc
     .tuple(pool, condition, fc.integer({ min: 0, max: 3 }), option)
     .map(([id, when, targetDedicatedNodes, nodeDeallocationOption]) => ({
