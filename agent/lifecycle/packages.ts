@@ -14,11 +14,11 @@ import { RPC_TIMEOUT_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import {
   type ApplicationPackage,
-  type ApplicationPackageReference,
   type ApplicationRecord,
   describeReference,
   packageOf,
 } from '../../src/model/application.ts';
+import type { ApplicationPackageReference } from '../../src/model/application-schema.ts';
 import type { CallOptions } from '../../src/model/control.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';

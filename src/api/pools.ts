@@ -2,7 +2,7 @@
 import Type from 'typebox';
 import { ShoalError } from '../lib/errors.ts';
 import { REMOVE_NODES_MAX } from '../lib/limits.ts';
-import { ApplicationPackageReferences } from '../model/application.ts';
+import { ApplicationPackageReferences } from '../model/application-schema.ts';
 import type { EntityStamp } from '../model/commands.ts';
 import { idKey, isValidId, MESH_GROUP } from '../model/ids.ts';
 import { StartTask } from '../model/node-task.ts';

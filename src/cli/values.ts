@@ -1,7 +1,8 @@
 /** Readers of flag values. Each says what is wrong with the value and what a right one looks like. */
 import { InvalidArgumentError } from 'commander';
 import { formatDuration, parseDuration } from '../lib/durations.ts';
-import { type ApplicationPackageReference, isValidVersion } from '../model/application.ts';
+import { isValidVersion } from '../model/application.ts';
+import type { ApplicationPackageReference } from '../model/application-schema.ts';
 import { isValidId } from '../model/ids.ts';
 
 /** A whole number from `min` to `max`. */

@@ -1,4 +1,5 @@
-import type { ApplicationPatch, ApplicationRecord } from '../model/application.ts';
+import type { ApplicationRecord } from '../model/application.ts';
+import type { ApplicationPatch } from '../model/application-schema.ts';
 import type { Caller, CallOptions } from './caller.ts';
 import { type ItemsAnswer, itemsOf } from './items.ts';
 import { route } from './route.ts';

@@ -4,7 +4,7 @@
  */
 
 import type { Static } from 'typebox';
-import type { ApplicationPackageReference } from '../model/application.ts';
+import type { ApplicationPackageReference } from '../model/application-schema.ts';
 import type { PoolInfo } from '../model/job.ts';
 import type { Schedule } from '../model/schedule.ts';
 import type {

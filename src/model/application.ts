@@ -1,26 +1,11 @@
 /** Applications: zip packages by id and version that the mesh keeps, and that pools and tasks refer to. */
-import Type, { type Static } from 'typebox';
-import { APPLICATION_PACKAGES_PER_ENTITY_MAX, ID_LENGTH_MAX } from '../lib/limits.ts';
+import { ID_LENGTH_MAX } from '../lib/limits.ts';
+import type { ApplicationPackageReference } from './application-schema.ts';
 import type { EntityStamp } from './commands.ts';
-import { Id } from './schema.ts';
 
 /** Azure's: the letters of an id, and dots. Neither `.` nor `..`, for a version is also a directory's name. */
-const VERSION_PATTERN = '^(?!\\.{1,2}$)[A-Za-z0-9._-]+$';
+export const VERSION_PATTERN = '^(?!\\.{1,2}$)[A-Za-z0-9._-]+$';
 const VERSION_SHAPE = new RegExp(VERSION_PATTERN);
-
-export const ApplicationPackageReference = Type.Object(
-  {
-    applicationId: Id,
-    /** Absent: the application's default version, as it is when the package is brought. */
-    version: Type.Optional(Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: VERSION_PATTERN })),
-  },
-  { additionalProperties: false },
-);
-export type ApplicationPackageReference = Static<typeof ApplicationPackageReference>;
-
-export const ApplicationPackageReferences = Type.Array(ApplicationPackageReference, {
-  maxItems: APPLICATION_PACKAGES_PER_ENTITY_MAX,
-});
 
 export interface ApplicationPackage {
   readonly version: string;
@@ -42,22 +27,6 @@ export interface ApplicationRecord extends EntityStamp {
   /** In the order in which they were first put. */
   readonly packages: readonly ApplicationPackage[];
 }
-
-export const ApplicationPatch = Type.Object(
-  {
-    displayName: Type.Optional(Type.String({ maxLength: 1024 })),
-    defaultVersion: Type.Optional(
-      Type.Union([
-        Type.String({ minLength: 1, maxLength: ID_LENGTH_MAX, pattern: VERSION_PATTERN }),
-        Type.Null(),
-      ]),
-    ),
-    allowUpdates: Type.Optional(Type.Boolean()),
-  },
-  { additionalProperties: false },
-);
-/** What is absent stays; a default version of null takes it away. */
-export type ApplicationPatch = Static<typeof ApplicationPatch>;
 
 export function isValidVersion(version: string): boolean {
   return version.length <= ID_LENGTH_MAX && VERSION_SHAPE.test(version);

@@ -3,7 +3,7 @@
  * request id; the leader puts many into one log entry with its time; `apply` in coordinator/core is the only gate.
  */
 import type { ErrorCode } from '../lib/errors.ts';
-import type { ApplicationPatch } from './application.ts';
+import type { ApplicationPatch } from './application-schema.ts';
 import type { AutoPool } from './auto-pool.ts';
 import type { AutoScaleTargets } from './autoscale.ts';
 import type { BlobOrigin } from './blob.ts';

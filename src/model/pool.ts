@@ -5,7 +5,7 @@ import {
   POOL_NODES_MAX,
   TASK_SLOTS_PER_NODE_MAX,
 } from '../lib/limits.ts';
-import { ApplicationPackageReferences } from './application.ts';
+import { ApplicationPackageReferences } from './application-schema.ts';
 import { StartTask } from './node-task.ts';
 import { DisplayName, Duration, Echoed, Id, Metadata } from './schema.ts';
 

@@ -1,7 +1,7 @@
 /** A task as a client adds it (Azure Batch's TaskAddParameter), and what one execution of it ends with. */
 import Type, { type Static } from 'typebox';
 import { COMMAND_LINE_BYTES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
-import { ApplicationPackageReferences } from './application.ts';
+import { ApplicationPackageReferences } from './application-schema.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Int32 } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;

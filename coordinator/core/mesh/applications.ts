@@ -11,12 +11,12 @@ import {
 } from '../../../src/lib/limits.ts';
 import {
   type ApplicationPackage,
-  type ApplicationPackageReference,
   type ApplicationRecord,
   describeReference,
   isValidVersion,
   packageOf,
 } from '../../../src/model/application.ts';
+import type { ApplicationPackageReference } from '../../../src/model/application-schema.ts';
 import type { EntityStamp, MeshCommand, Outcome } from '../../../src/model/commands.ts';
 import { idKey, isValidId } from '../../../src/model/ids.ts';
 import { type Refusal, refuse } from '../refusal.ts';

@@ -1,7 +1,8 @@
 /** Our routes of applications: what Azure leaves to its management plane. */
 import { ShoalError } from '../../lib/errors.ts';
 import { APPLICATION_PACKAGE_BYTES_MAX } from '../../lib/limits.ts';
-import { ApplicationPatch, isValidVersion } from '../../model/application.ts';
+import { isValidVersion } from '../../model/application.ts';
+import { ApplicationPatch } from '../../model/application-schema.ts';
 import { isValidId, MESH_GROUP } from '../../model/ids.ts';
 import type { ApiContext } from '../context.ts';
 import { tooLarge } from '../json-body.ts';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../../lib/errors.ts';
 import { TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
-import type { ApplicationPackageReference } from '../../model/application.ts';
+import type { ApplicationPackageReference } from '../../model/application-schema.ts';
 import { joinCommandLine, shellCommandLine } from '../../model/command-line.ts';
 import type { TaskSpec } from '../../model/task.ts';
 import { action, type CliContext, type Run } from '../action.ts';

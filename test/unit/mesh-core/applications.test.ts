@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { APPLICATION_VERSIONS_MAX, APPLICATIONS_MAX } from '../../../src/lib/limits.ts';
-import type { ApplicationPackageReference, ApplicationPatch } from '../../../src/model/application.ts';
+import type { ApplicationPackageReference, ApplicationPatch } from '../../../src/model/application-schema.ts';
 import type { MeshCommand } from '../../../src/model/commands.ts';
 import { idOf, MeshWorld, viewOf } from './world.ts';
 

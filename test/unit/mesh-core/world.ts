@@ -166,6 +166,7 @@ export function viewOf(machine: MeshMachine): unknown {
     perPool: machine.pools().map((pool) => sorted(machine.allotments(pool.spec.id))),
     perMachine: sorted(machine.machines().map(({ id }) => sorted(machine.allotmentsOn(id)))),
     groups: sorted(machine.groups()),
+    applications: machine.applications(),
     next: machine.nextNodeNumber(),
     due: machine.dueAtMs(),
     under: sorted(machine.underCopied(1_000, () => true)),
