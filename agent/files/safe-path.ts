@@ -176,8 +176,22 @@ export class SafeDirectory {
 
   async #child(name: string, make: boolean): Promise<SafeDirectory> {
     const path = `${this.#name}/${name}`;
-    if (make) await mkdir(this.#at(name), 0o755).catch(unless('EEXIST', path));
-    return new SafeDirectory(await open(this.#at(name), DIRECTORY_FLAGS).catch(refusal(path)), path);
+    const isNew = make && (await this.#make(name, path));
+    const handle = await open(this.#at(name), DIRECTORY_FLAGS).catch(refusal(path));
+    // Whatever the agent's umask is: tasks have users of their own.
+    if (isNew) await handle.chmod(0o755);
+    return new SafeDirectory(handle, path);
+  }
+
+  /** False where something has the name already. */
+  async #make(name: string, path: string): Promise<boolean> {
+    try {
+      await mkdir(this.#at(name), 0o755);
+      return true;
+    } catch (error) {
+      unless('EEXIST', path)(error);
+      return false;
+    }
   }
 
   /** Runs `use` with the directory that holds the last component of `path`, which is open only meanwhile. */

@@ -87,6 +87,26 @@ test('what nothing refers to is removed after its time; blobs and kept contents 
   expect((await buffer(opened.body)).length).toBe(50_000);
 });
 
+test('an application package is copied, mended and kept as a blob is, and goes with its version', async () => {
+  const clock = new ShiftedClock();
+  const mesh = await testMesh(['a', 'b', 'c'], { clock });
+  const [a] = mesh.machines;
+  const bytes = noise(90_000);
+  const put = await a?.files.putPackage('tool', '1', stream(bytes), { makeDefault: true });
+  expect(put).toMatchObject({ id: 'tool', defaultVersion: '1', packages: [{ sizeBytes: bytes.length }] });
+  const manifest = put?.packages[0]?.manifest ?? '';
+  expect(mesh.world.machine.manifestHolders(manifest)).toHaveLength(2);
+  clock.addedMs += 5 * 3_600_000;
+  expect(await a?.files.collect()).toBe(0);
+  expect((await buffer((await a?.files.openContent(manifest)) ?? stream(noise(0)))).equals(bytes)).toBe(true);
+  await expect(a?.files.putPackage('no.pe', '1', stream(bytes))).rejects.toMatchObject({
+    code: 'InvalidPropertyValue',
+  });
+  mesh.world.ok({ kind: 'application.delete', application: 'tool', version: '1' });
+  clock.addedMs += 5 * 3_600_000;
+  expect(await a?.files.collect()).toBeGreaterThan(bytes.length);
+});
+
 test('a machine whose disk lost a chunk fetches it again', async () => {
   const clock = new ShiftedClock();
   const mesh = await testMesh(['a', 'b'], { clock });
