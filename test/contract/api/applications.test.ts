@@ -95,6 +95,14 @@ describe('references to packages', () => {
     expect((await api.ask('DELETE', '/shoal/v1/applications/tool')).status).toBe(204);
   });
 
+  test('of a job manager are those of its task', async () => {
+    await api.withNode();
+    const manager = { id: 'm', commandLine: 'true', applicationPackageReferences: reference };
+    await api.withJob({ jobManagerTask: manager });
+    expect((await api.ask('GET', '/jobs/j/tasks/m')).body.applicationPackageReferences).toEqual(reference);
+    expect((await api.ask('GET', '/jobs/j')).body.jobManagerTask).toMatchObject(manager);
+  });
+
   test('of a task are told, and refused where no package can ever have such a name', async () => {
     await api.withNode();
     await api.withJob();

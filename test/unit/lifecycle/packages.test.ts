@@ -25,7 +25,7 @@ class World {
   heard: readonly ApplicationRecord[] = [];
   leads = true;
   fetches = 0;
-  boot = 'boot-1';
+  boot = '1';
   readonly root: string;
 
   constructor(root: string) {
@@ -75,7 +75,7 @@ class World {
         openContent: async (manifest) => Readable.from([this.#content(manifest)]),
       },
       coordinator,
-      boot: async () => this.boot,
+      boot: this.boot,
       log: silentLog,
     });
   }
@@ -164,7 +164,7 @@ describe('a package', () => {
     world.put('tool', '1', tool('x'));
     const reference = { applicationId: 'tool', version: '1' };
     const before = (await bring(reference)).AZ_BATCH_APP_PACKAGE_tool_1 ?? '';
-    world.boot = 'boot-2';
+    world.boot = '12';
     packages = world.agent();
     const after = (await bring(reference)).AZ_BATCH_APP_PACKAGE_tool_1 ?? '';
     expect(await toolIn(after)).toBe('x');
