@@ -34,6 +34,8 @@ export interface TaskLifecycleOptions {
   /** User of a node's tasks; undefined where the agent is not root. */
   readonly ownerOf: (node: string) => Owner | undefined;
   readonly retention: Retention;
+  /** A bearer token for a job; undefined while this machine does not know the mesh's secret yet. */
+  readonly issueToken: (job: string) => string | undefined;
   /** Kills what is left of the node's processes; `meanwhile` runs while nothing can start there. */
   readonly restartNode: (node: string, meanwhile: () => Promise<void>) => Promise<void>;
   readonly packages: Packages;
@@ -74,10 +76,15 @@ export class TaskLifecycle implements Lifecycle {
     const packages = await this.#bringPackages(assigned, signal);
     if (!packages.ok) return packages;
     const launch = launchOf(assigned, argv, directories);
-    return {
-      ok: true,
-      launch: { ...launch, environment: { ...launch.environment, ...packages.environment } },
-    };
+    const environment = { ...launch.environment, ...packages.environment, ...this.#accessOf(assigned) };
+    return { ok: true, launch: { ...launch, environment } };
+  }
+
+  /** What lets a task call the operations of its own job, where its author asked for that. */
+  #accessOf({ job, spec }: Assigned): Record<string, string> {
+    if (spec.authenticationTokenSettings?.access.includes('job') !== true) return {};
+    const token = this.#options.issueToken(job.id);
+    return token === undefined ? {} : { AZ_BATCH_AUTHENTICATION_TOKEN: token };
   }
 
   async #bringPackages(

@@ -7,8 +7,10 @@ import { readFile, rm } from 'node:fs/promises';
 import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
+import { apiSecretOf, issueBearerToken } from '../../src/lib/bearer-token.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { TASK_TOKEN_VALID_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { Prng } from '../../src/lib/prng.ts';
 import { VERSION } from '../../src/lib/version.ts';
@@ -187,6 +189,7 @@ export class Agent {
         log,
         ownerOf: taskOwner,
         retention: this.#retention,
+        issueToken: (job) => this.#issueToken(job),
         restartNode: (node, meanwhile) => this.#sessions.restartNode(node, meanwhile),
         packages: this.#packages,
       }),
@@ -250,6 +253,14 @@ export class Agent {
       clock: this.#clock,
       log: this.#options.log,
     });
+  }
+
+  #issueToken(job: string): string | undefined {
+    const settings = this.#coordinator.mesh?.settings();
+    if (settings === undefined) return undefined;
+    const expiresAtMs = this.#clock.wallMs() + TASK_TOKEN_VALID_MS;
+    const token = { account: settings.accountName, scope: { kind: 'job', job } as const, expiresAtMs };
+    return issueBearerToken(token, apiSecretOf(settings));
   }
 
   get addresses(): AgentAddresses {

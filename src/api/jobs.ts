@@ -25,7 +25,6 @@ const strict = { additionalProperties: false } as const;
 /** Of JobAddParameter, what needs a feature that this mesh has not. */
 const NOT_YET = [
   'jobManagerTask/containerSettings',
-  'jobManagerTask/authenticationTokenSettings',
   'jobPreparationTask/containerSettings',
   'jobReleaseTask/containerSettings',
 ];

@@ -34,6 +34,7 @@ export function renderTask(task: TaskEntity, baseUrl: string): Record<string, un
     nodeInfo: task.node === undefined ? undefined : renderNodeInfo(task, task.node, baseUrl),
     dependsOn: spec.dependsOn,
     applicationPackageReferences: spec.applicationPackageReferences,
+    authenticationTokenSettings: spec.authenticationTokenSettings,
     ...(spec.requiredLabels !== undefined && { requiredLabels: spec.requiredLabels }),
     ...(task.epoch !== undefined && { shoal: { epoch: task.epoch, machine: task.machine } }),
   };

@@ -12,7 +12,7 @@ import type { Call } from './route.ts';
 import { bodyReader, invalidProperty } from './validate.ts';
 
 /** Of TaskAddParameter, what needs a feature that this mesh has not. */
-const NOT_YET = ['containerSettings', 'multiInstanceSettings', 'authenticationTokenSettings'];
+const NOT_YET = ['containerSettings', 'multiInstanceSettings'];
 
 export const readTask = bodyReader(TaskSpec, NOT_YET);
 

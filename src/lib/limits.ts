@@ -406,6 +406,8 @@ export const UPLOAD_BLOCKS_AT_ONCE = 2;
 /** Longest life of a bearer token of the HTTP API: nothing can take one back. */
 export const BEARER_TOKEN_VALID_MS_MAX = 365 * 86_400_000;
 export const BEARER_TOKEN_VALID_MS_DEFAULT = 86_400_000;
+/** Of the token that a task gets for its own job. A task that runs longer than this is made anew by whoever adds it. */
+export const TASK_TOKEN_VALID_MS = 30 * 86_400_000;
 export const BEARER_TOKEN_BYTES_MAX = 1024;
 /** Of the certificate that an agent makes itself when it begins to listen off loopback; made anew at each start. */
 export const API_CERTIFICATE_VALID_MS = 397 * 86_400_000;
