@@ -46,7 +46,10 @@ export class AgentControl implements Control {
     command: C,
     options?: CallOptions & { readonly requestId?: string },
   ): Promise<CommandResult<C['kind']>> {
-    return this.#options.coordinator.router.propose(group, command, options);
+    const { coordinator } = this.#options;
+    // Whom a group can still count on is known by links, not by the log.
+    const told = command.kind === 'machine.remove' ? { ...command, silent: coordinator.silent() } : command;
+    return coordinator.router.propose(group, told, options);
   }
 
   async query<Q extends QueryName>(

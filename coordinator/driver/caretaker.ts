@@ -39,8 +39,12 @@ export class Caretaker {
   /** Goes off when the next machine will have been up long enough. */
   #stableTimer: Timer | undefined;
   #reporting = false;
+  /** Of this leader's. A replica leads a term once, and has one caretaker then. */
+  #reports = 0;
+  /** The next voters that the mesh's directory knows of by the last report. */
+  #announced: readonly MachineId[] | undefined;
   /** A change is on its way, so that every turn of the group may be the one it was waiting for. */
-  #changing = false;
+  #changing = true;
   #lookDue = false;
   #stopped = false;
 
@@ -79,19 +83,22 @@ export class Caretaker {
     if (mesh?.settings() === undefined) return;
     const status = replica.raft.status();
     if (status.role !== 'leader') return;
-    this.#tellVoters(mesh, status);
     const { voters, learners } = status.configuration;
-    // The next step is planned on a configuration that is committed here.
-    this.#changing = !sameMembers(status.configuration, replica.meta.configuration);
+    // The next step is planned on a configuration that is committed here, by an entry of this leader's own term: until
+    // then one of an earlier leader may yet come to count.
+    this.#changing =
+      replica.meta.term !== status.term || !sameMembers(status.configuration, replica.meta.configuration);
     if (this.#changing) return;
     const machines = votersOf(mesh, presence);
     // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
     const stableMs = voters.length < 3 ? VOTER_STABLE_FIRST_MS : VOTER_STABLE_MS;
     const caughtUp = (machine: MachineId): boolean => isCaughtUp(status, machine);
     const step = planVoters({ group: replica.group, self, voters, learners, machines, stableMs, caughtUp });
-    if (step !== undefined) this.#take(step);
+    const next = votersAfter(voters, step);
+    const announced = this.#tellVoters(mesh, status, next);
+    if (step !== undefined && (next === undefined || announced)) this.#take(step);
     this.#changing =
-      (step !== undefined && step.kind !== 'transfer') ||
+      (step !== undefined && step.kind !== 'transfer' && (next === undefined || announced)) ||
       learners.some((id) => presence.isAlive(id) && !caughtUp(id));
     this.#lookWhenStable(machines, stableMs);
   }
@@ -111,28 +118,71 @@ export class Caretaker {
     host.wake(replica);
   }
 
-  /** The mesh group's directory of voters follows; it is for finding the group, not for deciding in it. */
-  #tellVoters(mesh: MeshMachine, status: RaftStatus): void {
+  /**
+   * The mesh group's directory of voters follows the group, and is one step ahead of it: `machine.remove` goes by the
+   * directory, so it must know of a change before the group begins to decide by it. Returns whether these next voters
+   * are known there, by the answer to the last report: what any earlier one said is void then, wherever it may still be.
+   */
+  #tellVoters(mesh: MeshMachine, status: RaftStatus, next: readonly MachineId[] | undefined): boolean {
+    if (this.#reporting) return false;
+    const { group, generation } = this.#options.replica;
+    const voters = [...status.configuration.voters].sort();
+    const record = mesh.group(group);
+    const known =
+      record !== undefined &&
+      record.generation === generation &&
+      sameList([...record.voters].sort(), voters) &&
+      sameList(record.next ?? [], next ?? []);
+    if (next === undefined ? known : sameList(this.#announced ?? [], next)) return true;
+    this.#report({ voters, next, term: status.term });
+    return false;
+  }
+
+  #report(change: {
+    voters: readonly MachineId[];
+    next: readonly MachineId[] | undefined;
+    term: number;
+  }): void {
     const { replica, router, log } = this.#options;
     const { group, generation } = replica;
-    const record = mesh.group(group);
-    const voters = [...replica.meta.configuration.voters].sort();
-    const known =
-      record !== undefined && record.generation === generation && sameList([...record.voters].sort(), voters);
-    if (known || this.#reporting || voters.length === 0 || status.leader === null) return;
+    const { voters, next, term } = change;
+    const failed = (message: string | undefined): void =>
+      log.debug({ group, error: message }, 'the voters could not be told to the mesh; it is tried again');
     this.#reporting = true;
+    this.#announced = undefined;
     router
-      .propose(MESH_GROUP, { kind: 'group.voters', group, voters, generation })
-      .catch((error: unknown) =>
-        log.debug(
-          { group, error: asShoalError(error).message },
-          'the voters could not be told to the mesh; it is tried again',
-        ),
-      )
-      .finally(() => {
+      .propose(MESH_GROUP, {
+        kind: 'group.voters',
+        group,
+        voters,
+        ...(next === undefined ? {} : { next }),
+        report: { term, number: this.#reports++ },
+        generation,
+      })
+      .then((outcome) => {
+        if (outcome.ok) this.#announced = next;
+        else failed(outcome.message);
+        return outcome.ok && next !== undefined;
+      })
+      .catch((error: unknown) => {
+        failed(asShoalError(error).message);
+        return false;
+      })
+      .then((goOn) => {
         this.#reporting = false;
+        if (goOn) this.wake();
       });
   }
+}
+
+/** Who votes once this step is taken; undefined where it changes nobody's vote. */
+function votersAfter(
+  voters: readonly MachineId[],
+  step: VoterStep | undefined,
+): readonly MachineId[] | undefined {
+  if (step?.kind === 'promote') return [...voters, step.id].sort();
+  if (step?.kind !== 'remove' || !voters.includes(step.id)) return undefined;
+  return voters.filter((id) => id !== step.id).sort();
 }
 
 /** The mesh's machines as a planner of voters sees them. */

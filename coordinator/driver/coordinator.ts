@@ -180,6 +180,12 @@ export class Coordinator {
     return mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
   }
 
+  /** Machines of the mesh that this one has no link to. */
+  silent(): readonly MachineId[] {
+    const machines = this.mesh?.machines() ?? [];
+    return machines.map(({ id }) => id).filter((id) => !this.presence.isAlive(id));
+  }
+
   /** See `GroupHost.recover`. Refused while the group has a leader; without `confirmed` it only says what may be lost. */
   async recover(group: GroupId, confirmed: boolean): Promise<{ lastIndex: number; mayBeLost: string }> {
     const replica = this.host.replica(group);

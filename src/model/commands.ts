@@ -56,6 +56,13 @@ export interface MeshSettings {
   readonly apiSecret?: string;
 }
 
+export interface VotersReport {
+  /** Of the group's own log. */
+  readonly term: number;
+  /** Counted by the leader of the term. */
+  readonly number: number;
+}
+
 // --- Mesh group -------------------------------------------------------------------------------------------------
 
 export type MeshCommand =
@@ -75,12 +82,22 @@ export type MeshCommand =
   /** A member (re)starts: new addresses, capacity or version; with a new incarnation the old machine is removed. */
   | { readonly kind: 'machine.update'; readonly machine: MachineOffer }
   | { readonly kind: 'machine.drain'; readonly machine: MachineId; readonly draining: boolean }
-  | { readonly kind: 'machine.remove'; readonly machine: MachineId }
-  /** Who votes in a group, after the group changed it. Creates the record for a group that has none. */
+  /** `silent`: machines that the proposer has no link to. A group must keep a majority of those that are there. */
+  | {
+      readonly kind: 'machine.remove';
+      readonly machine: MachineId;
+      readonly silent?: readonly MachineId[];
+    }
+  /**
+   * Who votes in a group, and who will after the change that its leader wants to make; the leader makes it only once this
+   * is committed. Creates the record for a group that has none. See GroupRecord.
+   */
   | {
       readonly kind: 'group.voters';
       readonly group: GroupId;
       readonly voters: readonly MachineId[];
+      readonly next?: readonly MachineId[];
+      readonly report?: VotersReport;
       readonly generation: number;
     }
   | {

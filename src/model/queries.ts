@@ -3,7 +3,7 @@
 import type { ApplicationRecord } from './application.ts';
 import type { AutoScaleEvaluation, AutoScaleQuestion, AutoScaleRun, AutoScaleSettings } from './autoscale.ts';
 import type { BlobRecord, ContainerRecord } from './blob.ts';
-import type { EntityStamp, MeshSettings } from './commands.ts';
+import type { EntityStamp, MeshSettings, VotersReport } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
 import type { JobSpec, TaskCounts } from './job.ts';
 import type { Allotment, MachineRecord } from './machine.ts';
@@ -56,6 +56,13 @@ export interface GroupRecord {
   /** Its first voters: each of them starts the group with this configuration. Never changes within a generation. */
   readonly founders: readonly MachineId[];
   readonly voters: readonly MachineId[];
+  /**
+   * Who will vote after the change that the group's leader is about to make, or has under way. What the group decides by
+   * is one of the two sets, so whoever takes a machine away must leave both their majority.
+   */
+  readonly next?: readonly MachineId[];
+  /** Which of its leaders' reports this is: a later one, by term and then by number, voids an earlier one that is still on its way. */
+  readonly report?: VotersReport;
   readonly generation: number;
 }
 

@@ -5,6 +5,7 @@ import type { MachineId } from '../../../src/model/ids.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { PoolSpec } from '../../../src/model/pool.ts';
 import { refuse } from '../refusal.ts';
+import { keepsMajority } from './groups.ts';
 import type { Member } from './members.ts';
 import { checkOffer } from './members.ts';
 import { SETTINGS_ROW } from './rows.ts';
@@ -143,12 +144,13 @@ export function removeMachine(
   if (state.members.size === 1) {
     return refuse('OperationInvalidForCurrentState', 'The last machine of a mesh cannot be removed.');
   }
-  const stranded = groupStrandedWithout(state, member.id);
+  const stranded = groupStrandedWithout(state, member.id, command.silent ?? []);
   if (stranded !== undefined) {
     return refuse(
       'OperationInvalidForCurrentState',
-      `Without ${member.name} the group ${stranded} has no majority of its voters left: drain the machine and wait until ` +
-        'others vote in its place, or, if the machine is lost, run `shoal recover` for the group first.',
+      `Without ${member.name} the group ${stranded} has no majority of its voters left: drain the machine, wait until ` +
+        'others vote in its place (`shoal status` shows it), and remove it then; or, if the machine is lost, run ' +
+        '`shoal recover` for the group first.',
     );
   }
   removeMember(state, turn, member);
@@ -157,15 +159,23 @@ export function removeMachine(
 
 /**
  * A machine off the allow-list can talk to nobody, so a group that needs its vote would stop for ever, and for a
- * single voter take the only full copy with it.
+ * single voter take the only full copy with it. A group that is changing decides by its voters or by the next ones;
+ * nobody here can tell by which. Machines that are silent cannot stand in, unless the one to be removed is silent too:
+ * then the group loses nothing that it has now.
  */
-function groupStrandedWithout(state: MeshState, machine: MachineId): string | undefined {
-  for (const { group, voters } of state.groups.all()) {
-    if (!voters.includes(machine)) continue;
-    const left = voters.filter((voter) => voter !== machine && state.members.get(voter) !== undefined).length;
-    if (left < Math.floor(voters.length / 2) + 1) return group;
-  }
-  return undefined;
+function groupStrandedWithout(
+  state: MeshState,
+  machine: MachineId,
+  silent: readonly MachineId[],
+): string | undefined {
+  const missed = silent.includes(machine) ? [] : silent;
+  const isLeft = (voter: MachineId): boolean =>
+    voter !== machine && state.members.get(voter) !== undefined && !missed.includes(voter);
+  return state.groups
+    .all()
+    .find(({ voters, next = voters }) =>
+      [voters, next].some((some) => some.includes(machine) && !keepsMajority(some, isLeft)),
+    )?.group;
 }
 
 function enrol(state: MeshState, turn: Turn, offer: MachineOffer, joinedWith: string): Member {

@@ -3,6 +3,7 @@
  * group's voters is in its own log; this is what the group last reported.
  */
 
+import type { VotersReport } from '../../../src/model/commands.ts';
 import type { GroupId, MachineId } from '../../../src/model/ids.ts';
 import { isValidId, MESH_GROUP } from '../../../src/model/ids.ts';
 import type { GroupRecord } from '../../../src/model/queries.ts';
@@ -34,7 +35,7 @@ export class Groups {
     return record === undefined || record.voters.length === 0 ? undefined : record;
   }
 
-  /** Groups in which a machine votes. */
+  /** Groups in which a machine votes, by what they last reported: one that is about to vote does not yet. */
   votesOf(machine: MachineId): GroupId[] {
     return this.all()
       .filter((record) => record.voters.includes(machine))
@@ -66,32 +67,43 @@ export class Groups {
   }
 
   /**
-   * The group says who votes now. Any count is taken: the record follows what is, and a group passes through 2 or 4
-   * voters on its way. A report of an older generation is that of a group that was recovered or given up since.
+   * The group says who votes now, and who will. Any count is taken: the record follows what is, and a group passes
+   * through 2 or 4 voters on its way. A report of an older generation is that of a group that was recovered or given up
+   * since. What is announced must be able to decide: a machine may have been removed since the leader chose it.
    */
-  report(turn: Turn, reported: Omit<GroupRecord, 'founders'>): Refusal | undefined {
+  report(
+    turn: Turn,
+    reported: Omit<GroupRecord, 'founders'>,
+    isMember: (machine: MachineId) => boolean,
+  ): Refusal | undefined {
     const { group, voters, generation } = reported;
     if (!isGroupId(group)) return refuseProperty('group', group, 'it is not `mesh` or `pool:<id>`.');
     if (voters.length === 0) return refuseProperty('voters', '', 'a group has a voter.');
     const known = this.#byId.get(group);
-    if (known !== undefined) {
-      const givenUp = known.voters.length === 0;
-      if (generation < known.generation || (givenUp && generation === known.generation)) {
-        return refuse(
-          'OperationInvalidForCurrentState',
-          `The group ${group} is at generation ${known.generation}; a report of generation ${generation} comes too late.`,
-        );
-      }
-      if (generation === known.generation && sameMachines(voters, known.voters)) return undefined;
+    const refusal = checkOrder(reported, known) ?? checkNext(reported, isMember);
+    if (refusal !== undefined) return refusal;
+    if (known !== undefined && generation === known.generation && saysNothingNew(reported, known)) {
+      return undefined;
     }
     const founders = known?.generation === generation ? known.founders : voters;
-    this.#set(turn, { group, founders, voters, generation });
+    const { next, report } = reported;
+    this.#set(turn, {
+      // In this order since the first version: its logs must go on to end in the same rows.
+      group,
+      founders,
+      voters,
+      generation,
+      ...(next === undefined ? {} : { next }),
+      ...(report === undefined ? {} : { report }),
+    });
     return undefined;
   }
 
   giveUp(turn: Turn, group: GroupId): void {
     const known = this.get(group);
-    if (known !== undefined) this.#set(turn, { ...known, voters: [] });
+    if (known === undefined) return;
+    const { founders, generation } = known;
+    this.#set(turn, { group, founders, voters: [], generation });
   }
 
   #set(turn: Turn, record: GroupRecord): void {
@@ -105,6 +117,59 @@ function isGroupId(group: string): boolean {
   return (
     group === MESH_GROUP ||
     (group.startsWith('pool:') && isValidId(group.slice(5)) && group === group.toLowerCase())
+  );
+}
+
+function checkOrder(
+  { group, generation, report }: Omit<GroupRecord, 'founders'>,
+  known: GroupRecord | undefined,
+): Refusal | undefined {
+  if (known === undefined || generation > known.generation) return undefined;
+  const givenUp = known.voters.length === 0;
+  if (generation < known.generation || givenUp) {
+    return refuse(
+      'OperationInvalidForCurrentState',
+      `The group ${group} is at generation ${known.generation}; a report of generation ${generation} comes too late.`,
+    );
+  }
+  if (report === undefined || known.report === undefined || isLater(report, known.report)) return undefined;
+  return refuse(
+    'OperationInvalidForCurrentState',
+    `The group ${group} has reported since: this comes too late.`,
+  );
+}
+
+function isLater(a: VotersReport, b: VotersReport): boolean {
+  return a.term > b.term || (a.term === b.term && a.number > b.number);
+}
+
+function checkNext(
+  { group, voters, next }: Omit<GroupRecord, 'founders'>,
+  isMember: (machine: MachineId) => boolean,
+): Refusal | undefined {
+  const stranger = next?.find((machine) => !voters.includes(machine) && !isMember(machine));
+  if (stranger !== undefined) {
+    return refuse('MachineNotFound', `The voter ${stranger} is no machine of the mesh.`);
+  }
+  if (next === undefined || keepsMajority(next, isMember)) return undefined;
+  return refuse(
+    'OperationInvalidForCurrentState',
+    `Too few machines of ${next.join(', ')} are of the mesh for the group ${group} to decide by them.`,
+  );
+}
+
+/** Whether the voters that are left make a majority of all of them. */
+export function keepsMajority(
+  voters: readonly MachineId[],
+  isLeft: (machine: MachineId) => boolean,
+): boolean {
+  return voters.filter(isLeft).length > voters.length / 2;
+}
+
+/** A numbered report counts even where it repeats the last one: it voids those before it. */
+function saysNothingNew(reported: Omit<GroupRecord, 'founders'>, known: GroupRecord): boolean {
+  return (
+    reported.report === undefined && known.next === undefined && sameMachines(reported.voters, known.voters)
   );
 }
 

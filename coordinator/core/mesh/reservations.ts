@@ -1,6 +1,7 @@
 /** Commands on the directory: which pool's group has a job, and who votes in a group. */
 
 import type { MeshCommand, Outcome } from '../../../src/model/commands.ts';
+import type { MachineId } from '../../../src/model/ids.ts';
 import { idKey, isValidId, isValidJobReference, poolGroup } from '../../../src/model/ids.ts';
 import { refuse } from '../refusal.ts';
 import { checkGroup } from './estate.ts';
@@ -60,6 +61,14 @@ export function reportVoters(
   turn: Turn,
   command: CommandOf<'group.voters'>,
 ): Outcome<unknown> {
-  const { group, voters, generation } = command;
-  return state.groups.report(turn, { group, voters, generation }) ?? { ok: true, value: turn.stamp() };
+  const { group, voters, next, report, generation } = command;
+  const reported = {
+    group,
+    voters,
+    ...(next === undefined ? {} : { next }),
+    ...(report === undefined ? {} : { report }),
+    generation,
+  };
+  const isMember = (machine: MachineId): boolean => state.members.get(machine) !== undefined;
+  return state.groups.report(turn, reported, isMember) ?? { ok: true, value: turn.stamp() };
 }

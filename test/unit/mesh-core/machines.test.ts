@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { MeshCommand } from '../../../src/model/commands.ts';
 import { idOf, MeshWorld, offer, SETTINGS } from './world.ts';
 
 test('init makes the founder a member, the pool default, and groups in which it votes', async () => {
@@ -169,6 +170,63 @@ test('a machine whose vote a group cannot do without is not removed', () => {
   // b and c are a majority of 3 voters; c alone would not be.
   expect(world.code({ kind: 'machine.remove', machine: idOf('b') })).toBe('OperationInvalidForCurrentState');
   expect(world.code({ kind: 'machine.remove', machine: idOf('a') })).toBe('MachineNotFound');
+});
+
+test('a machine that is about to vote is removed only if the group can decide without it', () => {
+  const world = new MeshWorld().init('a', 'b', 'c', 'd');
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(idOf) as [string, string, string, string];
+  let number = 0;
+  const announce = (voters: string[], next?: string[]) =>
+    world.run({
+      kind: 'group.voters',
+      group: 'pool:default',
+      voters,
+      ...(next === undefined ? {} : { next }),
+      report: { term: 2, number: number++ },
+      generation: 0,
+    });
+  world.ok({ kind: 'group.voters', group: 'mesh', voters: [a, b, c], generation: 0 });
+  expect(announce([a], [a, b])).toMatchObject({ ok: true });
+  expect(world.code({ kind: 'machine.remove', machine: b })).toBe('OperationInvalidForCurrentState');
+  expect(announce([a])).toMatchObject({ ok: true });
+  expect(announce([a, b, c], [a, b])).toMatchObject({ ok: true });
+  expect(world.code({ kind: 'machine.remove', machine: b })).toBe('OperationInvalidForCurrentState');
+  expect(announce([a, b, c], [a, b, c, d])).toMatchObject({ ok: true });
+  expect(world.code({ kind: 'machine.remove', machine: d })).toBe('ok');
+  // Of four that may decide by now, two would be left.
+  expect(world.code({ kind: 'machine.remove', machine: c })).toBe('OperationInvalidForCurrentState');
+  expect(announce([a, b, c], [a, b, d])).toMatchObject({ ok: false, code: 'MachineNotFound' });
+});
+
+test('an announcement that comes after a later report changes nothing', () => {
+  const world = new MeshWorld().init('a', 'b');
+  const report = (term: number, number: number, next?: string[]): MeshCommand => ({
+    kind: 'group.voters',
+    group: 'mesh',
+    voters: [idOf('a')],
+    ...(next === undefined ? {} : { next }),
+    report: { term, number },
+    generation: 0,
+  });
+  world.ok(report(3, 0));
+  expect(world.code(report(2, 9, [idOf('a'), idOf('b')]))).toBe('OperationInvalidForCurrentState');
+  expect(world.code(report(3, 0, [idOf('a'), idOf('b')]))).toBe('OperationInvalidForCurrentState');
+  world.ok(report(3, 1, [idOf('a'), idOf('b')]));
+  expect(world.machine.group('mesh')).toMatchObject({ next: [idOf('a'), idOf('b')] });
+  world.ok({ kind: 'group.voters', group: 'mesh', voters: [idOf('a')], generation: 1 });
+  expect(world.machine.group('mesh')).toMatchObject({ generation: 1, voters: [idOf('a')] });
+  expect(world.machine.group('mesh')?.next).toBeUndefined();
+});
+
+test('a voter that is there is not removed where the others are silent; one that is silent too is', () => {
+  const world = new MeshWorld().init('a', 'b', 'c');
+  const [a, b, c] = ['a', 'b', 'c'].map(idOf) as [string, string, string];
+  for (const group of ['mesh', 'pool:default'] as const)
+    world.ok({ kind: 'group.voters', group, voters: [a, b, c], generation: 0 });
+  expect(world.code({ kind: 'machine.remove', machine: c, silent: [b] })).toBe(
+    'OperationInvalidForCurrentState',
+  );
+  expect(world.code({ kind: 'machine.remove', machine: b, silent: [b] })).toBe('ok');
 });
 
 test('the last machine is not removed', () => {

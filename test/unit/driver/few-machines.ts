@@ -1,0 +1,185 @@
+/** A few machines of one mesh in virtual time, each with a real coordinator and store: what decides, without what runs tasks. */
+import { Coordinator } from '../../../coordinator/driver/coordinator.ts';
+import { silentLog } from '../../../src/lib/log.ts';
+import { Prng } from '../../../src/lib/prng.ts';
+import { withLoopback } from '../../../src/mesh/loopback.ts';
+import type { MachineOffer, MeshCommand, Outcome } from '../../../src/model/commands.ts';
+import { type GroupId, type MachineId, MESH_GROUP, machineId } from '../../../src/model/ids.ts';
+import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
+import { MachineClock } from '../../sim/world/machine-clock.ts';
+import { type Endpoint, SimNetwork } from '../../sim/world/network.ts';
+import { Scope, VirtualTime } from '../../sim/world/virtual-time.ts';
+import { offer } from '../mesh-core/world.ts';
+
+export interface FewMachine {
+  readonly id: MachineId;
+  readonly coordinator: Coordinator;
+  readonly endpoint: Endpoint;
+  readonly disk: MemoryDisk;
+}
+
+const STEPS_MAX = 400_000;
+
+export class FewMachines {
+  readonly time = new VirtualTime();
+  readonly network: SimNetwork;
+  readonly machines = new Map<string, FewMachine>();
+  readonly #random: Prng;
+  #requests = 0;
+
+  private constructor(seed: number) {
+    this.#random = new Prng(seed);
+    this.network = new SimNetwork(this.time, this.#random.fork(), () => undefined);
+  }
+
+  /** A mesh of these machines, once each of them knows that it is a member. */
+  static async found(seed: number, ...names: readonly string[]): Promise<FewMachines> {
+    const world = new FewMachines(seed);
+    const [first = 'ada', ...others] = names;
+    await world.#found(first);
+    for (const name of others) await world.join(name, first);
+    for (const name of others)
+      await world.until(`${name} knows the mesh`, () => world.#knows(world.machine(name)));
+    return world;
+  }
+
+  machine(name: string): FewMachine {
+    const machine = this.machines.get(name);
+    if (machine === undefined) throw new Error(`there is no machine ${name}`);
+    return machine;
+  }
+
+  idOf(name: string): MachineId {
+    return this.machine(name).id;
+  }
+
+  async #found(name: string): Promise<void> {
+    const { coordinator, id } = this.#compose(name, []);
+    await this.run(coordinator.host.bootstrap(MESH_GROUP, { voters: [id], learners: [] }));
+    await this.run(coordinator.start());
+    const replica = coordinator.host.replica(MESH_GROUP);
+    if (replica === undefined) throw new Error('the founder holds the mesh group');
+    await this.until('the founder leads', () => replica.leadership.leading);
+    const settings = { meshId: 'few', accountName: 'shoal', accountKey: 'a2V5' };
+    await this.propose(name, { kind: 'mesh.init', settings, machine: this.#offer(name) });
+  }
+
+  /** Registers a machine and starts it; it knows the members that `knows` names. */
+  async join(name: string, through: string, knows = [...this.machines.keys()]): Promise<void> {
+    const { coordinator } = this.#compose(name, knows);
+    const token = `token-${name}`;
+    const expiresAtMs = Number.MAX_SAFE_INTEGER;
+    const createdBy = this.idOf(through);
+    await this.propose(through, {
+      kind: 'token.create',
+      id: token,
+      peer: token,
+      expiresAtMs,
+      uses: 1,
+      createdBy,
+    });
+    await this.propose(through, { kind: 'machine.join', tokenPeer: token, machine: this.#offer(name) });
+    await this.run(coordinator.start());
+  }
+
+  #offer(name: string): MachineOffer {
+    return offer(name, { peer: name, id: this.idOf(name), addresses: [`/sim/${name}`] });
+  }
+
+  #compose(name: string, knows: readonly string[]): FewMachine {
+    const scope = new Scope(name);
+    const endpoint = this.network.open(name, scope);
+    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0 };
+    const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
+    const disk = new MemoryDisk();
+    const self = machineId(name, disk.incarnation);
+    endpoint.setAllowed(new Set(knows));
+    const coordinator: Coordinator = new Coordinator({
+      self,
+      transport: withLoopback(endpoint, clock),
+      store: openMemoryStore(disk),
+      clock,
+      random: this.#random.fork(),
+      log: silentLog,
+      newRequestId: () => `${name}-${this.#requests++}`,
+      onMeshChanged: (mesh) => {
+        if (mesh.settings() !== undefined)
+          endpoint.setAllowed(new Set([...mesh.allowedPeers()].filter((peer) => peer !== name)));
+      },
+      onEvent: () => undefined,
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    const machine = { id: self, coordinator, endpoint, disk };
+    this.machines.set(name, machine);
+    return machine;
+  }
+
+  #knows({ coordinator, id }: FewMachine): boolean {
+    return coordinator.mesh?.machine(id) !== undefined;
+  }
+
+  /** Power off: it answers nothing from here on. */
+  kill(name: string): void {
+    const { endpoint } = this.machine(name);
+    endpoint.scope.die();
+    this.network.processDied(endpoint, false);
+  }
+
+  // --- Asking ---------------------------------------------------------------------------------------------------------
+
+  propose(through: string, command: MeshCommand): Promise<Outcome<unknown>> {
+    return this.run(this.machine(through).coordinator.router.propose(MESH_GROUP, command));
+  }
+
+  /** Whether the group answers a linearizable read within the time that a request is given. */
+  answers(through: string, group: GroupId): Promise<boolean> {
+    const { router } = this.machine(through).coordinator;
+    const asked =
+      group === MESH_GROUP
+        ? router.query(group, 'group.list', {})
+        : router.query(group, 'job.list', { limit: 1 });
+    return this.run(
+      asked.then(
+        () => true,
+        () => false,
+      ),
+    );
+  }
+
+  /** The voters by the last configuration in the log of whoever leads the group, as this machine has it. */
+  votersIn(name: string, group: GroupId): readonly MachineId[] {
+    return this.machine(name).coordinator.host.replica(group)?.raft.status().configuration.voters ?? [];
+  }
+
+  // --- Time -----------------------------------------------------------------------------------------------------------
+
+  async until(what: string, holds: () => boolean, withinMs = 300_000): Promise<void> {
+    const endMs = this.time.nowMs + withinMs;
+    while (!holds()) {
+      if (this.time.nowMs > endMs) throw new Error(`not within ${withinMs} ms: ${what}`);
+      await this.#step();
+    }
+  }
+
+  async wait(ms: number): Promise<void> {
+    const endMs = this.time.nowMs + ms;
+    while (this.time.nowMs < endMs) await this.#step();
+  }
+
+  async run<T>(work: Promise<T>): Promise<T> {
+    let settled = false;
+    const marked = work.finally(() => {
+      settled = true;
+    });
+    marked.catch(() => undefined);
+    for (let steps = 0; !settled && steps < STEPS_MAX; steps++) await this.#step();
+    if (!settled) throw new Error('the work does not end');
+    return marked;
+  }
+
+  async #step(): Promise<void> {
+    if ((await this.time.step()) === undefined) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
