@@ -152,6 +152,7 @@ export class Agent {
       log,
       newRequestId: randomUUID,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
+      onMembersTold: (members) => this.#admit(members),
       onEvent: (group, timeMs, event) =>
         this.#events.emit({ ...event, timeMs, data: { group, ...event.data } }),
       onFatal: options.onFatal,
@@ -319,18 +320,23 @@ export class Agent {
   #meshChanged(mesh: MeshMachine): void {
     // Before the first word of the group the addresses of the token are all there is.
     if (mesh.settings() === undefined) return;
-    this.#allow(mesh);
-    for (const { peer, addresses, id } of mesh.machines())
-      if (id !== this.#self) this.#mesh.learn(peer, addresses);
+    this.#admit(mesh.machines());
     const allotments = [...mesh.allotmentsOn(this.#self)];
     this.#sessions.setAllotments(allotments);
     this.#packages.setAllotments(allotments);
     void this.#offer();
   }
 
+  #admit(members: readonly { readonly peer: string; readonly addresses: readonly string[] }[]): void {
+    this.#allow();
+    for (const { peer, addresses } of members)
+      if (peer !== this.#transport.self) this.#mesh.learn(peer, addresses);
+  }
+
   /** A used token's identity leaves the list at once; here it stays until its answer has been delivered. */
-  #allow(mesh: MeshMachine): void {
-    this.#mesh.setAllowed(new Set([...mesh.allowedPeers(), ...this.#joining]));
+  #allow(): void {
+    const allowed = this.#coordinator.allowedPeers();
+    if (allowed !== undefined) this.#mesh.setAllowed(new Set([...allowed, ...this.#joining]));
   }
 
   #nodeSetup(allotment: Allotment): NodeSetup {
@@ -418,8 +424,7 @@ export class Agent {
     this.#joining.add(from);
     this.#clock.after(JOIN_ANSWER_MS, () => {
       this.#joining.delete(from);
-      if (this.#coordinator.mesh !== undefined && this.#stopping === undefined)
-        this.#allow(this.#coordinator.mesh);
+      if (this.#stopping === undefined) this.#allow();
     });
     const outcome: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, {
       kind: 'machine.join',

@@ -31,6 +31,7 @@ import { MeshLeader } from './mesh-leader.ts';
 import { PoolLeader, type PoolView } from './pool-leader.ts';
 import { Presence } from './presence.ts';
 import type { AppliedEntry, Replica } from './replica.ts';
+import { type MemberAddresses, Roll } from './roll.ts';
 import { Router } from './router.ts';
 import { ScheduleKeeper } from './schedule-keeper.ts';
 import { SpecCache } from './spec-cache.ts';
@@ -47,6 +48,8 @@ export interface CoordinatorOptions {
   readonly newRequestId: () => string;
   /** The mesh group moved on this machine: members, allotments, pools or groups may differ. */
   readonly onMeshChanged: (mesh: MeshMachine) => void;
+  /** Members by the word of one of them, while this machine's own copy is behind: `allowedPeers` differs. */
+  readonly onMembersTold: (members: readonly MemberAddresses[]) => void;
   /** Something happened in a group that this machine leads. */
   readonly onEvent: (group: GroupId, timeMs: number, event: CoreEvent) => void;
   readonly onFatal: (error: ShoalError) => void;
@@ -70,6 +73,7 @@ export class Coordinator {
   readonly #listening = new Map<GroupId, () => void>();
   /** Monotonic ms since when the group's configuration leaves this machine out. */
   readonly #orphanedAtMs = new Map<GroupId, number>();
+  readonly #roll: Roll;
   #meshLeader: MeshLeader | undefined;
   #scheduleKeeper: ScheduleKeeper | undefined;
   #meshChangeDue = false;
@@ -100,6 +104,14 @@ export class Coordinator {
       onFatal: options.onFatal,
       ...(options.logKept === undefined ? {} : { logKept: options.logKept }),
       ...(flightRecord === undefined ? {} : { flightRecord }),
+    });
+    this.#roll = new Roll({
+      host: this.host,
+      transport,
+      clock,
+      log,
+      requireMember: (peer) => this.requireMember(peer),
+      onTold: options.onMembersTold,
     });
     this.router = new Router({
       self,
@@ -137,6 +149,7 @@ export class Coordinator {
       this.#meshLeader?.wake();
       this.#wakeCaretakers();
     });
+    this.#roll.start();
     await this.host.start();
   }
 
@@ -145,6 +158,7 @@ export class Coordinator {
     for (const replica of this.host.replicas.values()) this.#endLead(replica.group);
     for (const unsubscribe of this.#listening.values()) unsubscribe();
     this.presence.stop();
+    this.#roll.stop();
     this.router.stop();
     await this.host.stop();
   }
@@ -213,7 +227,14 @@ export class Coordinator {
   }
 
   #isMember(peer: string): boolean {
-    return peer === peerOfMachine(this.#options.self) || this.mesh?.machineByPeer(peer) !== undefined;
+    if (peer === peerOfMachine(this.#options.self)) return true;
+    return this.#roll.newer()?.has(peer) ?? this.mesh?.machineByPeer(peer) !== undefined;
+  }
+
+  /** Whom the gater may let in, by the newest word this machine has; undefined before any. Open tokens are known to a copy of the state alone. */
+  allowedPeers(): ReadonlySet<string> | undefined {
+    const { mesh } = this;
+    return this.#roll.newer() ?? (mesh?.settings() === undefined ? undefined : mesh.allowedPeers());
   }
 
   mayCoordinate(pool: string, peer: string): boolean {

@@ -113,6 +113,10 @@ export const RAFT_CAUGHT_UP_ENTRIES = 50;
 export const MESH_PACK_PERIOD_MS = 500;
 /** How often a leader looks whether its group's voters are as they should be. */
 export const CARETAKER_PERIOD_MS = 500;
+/** How often a machine that hears no leader of the mesh group asks a member who the members are. */
+export const ROLL_ASK_PERIOD_MS = 1_000;
+/** One such question; a hung member is not waited for longer. */
+export const ROLL_ASK_TIMEOUT_MS = 2_000;
 /** Rows of one slice of a snapshot on its way to a follower. */
 export const SNAPSHOT_SLICE_BYTES = 1024 * 1024;
 /** A follower writes a slice within this time, or the snapshot begins anew. */

@@ -159,6 +159,21 @@ export const JoinAnswer = message(
   }),
 );
 
+/**
+ * Request of a member that hears no leader of the mesh group: who the members are, by a copy that is further than its
+ * own. No members: the copy here is not.
+ */
+export const ROLL_REQUEST = 'mesh.roll';
+export const RollBody = message('roll', Type.Object({ generation: Count, index: Count }));
+export const RollAnswer = message(
+  'roll answer',
+  Type.Object({
+    generation: Count,
+    index: Count,
+    members: Type.Array(Type.Object({ peer: Name, addresses: Type.Array(Type.String({ maxLength: 512 })) })),
+  }),
+);
+
 // --- Leases and heartbeats ----------------------------------------------------------------------------------------
 
 /** Gossip topic of a pool: machines that host its nodes say what they run; its voters listen. */

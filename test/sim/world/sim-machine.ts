@@ -188,6 +188,7 @@ export class SimMachine {
       flightRecord,
       newRequestId: () => `${this.name}-${number}-${requests++}`,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
+      onMembersTold: () => this.#admit(),
       onEvent: (group, _timeMs, event) => this.#options.onEvent(this, group, event),
       onFatal: (error) => this.#options.onFatal(this, error),
     });
@@ -247,8 +248,14 @@ export class SimMachine {
   #meshChanged(mesh: MeshMachine): void {
     const life = this.#life;
     if (life === undefined || mesh.settings() === undefined) return;
-    life.endpoint.setAllowed(new Set([...mesh.allowedPeers()].filter((peer) => peer !== this.name)));
+    this.#admit();
     life.sessions.setAllotments([...mesh.allotmentsOn(this.id)] as Allotment[]);
+  }
+
+  #admit(): void {
+    const allowed = this.#life?.coordinator.allowedPeers();
+    if (allowed !== undefined)
+      this.#life?.endpoint.setAllowed(new Set([...allowed].filter((peer) => peer !== this.name)));
   }
 
   #liveRunner(): LiveRunner {

@@ -86,14 +86,24 @@ export class FewMachines {
     return offer(name, { peer: name, id: this.idOf(name), addresses: [`/sim/${name}`] });
   }
 
-  #compose(name: string, knows: readonly string[]): FewMachine {
+  /** The machine's agent starts again, from what is on its disk. */
+  async restart(name: string): Promise<void> {
+    const { disk, endpoint } = this.machine(name);
+    disk.crash();
+    await this.run(this.#compose(name, [...endpoint.allowed], disk).coordinator.start());
+  }
+
+  #compose(name: string, knows: readonly string[], disk = new MemoryDisk()): FewMachine {
     const scope = new Scope(name);
     const endpoint = this.network.open(name, scope);
     const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0 };
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
-    const disk = new MemoryDisk();
     const self = machineId(name, disk.incarnation);
     endpoint.setAllowed(new Set(knows));
+    const admit = (): void => {
+      const allowed = coordinator.allowedPeers();
+      if (allowed !== undefined) endpoint.setAllowed(new Set([...allowed].filter((peer) => peer !== name)));
+    };
     const coordinator: Coordinator = new Coordinator({
       self,
       transport: withLoopback(endpoint, clock),
@@ -102,10 +112,8 @@ export class FewMachines {
       random: this.#random.fork(),
       log: silentLog,
       newRequestId: () => `${name}-${this.#requests++}`,
-      onMeshChanged: (mesh) => {
-        if (mesh.settings() !== undefined)
-          endpoint.setAllowed(new Set([...mesh.allowedPeers()].filter((peer) => peer !== name)));
-      },
+      onMeshChanged: () => admit(),
+      onMembersTold: () => admit(),
       onEvent: () => undefined,
       onFatal: (error) => {
         throw error;
