@@ -121,13 +121,14 @@ export class Coordinator {
       peersToAsk: (group) => this.#peersToAsk(group),
       isKnown: (group) =>
         this.mesh === undefined || group === MESH_GROUP || this.mesh.group(group) !== undefined,
+      random: random.fork(),
       newRequestId: options.newRequestId,
     });
   }
 
   async start(): Promise<void> {
-    const { transport } = this.#options;
-    serveGroups({ host: this.host, transport, requireMember: (peer) => this.requireMember(peer) });
+    const { transport, clock } = this.#options;
+    serveGroups({ host: this.host, transport, clock, requireMember: (peer) => this.requireMember(peer) });
     transport.onRequest(REPORT_REQUEST, async (from, payload) => {
       const report = ReportBody.decode(payload);
       return this.#poolLeader(report.pool).onReport(from, report);

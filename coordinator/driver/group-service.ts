@@ -1,5 +1,7 @@
 /** Answers other machines' commands and queries for the groups that this machine leads. */
+import type { Clock } from '../../src/lib/clock.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
+import { LEADER_SEARCH_MAX_MS } from '../../src/lib/limits.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { GroupId } from '../../src/model/ids.ts';
@@ -47,12 +49,13 @@ const BETWEEN_COORDINATORS: ReadonlySet<Command['kind']> = new Set([
 export interface GroupServiceOptions {
   readonly host: GroupHost;
   readonly transport: Transport;
+  readonly clock: Clock;
   /** Rejects unless the peer is a full member (not a joiner under its token). */
   readonly requireMember: (peer: string) => void;
 }
 
 export function serveGroups(options: GroupServiceOptions): void {
-  const { host, transport, requireMember } = options;
+  const { host, transport, requireMember, clock } = options;
 
   transport.onRequest(PROPOSE_REQUEST, async (from, payload) => {
     requireMember(from);
@@ -75,12 +78,38 @@ export function serveGroups(options: GroupServiceOptions): void {
 
   transport.onRequest(LEADER_REQUEST, async (from, payload) => {
     requireMember(from);
-    const { group } = LeaderBody.decode(payload);
+    const { group, waitMs = 0, tried = [] } = LeaderBody.decode(payload);
     const replica = host.replica(group as GroupId);
     if (replica === undefined)
       throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
+    await leaderBeside(replica, tried, Math.min(waitMs, LEADER_SEARCH_MAX_MS), clock);
     const { leader, term } = replica.leadership;
     return LeaderAnswer.encode({ leader, term });
+  });
+}
+
+/** Resolves when the replica knows a leader that is none of these, or the time is over. */
+function leaderBeside(
+  replica: Replica,
+  tried: readonly string[],
+  waitMs: number,
+  clock: Clock,
+): Promise<void> {
+  const found = (): boolean => {
+    const { leader } = replica.leadership;
+    return leader !== null && !tried.includes(leader);
+  };
+  if (waitMs === 0 || found()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      timer.cancel();
+      stop();
+      resolve();
+    };
+    const timer = clock.after(waitMs, done);
+    const stop = replica.onLeadership(() => {
+      if (found()) done();
+    });
   });
 }
 

@@ -91,6 +91,7 @@ export class Replica {
   readonly #readsConfirmed: { index: number; reads: Read[] }[] = [];
   #nextContext = 1;
   readonly #flushWaiters: { index: number; resolve: () => void }[] = [];
+  readonly #leadershipListeners = new Set<() => void>();
   staged: StagedSnapshot | undefined;
   leadership: Leadership = { leading: false, leader: null, term: 0 };
 
@@ -347,7 +348,14 @@ export class Replica {
     if (before.leading === leading && before.leader === leader && before.term === term) return false;
     this.leadership = { leading, leader, term };
     if (before.leading && (!leading || before.term !== term)) this.#abandon();
+    for (const listener of [...this.#leadershipListeners]) listener();
     return true;
+  }
+
+  /** Called after each change of `leadership`. Returns how to stop. */
+  onLeadership(listener: () => void): () => void {
+    this.#leadershipListeners.add(listener);
+    return () => this.#leadershipListeners.delete(listener);
   }
 
   /** What was proposed may still be committed by the next leader: the caller tries again under the same request id. */

@@ -5,7 +5,13 @@
  */
 import type { Clock } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { REQUEST_WAIT_MS } from '../../src/lib/limits.ts';
+import {
+  LEADER_SEARCH_FIRST_MS,
+  LEADER_SEARCH_MAX_MS,
+  LEADER_SEARCH_TRIED_MAX,
+  REQUEST_WAIT_MS,
+} from '../../src/lib/limits.ts';
+import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { Command, CommandResult, Outcome } from '../../src/model/commands.ts';
 import type { CallOptions } from '../../src/model/control.ts';
@@ -24,12 +30,12 @@ import {
 import type { GroupHost } from './group-host.ts';
 import { answerQuery } from './group-service.ts';
 
-/** Pause before a group whose leader is unknown is asked again; a change of leadership seen here ends it early. */
-const RETRY_PAUSE_MS = 60;
 /** A group that was just made may take so long to be known everywhere. */
 const UNKNOWN_GROUP_MS = 2_000;
 /** One attempt at a leader; a hung one is not waited for longer. */
 const ATTEMPT_TIMEOUT_MS = 8_000;
+/** A voter's answer may come so much later than it was asked to answer. */
+const ANSWER_MARGIN_MS = 1_000;
 
 export interface RouterOptions {
   readonly self: MachineId;
@@ -40,6 +46,8 @@ export interface RouterOptions {
   readonly peersToAsk: (group: GroupId) => readonly string[];
   /** Whether the mesh group has the group, as far as this machine has followed it. */
   readonly isKnown: (group: GroupId) => boolean;
+  /** Spreads the searches of those who wait. */
+  readonly random: Prng;
   readonly newRequestId: () => string;
 }
 
@@ -47,23 +55,32 @@ export class Router {
   readonly #options: RouterOptions;
   /** Last leader that answered, for groups this machine holds no replica of. */
   readonly #leaders = new Map<GroupId, MachineId>();
-  readonly #wakers = new Set<() => void>();
+  /** Ends the searches under way, by group. */
+  readonly #wakers = new Map<GroupId, Set<() => void>>();
   #stopped = false;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    // The leader that could not be reached may be there.
+    options.transport.onPeer((_, up) => {
+      if (up) this.#wakeAll();
+    });
   }
 
   /** Whoever waits is told that this machine leaves. */
   stop(): void {
     this.#stopped = true;
-    for (const wake of [...this.#wakers]) wake();
+    this.#wakeAll();
   }
 
   /** A leader was elected somewhere: those who wait try again at once. */
   notice(group: GroupId, leader: MachineId): void {
     this.#leaders.set(group, leader);
-    for (const wake of [...this.#wakers]) wake();
+    for (const wake of [...(this.#wakers.get(group) ?? [])]) wake();
+  }
+
+  #wakeAll(): void {
+    for (const wakers of [...this.#wakers.values()]) for (const wake of [...wakers]) wake();
   }
 
   async propose<C extends Command>(
@@ -133,10 +150,11 @@ export class Router {
     const startedAtMs = clock.monotonicMs();
     const deadline = startedAtMs + (options.timeoutMs ?? REQUEST_WAIT_MS);
     let last: ShoalError = new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
-    let turn = 0;
+    /** Without success since a search went on for its whole time; then each of them may have come to lead. */
+    const tried = new Set<MachineId>();
+    let searchMs = LEADER_SEARCH_FIRST_MS;
     for (;;) {
-      const leader = this.#leaderOf(group) ?? (await this.#ask(group, turn));
-      turn += 1;
+      const leader = this.#leaderOf(group, tried);
       const left = deadline - clock.monotonicMs();
       if (leader !== undefined && left > 0) {
         try {
@@ -147,15 +165,25 @@ export class Router {
           last = asShoalError(error);
           if (!isAboutTheLeader(last)) throw last;
           this.#forget(group, leader, last);
+          if (tried.size < LEADER_SEARCH_TRIED_MAX) tried.add(leader);
         }
       }
       options.signal?.throwIfAborted();
       if (clock.monotonicMs() - startedAtMs > UNKNOWN_GROUP_MS && !this.#options.isKnown(group))
         throw gone(group);
       if (this.#stopped) throw new ShoalError('ServerBusy', 'This agent is stopping.');
-      if (clock.monotonicMs() + RETRY_PAUSE_MS >= deadline) throw this.#gaveUp(group, last);
-      await this.#pause();
+      const waitMs = deadline - clock.monotonicMs() - LEADER_SEARCH_FIRST_MS;
+      if (waitMs <= 0) throw this.#gaveUp(group, last);
+      const found = await this.#search(group, [...tried], Math.min(waitMs, this.#spread(searchMs)));
+      if (found) continue;
+      tried.clear();
+      searchMs = Math.min(2 * searchMs, LEADER_SEARCH_MAX_MS);
     }
+  }
+
+  /** Between half of it and all. */
+  #spread(ms: number): number {
+    return Math.ceil(ms * (0.5 + 0.5 * this.#options.random.next()));
   }
 
   #gaveUp(group: GroupId, last: ShoalError): ShoalError {
@@ -166,10 +194,11 @@ export class Router {
     });
   }
 
-  #leaderOf(group: GroupId): MachineId | undefined {
-    const replica = this.#options.host.replica(group);
-    const known = replica?.leadership.leader ?? undefined;
-    return known ?? this.#leaders.get(group);
+  /** By this machine's own replica, or by others' word; one that was tried only where no other is known. */
+  #leaderOf(group: GroupId, tried: ReadonlySet<MachineId>): MachineId | undefined {
+    const own = this.#options.host.replica(group)?.leadership.leader ?? undefined;
+    const known = [own, this.#leaders.get(group)].filter((leader) => leader !== undefined);
+    return known.find((leader) => !tried.has(leader)) ?? known[0];
   }
 
   /** Forgets a leader that did not answer, and takes over whom it named instead. */
@@ -180,35 +209,50 @@ export class Router {
     else if (this.#leaders.get(group) === leader) this.#leaders.delete(group);
   }
 
-  /** Asks one voter after another who leads. */
-  async #ask(group: GroupId, turn: number): Promise<MachineId | undefined> {
-    const { transport, peersToAsk } = this.#options;
+  /**
+   * Until somebody leads who was not tried, by this machine's replica or by a voter's word, or the time is over; returns
+   * which. All voters are asked at once, and hold their answers back till then: so those who wait cost the voters
+   * little, and know of a new leader as soon as the first voter does.
+   */
+  #search(group: GroupId, tried: readonly MachineId[], waitMs: number): Promise<boolean> {
+    const { transport, peersToAsk, clock } = this.#options;
     const peers = peersToAsk(group).filter((peer) => peer !== transport.self && transport.isConnected(peer));
-    const peer = peers[turn % Math.max(1, peers.length)];
-    if (peer === undefined) return undefined;
-    try {
-      const answer = LeaderAnswer.decode(
-        await transport.request(peer, LEADER_REQUEST, LeaderBody.encode({ group }), { timeoutMs: 1_000 }),
-      );
-      if (answer.leader === null) return undefined;
-      this.#leaders.set(group, answer.leader);
-      return answer.leader;
-    } catch {
-      // A voter that is down, or holds no replica yet: the next turn asks another.
-      return undefined;
-    }
+    return new Promise((resolve) => {
+      const wakers = this.#wakers.get(group) ?? new Set();
+      const end = (found: boolean): void => {
+        timer.cancel();
+        wakers.delete(wake);
+        if (wakers.size === 0 && this.#wakers.get(group) === wakers) this.#wakers.delete(group);
+        resolve(found);
+      };
+      const wake = (): void => end(true);
+      const timer = clock.after(waitMs, () => end(false));
+      this.#wakers.set(group, wakers.add(wake));
+      for (const peer of peers) {
+        void this.#ask(group, peer, tried, waitMs).then((leader) => {
+          if (leader === undefined || tried.includes(leader) || !wakers.has(wake)) return;
+          this.#leaders.set(group, leader);
+          end(true);
+        });
+      }
+    });
   }
 
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        timer.cancel();
-        this.#wakers.delete(done);
-        resolve();
-      };
-      const timer = this.#options.clock.after(RETRY_PAUSE_MS, done);
-      this.#wakers.add(done);
-    });
+  async #ask(
+    group: GroupId,
+    peer: string,
+    tried: readonly MachineId[],
+    waitMs: number,
+  ): Promise<MachineId | undefined> {
+    try {
+      const body = LeaderBody.encode({ group, waitMs, tried: [...tried] });
+      const timeoutMs = waitMs + ANSWER_MARGIN_MS;
+      const answer = await this.#options.transport.request(peer, LEADER_REQUEST, body, { timeoutMs });
+      return LeaderAnswer.decode(answer).leader ?? undefined;
+    } catch {
+      // A voter that is down, or holds no replica yet: others were asked too.
+      return undefined;
+    }
   }
 }
 

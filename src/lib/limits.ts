@@ -113,6 +113,11 @@ export const RAFT_CAUGHT_UP_ENTRIES = 50;
 export const MESH_PACK_PERIOD_MS = 500;
 /** How often a leader looks whether its group's voters are as they should be. */
 export const CARETAKER_PERIOD_MS = 500;
+/** A request whose group has no leader asks the voters first after so long, then each time twice as long, up to the second. They hold the answer back. */
+export const LEADER_SEARCH_FIRST_MS = 60;
+export const LEADER_SEARCH_MAX_MS = 2_000;
+/** Machines that a search names as tried without success. */
+export const LEADER_SEARCH_TRIED_MAX = 16;
 /** How often a machine that hears no leader of the mesh group asks a member who the members are. */
 export const ROLL_ASK_PERIOD_MS = 1_000;
 /** One such question; a hung member is not waited for longer. */

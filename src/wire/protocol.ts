@@ -122,7 +122,15 @@ export const QUERY_REQUEST = 'group.query';
 export const QueryBody = message('query', Type.Object({ group: Name, name: Name, argument: Type.Unknown() }));
 /** Request: who leads? Answer: LeaderAnswer. */
 export const LEADER_REQUEST = 'group.leader';
-export const LeaderBody = message('leader', Type.Object({ group: Name }));
+export const LeaderBody = message(
+  'leader',
+  Type.Object({
+    group: Name,
+    /** The answer may be held back for so long, until there is a leader that is none of `tried`. */
+    waitMs: Type.Optional(Count),
+    tried: Type.Optional(Type.Array(Name, { maxItems: 16 })),
+  }),
+);
 export const LeaderAnswer = message(
   'leader answer',
   Type.Object({ leader: Type.Union([Name, Type.Null()]), term: Count }),

@@ -24,6 +24,8 @@ export class FewMachines {
   readonly time = new VirtualTime();
   readonly network: SimNetwork;
   readonly machines = new Map<string, FewMachine>();
+  /** Requests that were sent, by method. */
+  readonly requests = new Map<string, number>();
   readonly #random: Prng;
   #requests = 0;
 
@@ -99,6 +101,11 @@ export class FewMachines {
     const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0 };
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
     const self = machineId(name, disk.incarnation);
+    const request = endpoint.request.bind(endpoint);
+    endpoint.request = (peer, method, ...rest) => {
+      this.requests.set(method, (this.requests.get(method) ?? 0) + 1);
+      return request(peer, method, ...rest);
+    };
     endpoint.setAllowed(new Set(knows));
     const admit = (): void => {
       const allowed = coordinator.allowedPeers();
@@ -128,11 +135,11 @@ export class FewMachines {
     return coordinator.mesh?.machine(id) !== undefined;
   }
 
-  /** Power off: it answers nothing from here on. */
-  kill(name: string): void {
+  /** It answers nothing from here on; where only the agent dies, its host resets the connections. */
+  kill(name: string, what: 'machine' | 'agent' = 'machine'): void {
     const { endpoint } = this.machine(name);
     endpoint.scope.die();
-    this.network.processDied(endpoint, false);
+    this.network.processDied(endpoint, what === 'agent');
   }
 
   // --- Asking ---------------------------------------------------------------------------------------------------------
