@@ -170,6 +170,7 @@ export class Coordinator {
    */
   async retire(): Promise<void> {
     for (const replica of this.host.replicas.values()) this.#endLead(replica.group);
+    this.presence.standBy();
     await this.host.retire();
   }
 

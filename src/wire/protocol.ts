@@ -88,6 +88,10 @@ export const RaftFrame = message(
 export const SUPERSEDED_CHANNEL = 'raft.superseded';
 export const Superseded = message('superseded', Type.Object({ group: Name, generation: Count }));
 
+/** Message: the sender's store takes no more writes. It keeps its links, but votes and runs nothing until it starts anew. */
+export const STANDING_BY_CHANNEL = 'mesh.standing-by';
+export const StandingBy = message('standing by', Type.Object({}));
+
 /** Request: one slice of the state rows of a group, in key order, from a leader to a follower that is too far behind its log. */
 export const SNAPSHOT_REQUEST = 'group.snapshot';
 export const SnapshotSlice = message(
