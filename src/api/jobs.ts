@@ -14,10 +14,10 @@ import { listJobs } from './job-list.ts';
 import { filterOf, LIST_QUERY } from './list-query.ts';
 import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
-import { renderJob, renderTaskCounts } from './render-job.ts';
+import { renderJob, renderJobStats, renderTaskCounts } from './render-job.ts';
 import { renderJobNode } from './render-node-task.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
-import { selector } from './select.ts';
+import { expandsStats, selector } from './select.ts';
 import { bodyReader } from './validate.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -40,6 +40,9 @@ const readTerminate = bodyReader(
 /** Azure Batch's own reason where the client names none. */
 const DEFAULT_REASON = 'UserTerminate';
 
+/** Of later versions: it ends a job whose nodes do not answer. Here such a node loses its lease, and nobody waits longer. */
+const FORCE = ['force'];
+
 export function jobRoutes(context: ApiContext): readonly Route[] {
   const jobs = new JobHandlers(context);
   const one = '/jobs/:job';
@@ -49,10 +52,16 @@ export function jobRoutes(context: ApiContext): readonly Route[] {
     { method: 'GET', path: one, name: 'Job_Get', query: ['$select', '$expand'], handle: jobs.get },
     { method: 'PATCH', path: one, name: 'Job_Patch', handle: jobs.patch },
     { method: 'PUT', path: one, name: 'Job_Update', handle: jobs.update },
-    { method: 'DELETE', path: one, name: 'Job_Delete', handle: jobs.delete },
+    { method: 'DELETE', path: one, name: 'Job_Delete', query: FORCE, handle: jobs.delete },
     { method: 'POST', path: `${one}/disable`, name: 'Job_Disable', handle: jobs.disable },
     { method: 'POST', path: `${one}/enable`, name: 'Job_Enable', handle: jobs.enable },
-    { method: 'POST', path: `${one}/terminate`, name: 'Job_Terminate', handle: jobs.terminate },
+    {
+      method: 'POST',
+      path: `${one}/terminate`,
+      name: 'Job_Terminate',
+      query: FORCE,
+      handle: jobs.terminate,
+    },
     { method: 'GET', path: `${one}/taskcounts`, name: 'Job_GetTaskCounts', handle: jobs.taskCounts },
     {
       method: 'GET',
@@ -92,7 +101,8 @@ class JobHandlers {
       from: readSkipToken(call.query, 'string', 'number'),
     };
     const page = await listJobs(this.#context.control, request, () => call.options());
-    const value = page.jobs.map((job) => select(renderJob(job, call.baseUrl)));
+    const render = this.#renderer(call);
+    const value = page.jobs.map((job) => select(render(job)));
     return listAnswer(call, 'jobs', value, page.next);
   };
 
@@ -100,7 +110,7 @@ class JobHandlers {
     const select = selector(call.query);
     const job = await this.#find(call);
     if (isNotModified(call.headers, job)) return empty(304, stampHeaders(job));
-    const body = { 'odata.metadata': elementMetadata(call.baseUrl, 'jobs'), ...renderJob(job, call.baseUrl) };
+    const body = { 'odata.metadata': elementMetadata(call.baseUrl, 'jobs'), ...this.#renderer(call)(job) };
     return json(select(body), stampHeaders(job));
   };
 
@@ -117,6 +127,7 @@ class JobHandlers {
   };
 
   delete = async (call: Call): Promise<Answer> => {
+    call.query.boolean('force');
     await this.#propose(call, { kind: 'job.delete', ...target(call) });
     return empty(202);
   };
@@ -133,6 +144,7 @@ class JobHandlers {
   };
 
   terminate = async (call: Call): Promise<Answer> => {
+    call.query.boolean('force');
     const reason = call.body === undefined ? undefined : readTerminate(call.body).terminateReason;
     const stamp = await this.#propose(call, {
       kind: 'job.terminate',
@@ -183,6 +195,12 @@ class JobHandlers {
     const voters = await control.proposeVoters();
     unwrap(await control.propose(MESH_GROUP, { kind: 'pool.add', ...made, voters }, options));
     return { poolId: made.spec.id };
+  }
+
+  #renderer(call: Call): (job: JobEntity) => Record<string, unknown> {
+    if (!expandsStats(call.query)) return (job) => renderJob(job, call.baseUrl);
+    const nowMs = this.#context.clock.wallMs();
+    return (job) => ({ ...renderJob(job, call.baseUrl), stats: renderJobStats(job, call.baseUrl, nowMs) });
   }
 
   #find(call: Call): Promise<JobEntity> {

@@ -31,6 +31,7 @@ const readReboot = bodyReader(
 const readReimage = bodyReader(
   Type.Object({ nodeReimageOption: DeallocationOption }, { additionalProperties: false }),
 );
+const SSH_PORT = 22;
 
 export function nodeRoutes(context: ApiContext): readonly Route[] {
   const nodes = new NodeHandlers(context);
@@ -53,6 +54,12 @@ export function nodeRoutes(context: ApiContext): readonly Route[] {
     },
     { method: 'POST', path: `${one}/reboot`, name: 'ComputeNode_Reboot', handle: nodes.reboot },
     { method: 'POST', path: `${one}/reimage`, name: 'ComputeNode_Reimage', handle: nodes.reimage },
+    {
+      method: 'GET',
+      path: `${one}/remoteloginsettings`,
+      name: 'ComputeNode_GetRemoteLoginSettings',
+      handle: nodes.remoteLogin,
+    },
     {
       method: 'GET',
       path: '/nodecounts',
@@ -78,29 +85,41 @@ class NodeHandlers {
       limit: readLimit(call.query),
       ...(after !== undefined && { after }),
     };
-    const pool = await findPool(this.#context, call);
+    const [pool, addressOf] = await Promise.all([
+      findPool(this.#context, call),
+      this.#context.addresses.read(call.options()),
+    ]);
     const page = await this.#context.control.query(
       poolGroup(pool.spec.id),
       'node.list',
       request,
       call.options(),
     );
-    const value = page.items.map((node) => select(renderNode(node, pool.spec.vmSize, call.baseUrl)));
+    const value = page.items.map((node) =>
+      select(renderNode(node, { vmSize: pool.spec.vmSize, address: addressOf(node.machine) }, call.baseUrl)),
+    );
     return listAnswer(call, 'nodes', value, page.next === undefined ? undefined : [page.next]);
   };
 
   get = async (call: Call): Promise<Answer> => {
     const select = selector(call.query);
-    const pool = await findPool(this.#context, call);
-    const node = param(call, 'node');
-    const found = await this.#context.control.query(
-      poolGroup(pool.spec.id),
-      'node.get',
-      { node },
-      call.options(),
-    );
-    const rendered = renderNode(found, pool.spec.vmSize, call.baseUrl);
+    const { node, vmSize } = await requireNodeEntity(this.#context, call);
+    const addressOf = await this.#context.addresses.read(call.options());
+    const rendered = renderNode(node, { vmSize, address: addressOf(node.machine) }, call.baseUrl);
     return json(select({ 'odata.metadata': elementMetadata(call.baseUrl, 'nodes'), ...rendered }));
+  };
+
+  /** Nothing of the mesh makes users or listens for ssh: this is where the machine's own server is, if it has one. */
+  remoteLogin = async (call: Call): Promise<Answer> => {
+    const { node } = await requireNodeEntity(this.#context, call);
+    const address = (await this.#context.addresses.read(call.options()))(node.machine);
+    if (address === undefined)
+      throw new ShoalError('OperationNotValidOnNode', 'The machine of the node has told no address.');
+    return json({
+      'odata.metadata': elementMetadata(call.baseUrl, 'remoteloginsettings'),
+      remoteLoginIPAddress: address,
+      remoteLoginPort: SSH_PORT,
+    });
   };
 
   disableScheduling = async (call: Call): Promise<Answer> => {
@@ -190,4 +209,15 @@ export async function requireNode(
   const node = param(call, 'node');
   if (node.length > 256) throw new ShoalError('NodeNotFound');
   return { pool: pool.spec.id, node };
+}
+
+/** The node of the path as it is now. Rejects with `PoolNotFound` or `NodeNotFound`. */
+export async function requireNodeEntity(
+  context: ApiContext,
+  call: Call,
+): Promise<{ readonly node: NodeEntity; readonly vmSize: string }> {
+  const { spec } = await findPool(context, call);
+  const request = { node: param(call, 'node') };
+  const node = await context.control.query(poolGroup(spec.id), 'node.get', request, call.options());
+  return { node, vmSize: spec.vmSize };
 }

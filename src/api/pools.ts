@@ -19,6 +19,7 @@ import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { renderPool } from './render-pool.ts';
 import { type Answer, type Call, empty, json, param, type Route } from './route.ts';
 import { selector } from './select.ts';
+import { poolStats } from './usage.ts';
 import { bodyReader } from './validate.ts';
 
 /** Of PoolAddParameter and its kin, what needs a feature that this mesh has not. */
@@ -123,7 +124,10 @@ class PoolHandlers {
     const page = rest.slice(0, limit);
     const last = page[page.length - 1];
     const next = rest.length > limit && last !== undefined ? [idKey(last.spec.id)] : undefined;
-    const value = page.map((pool) => select(renderPool(pool, call.baseUrl, call.version)));
+    const statsOf = await poolStats(this.#context, call);
+    const value = page.map((pool) =>
+      select({ ...renderPool(pool, call.baseUrl, call.version), ...(statsOf && { stats: statsOf(pool) }) }),
+    );
     return listAnswer(call, 'pools', value, next);
   };
 
@@ -131,9 +135,11 @@ class PoolHandlers {
     const select = selector(call.query);
     const pool = await findPool(this.#context, call);
     if (isNotModified(call.headers, pool)) return empty(304, stampHeaders(pool));
+    const statsOf = await poolStats(this.#context, call, pool.spec.id);
     const body = {
       'odata.metadata': elementMetadata(call.baseUrl, 'pools'),
       ...renderPool(pool, call.baseUrl, call.version),
+      ...(statsOf && { stats: statsOf(pool) }),
     };
     return json(select(body), stampHeaders(pool));
   };

@@ -54,6 +54,17 @@ function renderPoolInfo(poolInfo: JobEntity['spec']['poolInfo']): JobEntity['spe
   return rest;
 }
 
+/** `JobStatistics`, with the members that the mesh counts. */
+export function renderJobStats(job: JobEntity, baseUrl: string, nowMs: number): Record<string, unknown> {
+  return {
+    url: jobUrl(baseUrl, job.spec.id),
+    startTime: formatTimestamp(job.startTimeMs),
+    lastUpdateTime: formatTimestamp(job.endTimeMs ?? nowMs),
+    numSucceededTasks: String(job.counts.succeeded),
+    numFailedTasks: String(job.counts.failed),
+  };
+}
+
 /** The oldest version has no slots and does not nest. */
 export function renderTaskCounts(
   counts: { readonly tasks: TaskCounts; readonly slots: TaskCounts },

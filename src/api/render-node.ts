@@ -5,7 +5,17 @@ import { NODE_STATES, type NodeState } from '../model/states.ts';
 import { affinityIdOf, nodeUrl } from './entity-url.ts';
 import { renderRun, renderStartTask } from './render-node-task.ts';
 
-export function renderNode(node: NodeEntity, vmSize: string, baseUrl: string): Record<string, unknown> {
+/** What other records know of a node. */
+export interface NodeSurroundings {
+  readonly vmSize: string;
+  readonly address: string | undefined;
+}
+
+export function renderNode(
+  node: NodeEntity,
+  { vmSize, address }: NodeSurroundings,
+  baseUrl: string,
+): Record<string, unknown> {
   return {
     id: node.id,
     url: nodeUrl(baseUrl, node.pool, node.id),
@@ -14,6 +24,7 @@ export function renderNode(node: NodeEntity, vmSize: string, baseUrl: string): R
     stateTransitionTime: formatTimestamp(node.stateTransitionTimeMs),
     allocationTime: formatTimestamp(node.allocationTimeMs),
     lastBootTime: node.lastBootTimeMs === undefined ? undefined : formatTimestamp(node.lastBootTimeMs),
+    ipAddress: address,
     affinityId: affinityIdOf(node.id),
     vmSize,
     totalTasksRun: node.totalTasksRun,

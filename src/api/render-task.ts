@@ -1,5 +1,5 @@
 /** A task as Azure Batch's CloudTask. */
-import { UNLIMITED_DURATION } from '../lib/durations.ts';
+import { formatDuration, UNLIMITED_DURATION } from '../lib/durations.ts';
 import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
 import type { TaskEntity } from '../model/queries.ts';
 import type { FailureInfo, TaskConstraints } from '../model/task.ts';
@@ -45,6 +45,23 @@ export function renderConstraints(constraints: TaskConstraints | undefined): Rec
     maxWallClockTime: constraints?.maxWallClockTime ?? UNLIMITED_DURATION,
     retentionTime: constraints?.retentionTime ?? DEFAULT_RETENTION,
     maxTaskRetryCount: constraints?.maxTaskRetryCount ?? 0,
+  };
+}
+
+/** `TaskStatistics` of the last execution; undefined before the first. */
+export function renderTaskStats(
+  task: TaskEntity,
+  baseUrl: string,
+  nowMs: number,
+): Record<string, unknown> | undefined {
+  if (task.startTimeMs === undefined) return undefined;
+  const endMs = task.endTimeMs ?? nowMs;
+  return {
+    url: taskUrl(baseUrl, task.job, task.spec.id),
+    startTime: formatTimestamp(task.startTimeMs),
+    lastUpdateTime: formatTimestamp(endMs),
+    wallClockTime: formatDuration(Math.max(0, endMs - task.startTimeMs)),
+    waitTime: formatDuration(Math.max(0, task.startTimeMs - task.creationTimeMs)),
   };
 }
 

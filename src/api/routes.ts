@@ -1,4 +1,5 @@
 /** All routes there are; docs/api.md lists the same. */
+import { absentRoutes } from './absent.ts';
 import { accountRoutes } from './account.ts';
 import { applicationRoutes } from './applications.ts';
 import { autoScaleRoutes } from './autoscale.ts';
@@ -17,6 +18,7 @@ import { statusRoutes } from './shoal/status.ts';
 import { storageRoutes } from './shoal/storage.ts';
 import { shoalTaskRoutes } from './shoal/tasks.ts';
 import { tokenRoutes } from './shoal/tokens.ts';
+import { statisticsRoutes } from './statistics.ts';
 import { taskFileRoutes } from './task-files.ts';
 import { taskRoutes } from './tasks.ts';
 import { unsupportedRoutes } from './unsupported.ts';
@@ -33,6 +35,8 @@ export function allRoutes(context: ApiContext): readonly Route[] {
     ...jobScheduleRoutes(context),
     ...taskRoutes(context),
     ...taskFileRoutes(context),
+    ...statisticsRoutes(context),
+    ...absentRoutes(context),
     ...unsupportedRoutes(),
     ...statusRoutes(context),
     ...tokenRoutes(context),

@@ -14,7 +14,7 @@ interface Selection {
 
 /** Keeps what `$select` names (`id,executionInfo/exitCode`); a name that the entity does not have selects nothing. */
 export function selector(query: Query): (entity: Record<string, unknown>) => Record<string, unknown> {
-  checkExpand(query);
+  expandsStats(query);
   const text = query.get('$select');
   if (text === undefined || text.trim() === '') return (entity) => entity;
   const names = text.split(',').map((name) => name.trim());
@@ -56,9 +56,9 @@ function project(entity: Record<string, unknown>, selection: Selection): Record<
   return projected;
 }
 
-/** `stats` is the only expansion there is; this mesh gathers none, so the member stays absent. */
-function checkExpand(query: Query): void {
-  const text = query.get('$expand');
-  if (text !== undefined && text.trim() !== 'stats')
-    throw invalidQuery('$expand', text, 'only stats can be expanded');
+/** Whether the request wants `stats`, the only expansion there is. */
+export function expandsStats(query: Query): boolean {
+  const text = query.get('$expand')?.trim() ?? '';
+  if (text !== '' && text !== 'stats') throw invalidQuery('$expand', text, 'only stats can be expanded');
+  return text === 'stats';
 }

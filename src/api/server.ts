@@ -11,6 +11,7 @@ import { Authenticator } from './authenticate.ts';
 import type { ServerCertificate } from './authority.ts';
 import { isLoopback } from './host-guard.ts';
 import { JobDirectory } from './job-directory.ts';
+import { MachineAddresses } from './machine-addresses.ts';
 import type { Method } from './route.ts';
 import { allRoutes } from './routes.ts';
 
@@ -62,10 +63,11 @@ class HttpApi implements ApiServer {
   constructor(init: ApiInit) {
     const { control, clock, log } = init;
     const jobs = new JobDirectory(control);
+    const addresses = new MachineAddresses(control, clock);
     this.#init = init;
     this.#authenticator = new Authenticator(control, clock);
     this.#shared = {
-      routes: allRoutes({ control, clock, jobs }),
+      routes: allRoutes({ control, clock, jobs, addresses }),
       clock,
       log,
       accountUrlHost: init.accountUrlHost ?? 'localhost',

@@ -11,9 +11,9 @@ import { elementMetadata, taskUrl } from './entity-url.ts';
 import { filterOf, LIST_QUERY } from './list-query.ts';
 import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
-import { renderTask } from './render-task.ts';
+import { renderTask, renderTaskStats } from './render-task.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
-import { selector } from './select.ts';
+import { expandsStats, selector } from './select.ts';
 import { readTask, readTaskCollection, renderTaskAddResult, renderTaskError } from './task-add.ts';
 import { bodyReader } from './validate.ts';
 
@@ -96,7 +96,8 @@ class TaskHandlers {
     const page = await this.#inGroup(call, (group) =>
       this.#context.control.query(group, 'task.list', request, call.options()),
     );
-    const value = page.items.map((task) => select(renderTask(task, call.baseUrl)));
+    const render = this.#renderer(call);
+    const value = page.items.map((task) => select(render(task)));
     return listAnswer(call, 'tasks', value, page.next === undefined ? undefined : [page.next]);
   };
 
@@ -106,7 +107,7 @@ class TaskHandlers {
     if (isNotModified(call.headers, task)) return empty(304, stampHeaders(task));
     const body = {
       'odata.metadata': elementMetadata(call.baseUrl, 'tasks'),
-      ...renderTask(task, call.baseUrl),
+      ...this.#renderer(call)(task),
     };
     return json(select(body), stampHeaders(task));
   };
@@ -141,6 +142,15 @@ class TaskHandlers {
     await findTask(this.#context, call);
     return json({ 'odata.metadata': `${call.baseUrl}/$metadata#subtasks`, value: [] });
   };
+
+  #renderer(call: Call): (task: TaskEntity) => Record<string, unknown> {
+    if (!expandsStats(call.query)) return (task) => renderTask(task, call.baseUrl);
+    const nowMs = this.#context.clock.wallMs();
+    return (task) => ({
+      ...renderTask(task, call.baseUrl),
+      stats: renderTaskStats(task, call.baseUrl, nowMs),
+    });
+  }
 
   #addAll(call: Call, tasks: readonly TaskSpec[]): Promise<readonly TaskAddResult[]> {
     const command = { kind: 'task.add', job: param(call, 'job'), tasks } as const;

@@ -1,36 +1,53 @@
-/** Operations that Azure Batch has and this mesh has not yet: each says so, instead of looking like a wrong URL. */
+/** Operations that Azure Batch has and this mesh refuses: each says so, instead of looking like a wrong URL. */
 import { ShoalError } from '../lib/errors.ts';
 import type { Method, Route } from './route.ts';
 
-const OPERATIONS: readonly (readonly [Method, string, string])[] = [
-  ['GET', '/poolusagemetrics', 'Pool_ListUsageMetrics'],
-  ['GET', '/lifetimepoolstats', 'Pool_GetAllLifetimeStatistics'],
-  ['GET', '/lifetimejobstats', 'Job_GetAllLifetimeStatistics'],
-  ['POST', '/pools/:pool/nodes/:node/users', 'ComputeNode_AddUser'],
-  ['PUT', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_UpdateUser'],
-  ['DELETE', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_DeleteUser'],
-  ['GET', '/pools/:pool/nodes/:node/remoteloginsettings', 'ComputeNode_GetRemoteLoginSettings'],
-  ['GET', '/pools/:pool/nodes/:node/rdp', 'ComputeNode_GetRemoteDesktop'],
-  ['POST', '/pools/:pool/nodes/:node/uploadbatchservicelogs', 'ComputeNode_UploadBatchServiceLogs'],
-  ['GET', '/pools/:pool/nodes/:node/extensions', 'ComputeNodeExtension_List'],
-  ['GET', '/pools/:pool/nodes/:node/extensions/:extension', 'ComputeNodeExtension_Get'],
-  ['GET', '/certificates', 'Certificate_List'],
-  ['POST', '/certificates', 'Certificate_Add'],
-  ['GET', '/certificates(*', 'Certificate_Get'],
-  ['DELETE', '/certificates(*', 'Certificate_Delete'],
-  ['POST', '/certificates(*', 'Certificate_CancelDeletion'],
+const NO_USERS =
+  'the machines belong to their owners, who alone decide who may log in to them. Read files with the file operations';
+const NO_CERTIFICATES =
+  'Azure Batch has retired certificates, and this mesh installs none. Give secrets to tasks as resource files';
+
+/** Operations that this mesh will not have, with the reason. */
+const REFUSED: readonly (readonly [Method, string, string, string])[] = [
+  ['POST', '/pools/:pool/nodes/:node/users', 'ComputeNode_AddUser', NO_USERS],
+  ['PUT', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_UpdateUser', NO_USERS],
+  ['DELETE', '/pools/:pool/nodes/:node/users/:user', 'ComputeNode_DeleteUser', NO_USERS],
+  [
+    'GET',
+    '/pools/:pool/nodes/:node/rdp',
+    'ComputeNode_GetRemoteDesktop',
+    'the mesh manages no remote desktops; remoteloginsettings tells the address of the machine',
+  ],
+  [
+    'POST',
+    '/pools/:pool/nodes/:node/uploadbatchservicelogs',
+    'ComputeNode_UploadBatchServiceLogs',
+    "an agent keeps no log files: it writes to its standard error, which the machine's own journal keeps",
+  ],
+  ['GET', '/certificates', 'Certificate_List', NO_CERTIFICATES],
+  ['POST', '/certificates', 'Certificate_Add', NO_CERTIFICATES],
+  ['GET', '/certificates(*', 'Certificate_Get', NO_CERTIFICATES],
+  ['DELETE', '/certificates(*', 'Certificate_Delete', NO_CERTIFICATES],
+  ['POST', '/certificates(*', 'Certificate_CancelDeletion', NO_CERTIFICATES],
+];
+
+/** A client that asks for what is not there should hear that first, whatever its query says. */
+const ANY_QUERY = [
+  '$filter',
+  '$select',
+  '$expand',
+  'maxresults',
+  '$skiptoken',
+  'starttime',
+  'endtime',
+  'recursive',
 ];
 
 export function unsupportedRoutes(): readonly Route[] {
-  return OPERATIONS.map(([method, path, name]) => ({
-    method,
-    path,
-    name,
-    // A client that asks for what is not there should hear that first, whatever its query says.
-    query: ['$filter', '$select', '$expand', 'maxresults', '$skiptoken', 'starttime', 'endtime', 'recursive'],
-    handle: () => {
-      const message = `The operation ${name} is not supported by this mesh yet.`;
-      return Promise.reject(new ShoalError('OperationNotSupported', message, { Operation: name }));
-    },
-  }));
+  return REFUSED.map(([method, path, name, reason]) => {
+    const message = `The operation ${name} is not supported: ${reason}.`;
+    const handle: Route['handle'] = () =>
+      Promise.reject(new ShoalError('OperationNotSupported', message, { Operation: name }));
+    return { method, path, name, query: ANY_QUERY, handle };
+  });
 }

@@ -104,6 +104,7 @@ export const ERRORS = {
   JobScheduleNotFound: { status: 404, message: 'The specified job schedule does not exist.' },
   ApplicationNotFound: { status: 404, message: 'The specified application or version does not exist.' },
   TaskNotFound: { status: 404, message: 'The specified task does not exist.' },
+  NodeExtensionNotFound: { status: 404, message: 'The specified extension is not on the node.' },
   FileNotFound: { status: 404, message: 'The specified file does not exist.' },
   ResourceNotFound: { status: 404, message: 'The specified resource does not exist.' },
   MachineNotFound: { status: 404, message: 'No machine of the mesh has this name or id.' },
@@ -204,6 +205,7 @@ export const ERRORS = {
     message: 'There are as many applications or versions of one as there may be.',
     hint: 'Delete versions that nobody needs with `shoal app rm`.',
   },
+  OperationNotValidOnNode: { status: 409, message: 'The operation is not possible on this node.' },
   QuorumAlive: { status: 409, message: 'The group still has a quorum and needs no recovery.' },
 
   // 4xx: size and conditions

@@ -484,6 +484,8 @@ export const SHARED_KEY_REUSE_MS = 5_000;
 export const SIGNATURES_KEPT = 50_000;
 /** Account name and key are read again after this long. */
 export const ACCOUNT_REFRESH_MS = 60_000;
+/** Machines' addresses, as lists of nodes tell them, are read again after this long. */
+export const MACHINE_ADDRESSES_FRESH_MS = 10_000;
 /** A `$filter`: some 250 comparisons of ids; it is evaluated for every row of a list. */
 export const FILTER_LENGTH_MAX = 8_192;
 export const FILTER_CLAUSES_MAX = 256;

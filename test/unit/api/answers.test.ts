@@ -126,9 +126,18 @@ describe('an entity as Azure Batch writes it', () => {
   });
 
   test('a node, and the counts of nodes', () => {
-    expect(sent(renderNode(aNode({ state: 'running', runningTasks: 2 }), 'machine', BASE))).toMatchObject({
+    expect(
+      sent(
+        renderNode(
+          aNode({ state: 'running', runningTasks: 2 }),
+          { vmSize: 'machine', address: '10.0.0.1' },
+          BASE,
+        ),
+      ),
+    ).toMatchObject({
       url: `${BASE}/pools/pool-1/nodes/node-1`,
       affinityId: 'TVM:node-1',
+      ipAddress: '10.0.0.1',
       runningTasksCount: 2,
       isDedicated: true,
       vmSize: 'machine',
