@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { type FilterKind, filterableProperties } from '../../../src/model/filter.ts';
+import { OPERATIONS } from '../../e2e/azure/operations.ts';
 import { ApiFixture } from './api-fixture.ts';
 
 const docs = await readFile(new URL('../../../docs/api.md', import.meta.url), 'utf8');
@@ -46,4 +47,9 @@ test('docs/api.md lists what can be filtered', () => {
   ];
   for (const kind of kinds) expect(documented[kind]).toBe(filterableProperties(kind).join(', '));
   expect(Object.keys(documented)).toHaveLength(kinds.length);
+});
+
+test("every operation of Azure Batch's reference version has a route, and no other operation is claimed", () => {
+  const registered = new ApiFixture().api.routes().filter(({ path }) => !path.startsWith('/shoal/'));
+  expect(registered.map(({ name }) => name).sort()).toEqual(OPERATIONS.map(([name]) => name).sort());
 });
