@@ -90,6 +90,9 @@ step(
         )
     ),
 )
+step("job.disable", lambda: client.job.disable("python-job", disable_tasks="requeue"))
+step("job is disabled", lambda: wait_for("disabled", lambda: client.job.get("python-job").state.value))
+step("job.enable", lambda: client.job.enable("python-job"))
 step("job_schedule.add", lambda: client.job_schedule.add(schedule()))
 step("job_schedule.delete", lambda: client.job_schedule.delete("python-schedule"))
 step("pool.enable_auto_scale", lambda: client.pool.enable_auto_scale("python", auto_scale_formula=FORMULA))

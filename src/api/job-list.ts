@@ -1,6 +1,6 @@
 /** The list of all jobs: every pool's group has its own, so the pages go through one pool after another. */
 import { ShoalError } from '../lib/errors.ts';
-import { JOB_LIST_POOLS_MAX } from '../lib/limits.ts';
+import { JOB_LIST_GROUP_WAIT_MS, JOB_LIST_POOLS_MAX, REQUEST_WAIT_MS } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { type GroupId, MESH_GROUP } from '../model/ids.ts';
 import type { JobEntity } from '../model/queries.ts';
@@ -18,7 +18,7 @@ export interface JobListPage {
  * `JOB_LIST_POOLS_MAX` pools, so that a request over thousands of empty pools cannot take longer than clients wait.
  */
 export async function listJobs(
-  control: Control,
+  control: Pick<Control, 'query'>,
   request: { readonly from: JobListPosition | undefined; readonly limit: number; readonly filter?: string },
   options: () => CallOptions,
 ): Promise<JobListPage> {
@@ -34,7 +34,7 @@ export async function listJobs(
       control,
       group,
       { limit: request.limit - jobs.length, ...after, ...filter },
-      options(),
+      options,
     );
     jobs.push(...page.items);
     position = page.next === undefined ? [successorOf(group), 0] : [group, page.next];
@@ -44,7 +44,10 @@ export async function listJobs(
   return { jobs, next: more ? position : undefined };
 }
 
-async function poolGroups(control: Control, options: CallOptions): Promise<readonly GroupId[]> {
+async function poolGroups(
+  control: Pick<Control, 'query'>,
+  options: CallOptions,
+): Promise<readonly GroupId[]> {
   const records = await control.query(MESH_GROUP, 'group.list', {}, options);
   return records
     .map((record) => record.group)
@@ -57,17 +60,28 @@ function successorOf(group: string): string {
   return `${group}\u0000`;
 }
 
+/**
+ * A page of one pool's jobs. A deleted pool leaves no group to say so, and looks like one whose coordinator is being
+ * elected: so the wait is cut into short ones, and before each but the first the mesh is asked whether the pool is there.
+ */
 async function jobsOf(
-  control: Control,
+  control: Pick<Control, 'query'>,
   group: GroupId,
   page: { readonly limit: number; readonly after?: number; readonly filter?: string },
-  options: CallOptions,
+  options: () => CallOptions,
 ): Promise<{ readonly items: readonly JobEntity[]; readonly next?: number }> {
-  try {
-    return await control.query(group, 'job.list', page, options);
-  } catch (thrown) {
-    // The pool was deleted since the groups were listed, and its jobs with it.
-    if (thrown instanceof ShoalError && thrown.code === 'GroupNotFound') return { items: [] };
-    throw thrown;
+  for (;;) {
+    const { timeoutMs = REQUEST_WAIT_MS, ...rest } = options();
+    const waitMs = Math.min(timeoutMs, JOB_LIST_GROUP_WAIT_MS);
+    try {
+      return await control.query(group, 'job.list', page, { ...rest, timeoutMs: waitMs });
+    } catch (thrown) {
+      if (!(thrown instanceof ShoalError)) throw thrown;
+      if (thrown.code === 'GroupNotFound') return { items: [] };
+      if (thrown.code !== 'NoQuorum' && thrown.code !== 'OperationTimedOut') throw thrown;
+      const groups = await poolGroups(control, options());
+      if (!groups.includes(group)) return { items: [] };
+      if (waitMs === timeoutMs) throw thrown;
+    }
   }
 }
