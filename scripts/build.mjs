@@ -32,6 +32,7 @@ const programs = {
   shoal: 'agent/main/shoal.ts',
   demo: 'scripts/demo/main.ts',
   bench: 'scripts/bench/main.ts',
+  'hostile-client': 'scripts/hostile-client/main.ts',
   chaos: 'scripts/chaos/main.ts',
   netns: 'scripts/netns/main.ts',
   sim: 'scripts/sim/main.ts',

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LocalMesh } from '../local-mesh/local-mesh.ts';
+import { azureClient } from './azure-client.ts';
 import { coordinatorDies, workerDies } from './failures.ts';
 import { idle } from './idle.ts';
 import { largeJob } from './large-job.ts';
@@ -41,6 +42,13 @@ const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
   'coordinator-dies': (mesh) => coordinatorDies(mesh, quick ? 2 : 10),
   'worker-dies': (mesh) => workerDies(mesh, quick ? 1 : 3),
   'large-job': (mesh) => largeJob(mesh, quick ? 20_000 : 100_000),
+  'azure-client': (mesh) =>
+    azureClient(
+      mesh,
+      quick
+        ? { added: 2_000, listed: 10_000, roundMs: 2_000 }
+        : { added: 20_000, listed: 100_000, roundMs: 8_000 },
+    ),
 };
 const wanted = flags.only?.split(',');
 const unknown = wanted?.find((name) => !(name in parts) && name !== 'many-agents');
@@ -57,7 +65,7 @@ process.once('SIGINT', () => void end().then(() => process.exit(130)));
 
 try {
   const startedAtMs = performance.now();
-  mesh = await LocalMesh.start(3, { directory: join(directory, 'three') });
+  mesh = await LocalMesh.start(3, { directory: join(directory, 'three'), apiPort: true });
   rows['three agents, up'] = row(
     (performance.now() - startedAtMs) / 1000,
     's',

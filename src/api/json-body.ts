@@ -49,35 +49,66 @@ function cutOff(cause: unknown): ShoalError {
 /** The value, or undefined where there are no bytes. Throws `InvalidRequestBody` saying what is wrong. */
 export function parseJson(bytes: Uint8Array): unknown {
   if (bytes.length === 0) return undefined;
+  checkDepth(bytes);
   let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(decoder.decode(bytes));
+    text = decoder.decode(bytes);
+    value = JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof SyntaxError ? cause.message : 'The text is not valid UTF-8.';
     throw invalidBody(reason.slice(0, 256));
   }
-  inspect(value, 0);
+  // In well-formed UTF-8, half a surrogate pair can only be written as an escape.
+  inspect(value, text.includes('\\u') ? inspectText : () => undefined);
   return value;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Before the text is parsed: millions of brackets would be millions of arrays by the time that they are counted. */
+function checkDepth(bytes: Uint8Array): void {
+  let depth = 0;
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index];
+    if (byte === QUOTE) index = endOfString(bytes, index + 1);
+    // `[` and `{`, `]` and `}` differ in one bit.
+    else if (byte !== undefined && (byte | 0x20) === 0x7b) depth += 1;
+    else if (byte !== undefined && (byte | 0x20) === 0x7d) depth -= 1;
+    if (depth > JSON_DEPTH_MAX) throw invalidBody(`Values nest more than ${JSON_DEPTH_MAX} deep.`);
+  }
+}
+
+/** Where the quote stands that ends the string; behind the last byte where none does. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  let quote = bytes.indexOf(QUOTE, from);
+  while (quote >= 0) {
+    let backslashes = 0;
+    while (quote - 1 - backslashes >= from && bytes[quote - 1 - backslashes] === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return quote;
+    quote = bytes.indexOf(QUOTE, quote + 1);
+  }
+  return bytes.length;
 }
 
 function invalidBody(reason: string): ShoalError {
   return new ShoalError('InvalidRequestBody', `The request body is not valid. ${reason}`, { Reason: reason });
 }
 
-function inspect(value: unknown, depth: number): void {
-  if (typeof value === 'string') inspectText(value);
+function inspect(value: unknown, checkText: (text: string) => void): void {
+  if (typeof value === 'string') checkText(value);
   // JSON.parse reads 1e400 as Infinity, which no integer check expects.
   if (typeof value === 'number' && !Number.isFinite(value)) throw invalidBody('A number is out of range.');
   if (typeof value !== 'object' || value === null) return;
-  if (depth >= JSON_DEPTH_MAX) throw invalidBody(`Values nest more than ${JSON_DEPTH_MAX} deep.`);
   if (Array.isArray(value)) {
-    for (const item of value) inspect(item, depth + 1);
+    for (const item of value) inspect(item, checkText);
     return;
   }
   for (const [name, item] of Object.entries(value)) {
     if (name === '__proto__') throw invalidBody("No property may be called '__proto__'.");
-    inspectText(name);
-    inspect(item, depth + 1);
+    checkText(name);
+    inspect(item, checkText);
   }
 }
 

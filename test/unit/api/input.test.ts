@@ -52,6 +52,8 @@ describe('a JSON body', () => {
     ['{a:1}', /not valid/],
     ['NaN', /not valid/],
     [`${'['.repeat(JSON_DEPTH_MAX + 1)}${']'.repeat(JSON_DEPTH_MAX + 1)}`, /deep/],
+    ['['.repeat(4_000_000), /deep/],
+    [`"\\\\"${'['.repeat(JSON_DEPTH_MAX + 1)}`, /deep/],
     [`${'[{"a":'.repeat(100_000)}1${'}]'.repeat(100_000)}`, /deep|not valid/],
   ])('such as %.40s is refused', (text, reason) => {
     const error = errorOf(() => parseJson(bytes(text)));
@@ -386,4 +388,9 @@ describe('timestamps', () => {
   ])('%s is no moment', (text) => {
     expect(parseTimestamp(text)).toBeUndefined();
   });
+});
+
+test('brackets inside a text are no depth, whatever is escaped there', () => {
+  for (const text of ['['.repeat(100), `\\"${'{'.repeat(100)}`, `\\\\`, `a"\\${'['.repeat(40)}\\`])
+    expect(parseJson(Buffer.from(JSON.stringify({ [text]: [text] })))).toEqual({ [text]: [text] });
 });
