@@ -15,6 +15,7 @@ import type { ServerCertificate } from './authority.ts';
 import { type Arrival, callOf, Deadline, newRequestId, timeoutOf } from './call.ts';
 import { answerableError, errorBody } from './errors.ts';
 import { checkHost, type HostRule, hostName } from './host-guard.ts';
+import type { LargeBodies } from './large-bodies.ts';
 import { splitUrl } from './query.ts';
 import type { Answer, Method, Route } from './route.ts';
 import { discardRest } from './upload.ts';
@@ -36,6 +37,7 @@ export interface AppInit {
   /** Off loopback. */
   readonly certificate?: ServerCertificate;
   readonly streams: StreamCount;
+  readonly largeBodies: LargeBodies;
 }
 
 /** Answers without an end that are open now, over all listeners. */
@@ -103,7 +105,7 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
       try {
         const admission = await admit(init, arrival);
         if (admission !== undefined) checkScope(admission, route, request.params);
-        const call = await callOf(arrival, route, request.params, init.clock);
+        const call = await callOf(arrival, route, request.params, init);
         if (route.endless === true) arrival.deadline.onceOver(init.streams.enter());
         const answer = await route.handle(call);
         sendAnswer(arrival, route, answer, reply);

@@ -4,10 +4,16 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../lib/clock.ts';
 import { ShoalError } from '../lib/errors.ts';
-import { API_BODY_TIMEOUT_MS, REQUEST_BODY_BYTES_MAX, REQUEST_WAIT_MS } from '../lib/limits.ts';
+import {
+  API_BODY_TIMEOUT_MS,
+  LARGE_BODY_BYTES,
+  REQUEST_BODY_BYTES_MAX,
+  REQUEST_WAIT_MS,
+} from '../lib/limits.ts';
 import type { CallOptions } from '../model/control.ts';
 import { readApiVersion } from './api-version.ts';
 import { parseJson, readBody, tooLarge } from './json-body.ts';
+import type { LargeBodies } from './large-bodies.ts';
 import { decodeOnce, parseQuery, type Query, splitUrl } from './query.ts';
 import type { Call, Method, Route } from './route.ts';
 
@@ -66,7 +72,7 @@ export async function callOf(
   arrival: Arrival,
   route: Route,
   routeParams: unknown,
-  clock: Clock,
+  { clock, largeBodies }: { readonly clock: Clock; readonly largeBodies: LargeBodies },
 ): Promise<Call> {
   const { raw, baseUrl, requestId, deadline } = arrival;
   const url = raw.url ?? '';
@@ -79,7 +85,10 @@ export async function callOf(
   const params = paramsOf(route, path, routeParams);
   const version = route.path.startsWith('/shoal/') ? 'slots' : readApiVersion(query.get('api-version'));
   const commandId = commandIdOf(raw, requestId);
-  const body = route.body === 'stream' || !mayHaveBody(route.method) ? undefined : await readJson(raw, clock);
+  const body =
+    route.body === 'stream' || !mayHaveBody(route.method)
+      ? undefined
+      : await readJson(raw, clock, largeBodies);
   return {
     params,
     query,
@@ -128,10 +137,11 @@ function mayHaveBody(method: Method): boolean {
   return method !== 'GET' && method !== 'HEAD';
 }
 
-async function readJson(raw: IncomingMessage, clock: Clock): Promise<unknown> {
-  if (Number(raw.headers['content-length'] ?? 0) > REQUEST_BODY_BYTES_MAX)
-    throw tooLarge(REQUEST_BODY_BYTES_MAX);
-  const limits = { bytesMax: REQUEST_BODY_BYTES_MAX, timeoutMs: API_BODY_TIMEOUT_MS, clock };
+async function readJson(raw: IncomingMessage, clock: Clock, largeBodies: LargeBodies): Promise<unknown> {
+  const length = Number(raw.headers['content-length'] ?? 0);
+  if (length > REQUEST_BODY_BYTES_MAX) throw tooLarge(REQUEST_BODY_BYTES_MAX);
+  if (length > LARGE_BODY_BYTES) await largeBodies.turn();
+  const limits = { bytesMax: Math.max(length, LARGE_BODY_BYTES), timeoutMs: API_BODY_TIMEOUT_MS, clock };
   return parseJson(await readBody(raw, limits));
 }
 

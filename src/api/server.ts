@@ -11,6 +11,7 @@ import { Authenticator } from './authenticate.ts';
 import type { ServerCertificate } from './authority.ts';
 import { isLoopback } from './host-guard.ts';
 import { JobDirectory } from './job-directory.ts';
+import { LargeBodies } from './large-bodies.ts';
 import { MachineAddresses } from './machine-addresses.ts';
 import type { Method } from './route.ts';
 import { allRoutes } from './routes.ts';
@@ -53,7 +54,7 @@ class HttpApi implements ApiServer {
   readonly #init: ApiInit;
   readonly #shared: Pick<
     Parameters<typeof buildApp>[0],
-    'routes' | 'clock' | 'log' | 'accountUrlHost' | 'streams'
+    'routes' | 'clock' | 'log' | 'accountUrlHost' | 'streams' | 'largeBodies'
   >;
   readonly #authenticator: Authenticator;
   readonly #apps: FastifyInstance[] = [];
@@ -72,6 +73,7 @@ class HttpApi implements ApiServer {
       log,
       accountUrlHost: init.accountUrlHost ?? 'localhost',
       streams: new StreamCount(),
+      largeBodies: new LargeBodies(clock),
     };
   }
 

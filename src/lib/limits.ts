@@ -465,6 +465,12 @@ export const FOLLOW_POLL_MS = 250;
 export const EVENTS_QUEUED_MAX = 1_000;
 /** A comment line on a quiet event stream, so that proxies and clients keep it open. */
 export const EVENTS_KEEPALIVE_MS = 15_000;
+/** Azure Batch takes no body above this; here larger ones wait for their turn. One without a length may have no more. */
+export const LARGE_BODY_BYTES = 1024 * 1024;
+/** From one large body to the next: with some 30 ms of work each, they take a twentieth of the agent's time. */
+export const LARGE_BODY_PAUSE_MS = 600;
+/** Large bodies that wait, 10 s at most: clients give up after 30 s. */
+export const LARGE_BODIES_WAITING_MAX = 16;
 /** Objects and arrays inside each other in a JSON body. */
 export const JSON_DEPTH_MAX = 32;
 /** Pool of a job, remembered so that a request needs one group and not two. */
