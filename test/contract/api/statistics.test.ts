@@ -84,10 +84,7 @@ describe('statistics', () => {
 });
 
 describe('what is installed on rented machines', () => {
-  test.each([
-    ['/applications', 'applications'],
-    ['/pools/p/nodes/NODE/extensions', 'extensions'],
-  ])('is an empty list: %s', async (path, set) => {
+  test.each([['/pools/p/nodes/NODE/extensions', 'extensions']])('is an empty list: %s', async (path, set) => {
     expect((await api.ask('GET', path.replace('NODE', node))).body).toEqual({
       'odata.metadata': `http://localhost:8000/$metadata#${set}`,
       value: [],
@@ -95,7 +92,6 @@ describe('what is installed on rented machines', () => {
   });
 
   test.each([
-    ['/applications/blender', 'ApplicationNotFound'],
     ['/pools/p/nodes/NODE/extensions/x', 'NodeExtensionNotFound'],
     ['/pools/p/nodes/other/extensions', 'NodeNotFound'],
     ['/pools/other/nodes/NODE/extensions', 'PoolNotFound'],
