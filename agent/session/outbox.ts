@@ -14,11 +14,16 @@ export interface StoredExecution {
   readonly outcome: TaskOutcome | undefined;
 }
 
+interface Waiting {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 export class Outbox {
   readonly #store: Store;
   readonly #pool: string;
   #pending: RowWrite[] = [];
-  #waiting: (() => void)[] = [];
+  #waiting: Waiting[] = [];
   #writing = false;
 
   constructor(store: Store, pool: string) {
@@ -37,7 +42,7 @@ export class Outbox {
     return found;
   }
 
-  /** Resolves when the row is written. */
+  /** Resolves when the row is written; rejects where the store takes no writes any more (a full disk, say). */
   keepAssigned(assigned: Assigned): Promise<void> {
     return this.#write({ kind: 'put', key: `e/${this.#rowOf(assigned)}`, value: encode(assigned) });
   }
@@ -46,10 +51,10 @@ export class Outbox {
     return this.#write({ kind: 'put', key: `o/${this.#rowOf(assigned)}`, value: encode(outcome) });
   }
 
+  /** Rows that stay because the store fails cost the next life one more report, which changes nothing. */
   forget(assigned: Assigned): void {
     const row = this.#rowOf(assigned);
-    void this.#write({ kind: 'delete', key: `e/${row}` });
-    void this.#write({ kind: 'delete', key: `o/${row}` });
+    for (const key of [`e/${row}`, `o/${row}`]) this.#write({ kind: 'delete', key }).catch(() => undefined);
   }
 
   #rowOf({ job, task, epoch }: Assigned): string {
@@ -59,8 +64,8 @@ export class Outbox {
   /** All writes of one turn go into one batch; those that come while it is written share the next. */
   #write(row: RowWrite): Promise<void> {
     this.#pending.push(row);
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
       if (!this.#writing) void this.#drain();
     });
   }
@@ -73,10 +78,12 @@ export class Outbox {
       const waiting = this.#waiting;
       this.#pending = [];
       this.#waiting = [];
-      // A failed write costs at most a second run after a crash of this very process; the store's own error handling
-      // decides whether the agent can go on at all.
-      await this.#store.write({ groups: [], local: rows }, false).catch(() => undefined);
-      for (const resolve of waiting) resolve();
+      try {
+        await this.#store.write({ groups: [], local: rows }, false);
+        for (const { resolve } of waiting) resolve();
+      } catch (error) {
+        for (const { reject } of waiting) reject(error);
+      }
     }
     this.#writing = false;
   }

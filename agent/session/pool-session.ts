@@ -220,9 +220,13 @@ export class PoolSession {
   /** Executions that this machine told the coordinator it never got. */
   readonly #askedFor = new Set<string>();
 
-  /** `kept`: its row is written. The runner must have nothing that a next life of this agent would not know of. */
+  /**
+   * `kept`: its row is written. The runner must have nothing that a next life of this agent would not know of; where the
+   * row cannot be written (a full disk) the task is given back.
+   */
   async #begin(execution: Execution, kept: Promise<void>): Promise<void> {
     const { lifecycle, runner } = this.#options;
+    kept.catch(() => undefined); // It may fail while the inputs are still on their way; then it is looked at below.
     try {
       const prepared = await lifecycle.prepare(execution.assigned, execution.abort.signal);
       await kept;
@@ -346,10 +350,11 @@ export class PoolSession {
     execution.phase = 'reporting';
     execution.outcome = outcome;
     const key = this.#keyOf(execution);
-    // The runner may forget the exit once the outbox has it.
-    void this.#outbox
-      .keepOutcome(execution.assigned, outcome)
-      .then(() => this.#options.runner.acknowledge([key]));
+    // The runner may forget the exit once the outbox has it, and not before: the next life asks for it then.
+    this.#outbox.keepOutcome(execution.assigned, outcome).then(
+      () => this.#options.runner.acknowledge([key]),
+      () => undefined,
+    );
     this.#toReport.add(execution);
     void this.#report();
   }

@@ -190,10 +190,13 @@ export class Coordinator {
     return this.host.replica(group)?.leadership.leading ?? false;
   }
 
-  /** First voters for a new group, as this machine sees the mesh. */
+  /** First voters for a new group, as this machine sees the mesh. Throws ServerBusy where it has not heard of the mesh yet. */
   chooseVoters(): readonly MachineId[] {
     const { mesh } = this;
-    return mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
+    const voters = mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
+    if (voters.length === 0)
+      throw new ShoalError('ServerBusy', 'This machine has not heard who is in the mesh yet.');
+    return voters;
   }
 
   /** Machines of the mesh that this one has no link to. */

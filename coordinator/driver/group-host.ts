@@ -105,6 +105,8 @@ export class GroupHost {
   readonly #snapshotsSent: SnapshotSender;
   readonly #snapshotsReceived: SnapshotReceiver;
   readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
+  /** What the store was given last; it keeps the order, so all before it is in the store by then too. */
+  #lastWrite: Promise<void> = Promise.resolve();
   readonly #beats = new PairBeats();
   #ticking: Timer | undefined;
   /** Ticks that the timer under way counts for, and those since the last beat. */
@@ -207,10 +209,14 @@ export class GroupHost {
     const hardState = { term: first, votedFor: null, commit: first };
     const rows: RowWrite[] = [{ kind: 'put', key: 'generation', value: encode(generation) }];
     if (first > 0) rows.push(foundingRecord(start));
-    await this.#options.store.write(
-      { groups: [{ group, hardState, start, rows, applied: { index: first, stateHash: 0 } }] },
-      true,
-    );
+    const founding = { group, hardState, start, rows, applied: { index: first, stateHash: 0 } };
+    try {
+      await this.#options.store.write({ groups: [founding] }, true);
+    } catch (error) {
+      // A machine that holds no replica yet has no turn that would notice.
+      this.#fail(error);
+      throw error;
+    }
     return this.#load(group);
   }
 
@@ -595,6 +601,8 @@ export class GroupHost {
     }
     this.#outbox.flush();
     if (replicas.some(({ raft }) => !raft.quiet)) this.#hastenTick();
+    // Their rows are to be those of the applied index: the next turn, which may apply more, comes after this.
+    if (this.#snapshotsDue.length > 0) await this.#lastWrite;
     for (const { replica, to } of this.#snapshotsDue.splice(0))
       this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
   }
@@ -608,7 +616,8 @@ export class GroupHost {
     const written = this.#options.store.write({ groups }, mustSync).then(() => {
       for (const { replica, index } of applied) replica.noteWritten(index);
     });
-    if (mustSync || this.#snapshotsDue.length > 0) return written;
+    this.#lastWrite = written;
+    if (mustSync) return written;
     written.catch((error: unknown) => this.#fail(error));
   }
 

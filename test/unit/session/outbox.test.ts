@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import type { Assigned } from '../../../agent/lifecycle/interface.ts';
+import { Outbox } from '../../../agent/session/outbox.ts';
+import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
+
+const assigned: Assigned = {
+  pool: 'p',
+  node: 'n',
+  job: { number: 1, id: 'j', priority: 0, environment: [], onNodeCutOff: 'stop' },
+  task: 1,
+  epoch: 7,
+  spec: { id: 't', commandLine: 'true' },
+};
+
+test('an execution that a full disk cannot keep is not launched, and its end not acknowledged', async () => {
+  const disk = new MemoryDisk();
+  const outbox = new Outbox(openMemoryStore(disk), 'p');
+  disk.full = true;
+  await expect(outbox.keepAssigned(assigned)).rejects.toMatchObject({ code: 'DiskFull' });
+  await expect(outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] })).rejects.toThrow();
+});
