@@ -36,6 +36,7 @@ const programs = {
   chaos: 'scripts/chaos/main.ts',
   netns: 'scripts/netns/main.ts',
   sim: 'scripts/sim/main.ts',
+  'sim-worker': 'scripts/sim/worker.ts',
 };
 const present = Object.fromEntries(
   Object.entries(programs).filter(([, file]) => existsSync(join(root, file))),

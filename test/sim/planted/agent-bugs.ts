@@ -40,9 +40,8 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'agent/session/pool-session.ts',
-        find: '.then(() => this.#options.runner.acknowledge([key]));',
-        replace:
-          '.then(() => this.#options.runner.acknowledge([key]));\n    this.#outbox.forget(execution.assigned);',
+        find: 'this.#toReport.add(execution);\n    void this.#report();',
+        replace: 'this.#toReport.add(execution);\n    this.#outbox.forget(execution.assigned);',
       },
     ],
   },

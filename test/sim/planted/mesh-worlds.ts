@@ -1,38 +1,54 @@
 /** Kinds of control-plane worlds in which planted bugs are looked for: few faults at a time, so that a bug meets its own soon. */
+import type { Habit } from '../world/habits.ts';
+import { type Profile, SMALL } from '../world/profile.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 type Options = ControlPlaneBug['options'];
 
-const QUICK_TASKS: Options['load'] = { jobs: 4, tasksMax: 30, durationMsMax: 1_500 };
+const QUICK_TASKS: Profile = { ...SMALL, tasks: 60, taskMsMax: [1_500] };
 /** Some outlast a lease. */
-const LONG_TASKS: Options['load'] = { jobs: 3, tasksMax: 12, durationMsMax: 15_000 };
+const LONG_TASKS: Profile = { ...SMALL, jobs: 3, tasks: 30, taskMsMax: [15_000] };
 /** The same, and every node is always at work. */
-const MANY_LONG_TASKS: Options['load'] = { jobs: 4, tasksMax: 30, durationMsMax: 12_000 };
+const MANY_LONG_TASKS: Profile = { ...SMALL, tasks: 100, taskMsMax: [12_000] };
+const SHORT_TASKS: Profile = { ...SMALL, taskMsMax: [300] };
+
+const OPERATOR: readonly Habit[] = ['secondPool', 'drain', 'endTasks', 'endJobs'];
 
 export const CALM: Options = { faults: [] };
-export const BUSY: Options = { faults: [], load: QUICK_TASKS };
+export const BUSY: Options = { faults: [], profile: QUICK_TASKS };
 /** Pools are resized and machines drained while long tasks run. */
-export const OPERATED: Options = { faults: [], operator: true, load: LONG_TASKS };
-export const AGENTS_DIE: Options = { faults: ['killAgent'], load: QUICK_TASKS };
-export const POWER_FAILS: Options = { faults: ['losePower'], load: QUICK_TASKS };
+export const OPERATED: Options = { faults: [], habits: OPERATOR, profile: LONG_TASKS };
+export const AGENTS_DIE: Options = { faults: ['killAgent'], profile: QUICK_TASKS };
+export const FULL_DISKS: Options = { faults: ['fillDisk'], profile: QUICK_TASKS };
+export const POWER_FAILS: Options = { faults: ['losePower'], profile: QUICK_TASKS };
 /** Replicas fall behind, and logs are cut behind them. */
 export const SNAPSHOTS: Options = {
   faults: ['killAgent', 'losePower', 'slowDisk'],
-  load: { ...QUICK_TASKS, durationMsMax: 300 },
+  profile: SHORT_TASKS,
 };
-export const RESTARTS: Options = { faults: ['killAgent', 'losePower'], operator: true, load: LONG_TASKS };
-export const CUTS: Options = { faults: ['partition', 'loss'], operator: false, load: MANY_LONG_TASKS };
-export const STRANDED: Options = { faults: ['partition', 'strand'], operator: false, load: MANY_LONG_TASKS };
+export const RESTARTS: Options = {
+  faults: ['killAgent', 'losePower'],
+  habits: OPERATOR,
+  profile: LONG_TASKS,
+};
+export const CUTS: Options = { faults: ['partition', 'loss'], habits: [], profile: MANY_LONG_TASKS };
+/** So long that several leases end in it. */
+const LONG_CHAOS: Profile['chaosMs'] = { low: 10_000, high: 20_000 };
+export const STRANDED: Options = {
+  faults: ['strand'],
+  habits: [],
+  profile: { ...MANY_LONG_TASKS, chaosMs: LONG_CHAOS },
+};
 export const CUTS_AND_DEATHS: Options = {
   faults: ['partition', 'stopAgent', 'killAgent'],
-  operator: false,
-  load: MANY_LONG_TASKS,
+  habits: [],
+  profile: MANY_LONG_TASKS,
 };
 export const LATE_COPIES: Options = {
   faults: ['gossipCopies'],
-  load: { ...QUICK_TASKS, durationMsMax: 300 },
+  profile: SHORT_TASKS,
 };
 export const LATE_COPIES_AND_DEATHS: Options = {
   faults: ['gossipCopies', 'killAgent'],
-  load: { ...QUICK_TASKS, durationMsMax: 300 },
+  profile: SHORT_TASKS,
 };

@@ -30,7 +30,7 @@ export interface RaftBug extends Bug {
 /** In a mesh: machines with coordinators, agents and runners, and clients that use them. */
 export interface ControlPlaneBug extends Bug {
   readonly world: 'control-plane';
-  readonly options: Omit<RunOptions, 'seed' | 'onLine'>;
+  readonly options: Omit<RunOptions, 'seed' | 'onLine' | 'keepTimeline'>;
 }
 
 export type PlantedBug = RaftBug | ControlPlaneBug;

@@ -7,7 +7,7 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     name: 'a report of an earlier epoch is recorded',
     world: 'control-plane',
     options: CUTS_AND_DEATHS,
-    breaks: ['S5', 'S6'],
+    breaks: ['S3', 'S4', 'S5', 'S6'],
     seedsMax: 150,
     changes: [
       {
@@ -26,8 +26,8 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'coordinator/core/pool/execution.ts',
-        find: 'node.remove(job.number, task, table.epoch(task), slots);',
-        replace: 'node.remove(job.number, task, table.epoch(task), slots + slots);',
+        find: 'node.remove(job.number, task, slots);',
+        replace: 'node.remove(job.number, task, slots + slots);',
       },
     ],
   },

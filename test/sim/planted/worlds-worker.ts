@@ -27,6 +27,9 @@ export interface SearchResult {
   readonly complaints: readonly Complaint[];
 }
 
+// Refusals are errors too, and their stacks cost a world more than what they say.
+Error.stackTraceLimit = 0;
+
 parentPort?.postMessage(await search(workerData as Search));
 
 async function search({ where, seeds, rules }: Search): Promise<SearchResult> {
@@ -42,7 +45,8 @@ async function search({ where, seeds, rules }: Search): Promise<SearchResult> {
 }
 
 async function failureOf(where: PlantedBug, seed: number): Promise<Error | undefined> {
-  if (where.world === 'control-plane') return (await runSeed({ ...where.options, seed })).failure;
+  if (where.world === 'control-plane')
+    return (await runSeed({ ...where.options, seed, keepTimeline: false })).failure;
   try {
     runStorm(seed, where.options);
     return undefined;

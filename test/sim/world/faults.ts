@@ -1,186 +1,193 @@
-/** What goes wrong in a world: each seed draws which kinds of faults are on (swarm testing), and then when and where. */
+/** Carries a fault script out, and in the end makes all well. */
 import { assertNever } from '../../../src/lib/assert.ts';
-import type { Prng } from '../../../src/lib/prng.ts';
 import { poolGroup } from '../../../src/model/ids.ts';
-import { CALM, type SimNetwork, type Weather } from './network.ts';
+import type { DiskBudget } from './disk-budget.ts';
+import type { FaultEvent, FaultScript } from './fault-script.ts';
+import { CALM, type SimNetwork } from './network.ts';
 import { QUICK_DISK, type SimMachine } from './sim-machine.ts';
 import type { Timeline } from './timeline.ts';
 import { Scope, type VirtualTime } from './virtual-time.ts';
 
-export const FAULT_KINDS = [
-  'loss',
-  'gossipLoss',
-  'gossipCopies',
-  'delay',
-  'partition',
-  /** A coordinator and one other machine on the wrong side. */
-  'strand',
-  'oneWay',
-  'killAgent',
-  'killRunner',
-  'losePower',
-  'stopAgent',
-  'stopMachine',
-  'slowDisk',
-] as const;
-export type FaultKind = (typeof FAULT_KINDS)[number];
+/** The wall clock is set at most this far off. */
+const CLOCK_JUMP_MS_MAX = 300_000;
+const DELAY_MS_MAX = 800;
 
-/** From one fault to the next, ms. */
-const PAUSE_MS = { low: 100, high: 3_000 } as const;
-
-export function drawFaults(random: Prng): readonly FaultKind[] {
-  return FAULT_KINDS.filter(() => random.chance(0.35));
+export interface FaultWorld {
+  readonly time: VirtualTime;
+  readonly timeline: Timeline;
+  readonly network: SimNetwork;
+  /** In order of their numbers; some may not have joined yet. */
+  readonly machines: readonly SimMachine[];
+  readonly disks: DiskBudget;
 }
 
 export class Faults {
-  readonly #time: VirtualTime;
-  readonly #timeline: Timeline;
-  readonly #random: Prng;
-  readonly #network: SimNetwork;
-  readonly #machines: readonly SimMachine[];
+  readonly #world: FaultWorld;
   readonly #scope = new Scope('faults');
-  readonly #kinds: readonly FaultKind[];
 
-  constructor(
-    time: VirtualTime,
-    timeline: Timeline,
-    random: Prng,
-    world: { network: SimNetwork; machines: readonly SimMachine[]; kinds: readonly FaultKind[] },
-  ) {
-    this.#time = time;
-    this.#timeline = timeline;
-    this.#random = random;
-    this.#network = world.network;
-    this.#machines = world.machines;
-    this.#kinds = world.kinds;
+  constructor(world: FaultWorld) {
+    this.#world = world;
   }
 
-  begin(): void {
-    const { weather } = this.#network;
-    Object.assign(weather, this.#weather());
-    if (this.#kinds.length > 0) this.#next();
+  begin(script: FaultScript): void {
+    for (const event of script) this.#later(event.atMs, () => this.#strike(event));
   }
 
-  #weather(): Partial<Weather> {
-    const random = this.#random;
-    const is = (kind: FaultKind): boolean => this.#kinds.includes(kind);
-    return {
-      ...(is('loss') ? { loss: random.next() * 0.03 } : {}),
-      ...(is('gossipLoss') ? { gossipLoss: random.pick([0.05, 0.3, 1]) } : {}),
-      ...(is('gossipCopies') ? { gossipCopies: 0.2 } : {}),
-      ...(is('delay') ? { delay: random.next() * 0.1, delayMsMax: random.int(20, 800) } : {}),
-    };
-  }
-
-  #next(): void {
-    this.#time.after(this.#random.int(PAUSE_MS.low, PAUSE_MS.high), this.#scope, () => {
-      this.#strike(this.#random.pick(this.#kinds));
-      this.#next();
-    });
-  }
-
-  #strike(kind: FaultKind): void {
-    const machine = this.#random.pick(this.#machines);
+  #strike(event: FaultEvent): void {
+    const { network, machines } = this.#world;
+    const { kind, amount, forMs } = event;
+    const machine = machines[event.machines[0] ?? 0];
+    const other = machines[event.machines[1] ?? 0];
     switch (kind) {
       case 'loss':
       case 'gossipLoss':
       case 'gossipCopies':
+      case 'corrupt':
+        network.weather[kind] = amount;
+        return;
       case 'delay':
-        break; // The weather, all the time.
+        Object.assign(network.weather, { delay: amount, delayMsMax: 20 + amount * 10 * DELAY_MS_MAX });
+        return;
       case 'partition':
-        this.#cutOff(this.#machines.filter(() => this.#random.chance(0.4)));
-        break;
+        this.#cutOff(event.machines, forMs);
+        return;
       case 'strand':
-        this.#strand();
+        this.#strand(event);
+        return;
+      default:
+        if (machine?.hasJoined && other?.hasJoined) this.#strikeMachine(event, machine, other);
+    }
+  }
+
+  #strikeMachine(event: FaultEvent, machine: SimMachine, other: SimMachine): void {
+    const { kind, forMs, amount } = event;
+    switch (kind) {
+      case 'cutLink':
+        this.#cut(
+          [
+            [machine.name, other.name],
+            [other.name, machine.name],
+          ],
+          forMs,
+        );
         break;
       case 'oneWay':
-        this.#cutOneWay();
+        this.#cut([[machine.name, other.name]], forMs);
         break;
       case 'killAgent':
-        this.#restart(machine, { low: 20, high: 6_000 }, () => {
+        this.#restart(machine, forMs, () => {
           machine.killAgent();
-          if (this.#random.chance(0.3)) machine.killRunner();
+          if (amount < 0.3) machine.killRunner();
         });
+        break;
+      case 'move':
+        this.#restart(machine, forMs, () => machine.move());
         break;
       case 'killRunner':
         machine.killRunner();
         break;
       case 'losePower':
-        this.#restart(machine, { low: 500, high: 8_000 }, () => machine.losePower());
+        this.#restart(machine, forMs, () => machine.losePower());
+        break;
+      case 'wipeDisk':
+        this.#loseDisk(machine, forMs, () => machine.wipeDisk());
+        break;
+      case 'rot':
+        this.#loseDisk(machine, forMs, () => machine.rot(amount));
         break;
       case 'stopAgent':
       case 'stopMachine':
-        machine.freeze(kind === 'stopMachine');
-        this.#later(this.#random.int(100, 7_000), () => machine.thaw());
+      case 'suspend':
+        machine.freeze(kind);
+        this.#later(forMs, () => machine.thaw());
+        break;
+      case 'setClock':
+        machine.setClock((amount - 0.5) * 2 * CLOCK_JUMP_MS_MAX);
         break;
       case 'slowDisk':
-        this.#slow(machine);
+        this.#slow(machine, forMs, amount);
+        break;
+      case 'fillDisk':
+        machine.fillDisk();
+        this.#later(forMs, () => machine.freeDisk());
+        break;
+      case 'loss':
+      case 'gossipLoss':
+      case 'gossipCopies':
+      case 'corrupt':
+      case 'delay':
+      case 'partition':
+      case 'strand':
         break;
       default:
         assertNever(kind);
     }
   }
 
-  #restart(machine: SimMachine, downMs: { low: number; high: number }, end: () => void): void {
+  #restart(machine: SimMachine, downMs: number, end: () => void): void {
     if (!machine.isUp) return;
     end();
-    this.#later(this.#random.int(downMs.low, downMs.high), () => machine.start());
+    this.#later(downMs, () => machine.start());
   }
 
-  #slow(machine: SimMachine): void {
-    machine.pace.syncedMsMax = this.#random.pick([30, 200, 1_500]);
-    this.#timeline.note(machine.name, `writes take ${machine.pace.syncedMsMax} ms`);
-    this.#later(this.#random.int(500, 5_000), () => Object.assign(machine.pace, QUICK_DISK));
+  /** Not more disks than a majority can bear, by what the world knows of all disks. */
+  #loseDisk(machine: SimMachine, downMs: number, lose: () => void): void {
+    if (machine.isUp && this.#world.disks.spend(machine)) this.#restart(machine, downMs, lose);
   }
 
-  #strand(): void {
-    const leader = this.#machines.find(
+  #slow(machine: SimMachine, forMs: number, amount: number): void {
+    machine.pace.syncedMsMax = amount < 0.33 ? 30 : amount < 0.66 ? 200 : 1_500;
+    this.#world.timeline.note(machine.name, `writes take ${machine.pace.syncedMsMax} ms`);
+    this.#later(forMs, () => Object.assign(machine.pace, QUICK_DISK));
+  }
+
+  #strand({ machines: [, other = 0], forMs }: FaultEvent): void {
+    const { machines } = this.#world;
+    const leader = machines.findIndex(
       ({ isUp, life }) => isUp && life?.coordinator.leads(poolGroup('default')),
     );
-    if (leader === undefined) return;
-    const others = this.#machines.filter((machine) => machine !== leader);
-    this.#cutOff([leader, this.#random.pick(others)]);
+    if (leader >= 0) this.#cutOff([leader, other], forMs);
   }
 
-  #cutOff(inside: readonly SimMachine[]): void {
-    const random = this.#random;
-    const outside = this.#machines.filter((machine) => !inside.includes(machine));
-    if (inside.length === 0 || outside.length === 0) return;
-    const names = inside.map(({ name }) => name).join(' ');
-    this.#timeline.note('faults', `cuts ${names} off`);
-    const links = inside.flatMap((a) =>
-      outside.flatMap((b) => [[a.name, b.name] as const, [b.name, a.name] as const]),
+  #cutOff(numbers: readonly number[], forMs: number): void {
+    const names = this.#world.machines.map(({ name }) => name);
+    const inside = names.filter((_, number) => numbers.includes(number));
+    const outside = names.filter((_, number) => !numbers.includes(number));
+    this.#cut(
+      inside.flatMap((a) => outside.flatMap((b) => [[a, b] as const, [b, a] as const])),
+      forMs,
     );
-    for (const [from, to] of links) this.#network.cut(from, to);
-    this.#later(random.int(200, 9_000), () => {
-      this.#timeline.note('faults', `joins ${names} again`);
-      for (const [from, to] of links) this.#network.mend(from, to);
-    });
   }
 
-  #cutOneWay(): void {
-    const [from, to] = [this.#random.pick(this.#machines).name, this.#random.pick(this.#machines).name];
-    if (from === to) return;
-    this.#timeline.note('faults', `cuts ${from} > ${to}`);
-    this.#network.cut(from, to);
-    this.#later(this.#random.int(200, 9_000), () => {
-      this.#timeline.note('faults', `mends ${from} > ${to}`);
-      this.#network.mend(from, to);
+  #cut(links: readonly (readonly [string, string])[], forMs: number): void {
+    const { network, timeline } = this.#world;
+    if (links.length === 0) return;
+    const what = (): string => links.map(([from, to]) => `${from}>${to}`).join(' ');
+    timeline.note('faults', () => `cut ${what()}`);
+    for (const [from, to] of links) network.cut(from, to);
+    this.#later(forMs, () => {
+      timeline.note('faults', () => `mend ${what()}`);
+      for (const [from, to] of links) network.mend(from, to);
     });
   }
 
   #later(delayMs: number, act: () => void): void {
-    this.#time.after(delayMs, this.#scope, act);
+    this.#world.time.after(delayMs, this.#scope, act);
   }
 
   /** All is well from now on, and everybody is up. */
   end(): void {
-    this.#timeline.note('faults', 'end');
+    const { timeline, network, machines } = this.#world;
+    timeline.note('faults', 'end');
     this.#scope.die();
-    Object.assign(this.#network.weather, CALM);
-    this.#network.mendAll();
-    for (const machine of this.#machines) {
+    Object.assign(network.weather, CALM);
+    network.mendAll();
+    // Two machines that moved while they were apart find each other no other way: a third one does not pass addresses on.
+    network.discoverAll();
+    for (const machine of machines) {
+      if (!machine.hasJoined) continue;
       Object.assign(machine.pace, QUICK_DISK);
+      machine.freeDisk();
       machine.thaw();
       machine.start();
     }

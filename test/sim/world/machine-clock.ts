@@ -8,11 +8,15 @@ const EPOCH_MS = Date.UTC(2030, 0, 1);
 const LATENESS_MS_MAX = 1;
 const TURN_MS_MAX = 0.05;
 
+/** What all processes of a machine have in common. */
 export interface ClockDrift {
   /** Seconds of this machine in one true second. */
   readonly rate: number;
-  readonly wallSkewMs: number;
+  /** Somebody may set the wall clock. */
+  wallSkewMs: number;
   readonly monotonicStartMs: number;
+  /** True milliseconds that the machine has slept: monotonic time stood still, boot time and the wall clock did not. */
+  sleptMs: number;
 }
 
 export class MachineClock implements Clock {
@@ -34,6 +38,11 @@ export class MachineClock implements Clock {
   }
 
   monotonicMs(): number {
+    const { monotonicStartMs, sleptMs, rate } = this.#drift;
+    return monotonicStartMs + (this.#time.nowMs - sleptMs) * rate;
+  }
+
+  bootMs(): number {
     return this.#drift.monotonicStartMs + this.#time.nowMs * this.#drift.rate;
   }
 

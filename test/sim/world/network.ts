@@ -18,16 +18,34 @@ export interface Weather {
   gossipCopies: number;
   delay: number;
   delayMsMax: number;
+  /** A message arrives damaged. TLS tells, and ends the connection: no agent ever sees other bytes than were sent. */
+  corrupt: number;
 }
 
-export const CALM: Readonly<Weather> = { loss: 0, gossipLoss: 0, gossipCopies: 0, delay: 0, delayMsMax: 0 };
+export const CALM: Readonly<Weather> = {
+  loss: 0,
+  gossipLoss: 0,
+  gossipCopies: 0,
+  delay: 0,
+  delayMsMax: 0,
+  corrupt: 0,
+};
 
 const HOP_MS = { low: 0.1, high: 2 } as const;
 /** A copy of a gossip message may come this much later. */
 const COPY_MS_MAX = 4_000;
-/** How often two machines without a connection try for one. */
+/** Two machines that lost their connection try for another after this long. Later tries follow from what changes. */
 const REDIAL_MS = { low: 300, high: 1_200 } as const;
 const SILENCE_JITTER_MS = 500;
+
+/** One life's place in the network. */
+export interface Place {
+  readonly self: string;
+  readonly scope: Scope;
+  readonly address: string;
+  /** Where it would look for a peer: out of the mesh's own list, or of its configuration. */
+  readonly knows: (peer: string) => string | undefined;
+}
 
 interface PendingRequest {
   readonly reject: (error: ShoalError) => void;
@@ -52,29 +70,31 @@ interface Connection {
 export class SimNetwork {
   readonly #time: VirtualTime;
   readonly #random: Prng;
-  readonly #note: (who: string, what: string) => void;
+  readonly #note: (who: string, what: () => string) => void;
   readonly #endpoints = new Map<string, Endpoint>();
-  readonly #peers: string[] = [];
   readonly #cut = new Map<string, number>();
   readonly #world = new Scope('network');
   #cuts = 0;
+  #isLan = false;
   weather: Weather = { ...CALM };
 
-  constructor(time: VirtualTime, random: Prng, note: (who: string, what: string) => void) {
+  constructor(time: VirtualTime, random: Prng, note: (who: string, what: () => string) => void) {
     this.#time = time;
     this.#random = random;
     this.#note = note;
   }
 
+  /** All machines are in one LAN from now on, where each hears the others' announcements. */
+  discoverAll(): void {
+    this.#isLan = true;
+    for (const endpoint of this.#endpoints.values()) this.nudge(endpoint);
+  }
+
   /** The network's end of one life of an agent. */
-  open(self: string, scope: Scope): Endpoint {
-    const endpoint = new Endpoint(this, this.#time, self, scope);
-    this.#endpoints.set(self, endpoint);
-    if (!this.#peers.includes(self)) {
-      for (const peer of this.#peers) this.#keepConnected(self, peer);
-      this.#peers.push(self);
-    }
-    this.nudge(self);
+  open(place: Place): Endpoint {
+    const endpoint = new Endpoint(this, this.#time, place);
+    this.#endpoints.set(place.self, endpoint);
+    this.nudge(endpoint);
     return endpoint;
   }
 
@@ -100,7 +120,7 @@ export class SimNetwork {
       const end = endOf(connection, from);
       for (const transfer of end.held.splice(0)) transfer();
     }
-    this.nudge(from);
+    this.#redial(from, to);
   }
 
   mendAll(): void {
@@ -140,20 +160,13 @@ export class SimNetwork {
 
   // --- Connections --------------------------------------------------------------------------------------------------
 
-  #keepConnected(one: string, other: string): void {
-    const delayMs = this.#random.int(REDIAL_MS.low, REDIAL_MS.high);
-    this.#time.after(delayMs, this.#world, () => {
-      this.#dial(one, other);
-      this.#keepConnected(one, other);
-    });
+  /** Something changed at this machine: it looks for whom it is not connected to. */
+  nudge(endpoint: Endpoint): void {
+    for (const peer of endpoint.allowed) if (!endpoint.peers.has(peer)) this.#redial(endpoint.self, peer);
   }
 
-  /** Something changed at this peer: who has no connection to it tries at once. */
-  nudge(self: string): void {
-    for (const peer of this.#peers) {
-      if (peer === self) continue;
-      this.#time.after(this.#random.int(2, 40), this.#world, () => this.#dial(self, peer));
-    }
+  #redial(one: string, other: string): void {
+    this.#time.after(this.#random.int(2, 40), this.#world, () => this.#dial(one, other));
   }
 
   #dial(one: string, other: string): void {
@@ -162,6 +175,8 @@ export class SimNetwork {
     if (a === undefined || b === undefined || !a.scope.isRunning || !b.scope.isRunning) return;
     if (this.isCut(one, other) || this.isCut(other, one)) return;
     if (!a.allowed.has(other) || !b.allowed.has(one)) return;
+    if (!this.#isLan && a.place.knows(other) !== b.place.address && b.place.knows(one) !== a.place.address)
+      return;
     const old = a.peers.get(other);
     if (old?.a.open && old.b.open) return;
     // An end that did not notice yet that its connection is gone learns it from the new one.
@@ -177,7 +192,7 @@ export class SimNetwork {
         if (end.open) end.endpoint.tellPeer(peer, true);
       });
     }
-    this.#note('network', `${one} and ${other} are connected`);
+    this.#note('network', () => `${one} and ${other} are connected`);
   }
 
   /** This end gives the connection up; the other one is told, if it can be. */
@@ -198,11 +213,14 @@ export class SimNetwork {
     const { endpoint } = end;
     const peer = otherEnd(connection, endpoint.self).endpoint.self;
     if (endpoint.peers.get(peer) === connection) endpoint.peers.delete(peer);
-    this.#note('network', `${endpoint.self} lost ${peer}`);
+    this.#note('network', () => `${endpoint.self} lost ${peer}`);
     for (const { reject } of end.pending)
       reject(new ShoalError('PeerUnreachable', `The connection to ${peer} was lost.`));
     end.pending.clear();
-    if (!endpoint.scope.isDead) endpoint.tellPeer(peer, false);
+    if (endpoint.scope.isDead) return;
+    endpoint.tellPeer(peer, false);
+    const delayMs = this.#random.int(REDIAL_MS.low, REDIAL_MS.high);
+    this.#time.after(delayMs, this.#world, () => this.#dial(endpoint.self, peer));
   }
 
   // --- Messages -----------------------------------------------------------------------------------------------------
@@ -217,11 +235,14 @@ export class SimNetwork {
         atMs = Math.max(atMs, from.lastArrivalMs + 0.001);
         from.lastArrivalMs = atMs;
       }
+      const isDamaged = this.weather.corrupt > 0 && this.#random.chance(this.weather.corrupt);
       this.#time.at(atMs, to.endpoint.scope, () => {
-        if (to.open) arrive();
+        if (!to.open) return;
+        if (isDamaged) this.close(connection, to);
+        else arrive();
       });
     };
-    if (this.isCut(from.endpoint.self, to.endpoint.self)) from.held.push(send);
+    if (this.#cut.size > 0 && this.isCut(from.endpoint.self, to.endpoint.self)) from.held.push(send);
     else send();
   }
 
@@ -277,10 +298,14 @@ export class SimNetwork {
   }
 }
 
+/** Making one for each request costs more than the rest of it. */
+const NEVER_ABORTED = new AbortController().signal;
+
 /** One agent's transport, and what the network knows of it. */
 export class Endpoint implements Transport {
   readonly self: string;
   readonly scope: Scope;
+  readonly place: Place;
   readonly peers = new Map<string, Connection>();
   readonly topics = new Map<string, Set<MessageListener>>();
   allowed: ReadonlySet<string> = new Set();
@@ -290,20 +315,21 @@ export class Endpoint implements Transport {
   readonly #handlers = new Map<string, RequestHandler>();
   readonly #peerListeners = new Set<(peer: string, up: boolean) => void>();
 
-  constructor(network: SimNetwork, time: VirtualTime, self: string, scope: Scope) {
+  constructor(network: SimNetwork, time: VirtualTime, place: Place) {
     this.#network = network;
     this.#time = time;
-    this.self = self;
-    this.scope = scope;
+    this.place = place;
+    this.self = place.self;
+    this.scope = place.scope;
   }
 
   /** The allow-list: connections of peers that are not on it any more are cut. */
   setAllowed(peers: ReadonlySet<string>): void {
-    const grows = [...peers].some((peer) => !this.allowed.has(peer));
     this.allowed = peers;
     for (const [peer, connection] of [...this.peers])
       if (!peers.has(peer)) this.#network.close(connection, endOf(connection, this.self));
-    if (grows) this.#network.nudge(this.self);
+    // Addresses may have changed too.
+    if (this.peers.size < peers.size) this.#network.nudge(this);
   }
 
   tellPeer(peer: string, up: boolean): void {
@@ -402,7 +428,7 @@ export class Endpoint implements Transport {
     const handler = this.#handlers.get(method);
     if (handler === undefined)
       throw new ShoalError('UnknownMethod', `The peer knows no method "${method}".`, { method });
-    return handler(from, payload, new AbortController().signal);
+    return handler(from, payload, NEVER_ABORTED);
   }
 
   publish(topic: string, payload: Uint8Array): void {

@@ -1,45 +1,68 @@
-/** Whoever runs the mesh: adds a second pool, resizes it, drains machines. In the end every pool has a node again. */
+/** Whoever runs the mesh: pools that are added, resized and deleted, machines that are drained, join late and leave for good. */
 import type { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP } from '../../../src/model/ids.ts';
 import type { StartTask } from '../../../src/model/node-task.ts';
-import type { ClientModel } from './client-model.ts';
+import type { DiskBudget } from './disk-budget.ts';
+import { join } from './gathering.ts';
+import type { Habit } from './habits.ts';
+import { addJob } from './job-clients.ts';
+import type { Referee } from './referee.ts';
+import type { Requests } from './requests.ts';
 import type { SimMachine } from './sim-machine.ts';
-import { commandLineOf } from './task-script.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import { commandLineOf, SOUND } from './task-script.ts';
 
 export const SECOND_POOL = 'second';
+const DELETED_POOL = 'brief';
 
-/** Tried until it succeeds: else the pool might have no node at the end. */
-function startTaskOf(random: Prng): StartTask {
-  const script = { durationMs: random.int(10, 1_500), failPercent: 30, stubborn: false, prepareMs: 0 };
-  return { commandLine: commandLineOf(script), maxTaskRetryCount: -1 };
-}
-
-const RESIZE_RETRY_MS = 300;
+const RETRY_MS = 300;
 const OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
 
-export class OperatorModel {
-  readonly #time: VirtualTime;
-  readonly #random: Prng;
-  readonly #client: ClientModel;
-  readonly #machines: readonly SimMachine[];
+export interface OperatorOptions {
+  readonly requests: Requests;
+  readonly random: Prng;
+  readonly habits: ReadonlySet<Habit>;
+  readonly machines: readonly SimMachine[];
+  readonly disks: DiskBudget;
+  readonly referee: Referee;
+}
 
-  constructor(time: VirtualTime, random: Prng, client: ClientModel, machines: readonly SimMachine[]) {
-    this.#time = time;
+export class OperatorModel {
+  readonly #requests: Requests;
+  readonly #random: Prng;
+  readonly #habits: ReadonlySet<Habit>;
+  readonly #machines: readonly SimMachine[];
+  readonly #disks: DiskBudget;
+  readonly #referee: Referee;
+  readonly #removed = new Set<SimMachine>();
+
+  constructor({ requests, random, habits, machines, disks, referee }: OperatorOptions) {
+    this.#requests = requests;
     this.#random = random;
-    this.#client = client;
+    this.#habits = habits;
     this.#machines = machines;
+    this.#disks = disks;
+    this.#referee = referee;
   }
 
-  /** Half of the worlds have nodes that start with a task; `onStart` hears so before there is any. */
-  async addPool(onStart: (pool: string) => void): Promise<void> {
-    const targetDedicatedNodes = this.#random.int(0, 2);
-    const startTask = this.#random.chance(0.5) ? startTaskOf(this.#random) : undefined;
-    if (startTask !== undefined) onStart(SECOND_POOL);
-    const added = await this.#client.command(MESH_GROUP, (life) => ({
+  /** Out of the mesh for good, by somebody's wish. */
+  get removed(): ReadonlySet<SimMachine> {
+    return this.#removed;
+  }
+
+  async addPool(): Promise<void> {
+    const nodes = this.#random.int(0, 2);
+    const startTask = this.#habits.has('nodeTasks') ? startTaskOf(this.#random) : undefined;
+    // Before there is any node.
+    if (startTask !== undefined) this.#referee.startingPools.add(SECOND_POOL);
+    const added = await this.#addPool(SECOND_POOL, nodes, startTask);
+    if (!added) throw new Error('the second pool was refused');
+  }
+
+  async #addPool(id: string, targetDedicatedNodes: number, startTask?: StartTask): Promise<boolean> {
+    const { ok } = await this.#requests.command(MESH_GROUP, (life) => ({
       kind: 'pool.add',
       spec: {
-        id: SECOND_POOL,
+        id,
         vmSize: 'shoal.1c1g',
         taskSlotsPerNode: 2,
         targetDedicatedNodes,
@@ -47,30 +70,38 @@ export class OperatorModel {
       },
       voters: life.coordinator.chooseVoters(),
     }));
-    if (!added.ok) throw new Error(`the pool was refused: ${added.code} ${added.message}`);
+    return ok;
   }
 
   /** Some changes at random moments until then. */
-  begin(untilMs: number): void {
+  begin(untilMs: number, late: SimMachine | undefined): void {
     const random = this.#random;
-    for (let change = 0; change < random.int(1, 5); change++) {
-      const atMs = this.#time.nowMs + random.next() * (untilMs - this.#time.nowMs);
-      this.#client.at(atMs, async () => {
-        if (random.chance(0.6)) await this.#resize(random.int(0, 3));
-        else await this.#drain();
-      });
-    }
+    const some = (habit: Habit, times: number, work: () => Promise<unknown>): void => {
+      if (!this.#habits.has(habit)) return;
+      for (let time = 0; time < times; time++) {
+        const { nowMs } = this.#requests;
+        this.#requests.at(nowMs + random.next() * (untilMs - nowMs), work);
+      }
+    };
+    some('secondPool', random.int(1, 3), () => this.#resize(random.int(0, 3)));
+    some('drain', random.int(1, 2), () => this.#setDraining(random.pick(this.#machines), random.chance(0.7)));
+    some('deletePool', 1, () => this.#briefPool());
+    some('removeMachine', 1, () => this.#remove(random.pick(this.#machines)));
+    if (late !== undefined) some('joinLate', 1, () => join(late, this.#requests));
   }
 
+  /** In the end every pool has a node again. */
   async end(): Promise<void> {
-    for (const machine of this.#machines) await this.#setDraining(machine, false);
+    if (this.#habits.has('drain'))
+      for (const machine of this.#machines) await this.#setDraining(machine, false);
+    if (!this.#habits.has('secondPool')) return;
     // Refused while an earlier resize is under way.
-    while (!(await this.#resize(2))) await this.#client.pause(RESIZE_RETRY_MS);
+    while (!(await this.#resize(2))) await this.#requests.pause(RETRY_MS);
   }
 
   async #resize(nodes: number): Promise<boolean> {
     const nodeDeallocationOption = this.#random.pick(OPTIONS);
-    const { ok } = await this.#client.command(MESH_GROUP, () => ({
+    const { ok } = await this.#requests.command(MESH_GROUP, () => ({
       kind: 'pool.resize',
       pool: SECOND_POOL,
       resize: { targetDedicatedNodes: nodes, nodeDeallocationOption },
@@ -78,11 +109,36 @@ export class OperatorModel {
     return ok;
   }
 
-  async #drain(): Promise<void> {
-    await this.#setDraining(this.#random.pick(this.#machines), true);
+  async #setDraining(machine: SimMachine, draining: boolean): Promise<void> {
+    if (!machine.hasJoined) return;
+    await this.#requests.command(MESH_GROUP, () => ({
+      kind: 'machine.drain',
+      machine: machine.id,
+      draining,
+    }));
   }
 
-  async #setDraining(machine: SimMachine, draining: boolean): Promise<void> {
-    await this.#client.command(MESH_GROUP, () => ({ kind: 'machine.drain', machine: machine.id, draining }));
+  /** A pool with an empty job, deleted again. */
+  async #briefPool(): Promise<void> {
+    if (!(await this.#addPool(DELETED_POOL, 1))) return;
+    await addJob(this.#requests, 'brief-job', DELETED_POOL);
+    await this.#requests.pause(this.#random.int(0, 2_000));
+    await this.#requests.command(MESH_GROUP, () => ({ kind: 'pool.delete', pool: DELETED_POOL }));
   }
+
+  /** Its disk is lost to the mesh. Not while a group grows: see the gaps in README.md. */
+  async #remove(machine: SimMachine): Promise<void> {
+    if (!machine.isUp || !this.#disks.spend(machine)) return;
+    const { id } = machine;
+    const { ok } = await this.#requests.command(MESH_GROUP, () => ({ kind: 'machine.remove', machine: id }));
+    if (ok && machine.id === id) this.#removed.add(machine);
+  }
+}
+
+/** Tried until it succeeds: else the pool might have no node at the end. */
+function startTaskOf(random: Prng): StartTask {
+  return {
+    commandLine: commandLineOf({ ...SOUND, durationMs: random.int(10, 1_500), failPercent: 30 }),
+    maxTaskRetryCount: -1,
+  };
 }

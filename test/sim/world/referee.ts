@@ -59,7 +59,7 @@ export class Referee implements ProcessWatcher {
 
   started(process: SimProcess, nodeSlots: number): void {
     this.processesStarted += 1;
-    this.#timeline.note(process.machine, `runs ${process.name} on ${process.node}`);
+    this.#timeline.note(process.machine, () => `runs ${process.name} on ${process.node}`);
     const executions = this.#executionsOf(process);
     for (const other of executions.alive)
       if (!other.excused)
@@ -115,7 +115,7 @@ export class Referee implements ProcessWatcher {
   }
 
   ended(process: SimProcess, exitCode: number | undefined): void {
-    this.#timeline.note(process.machine, `ended ${process.name}: ${exitCode ?? 'its runner died'}`);
+    this.#timeline.note(process.machine, () => `ended ${process.name}: ${exitCode ?? 'its runner died'}`);
     const executions = this.#executionsOf(process);
     executions.alive.delete(process);
     executions.ends.set(process.key.epoch, { machine: process.machine, exitCode, forgotten: false });
@@ -140,7 +140,7 @@ export class Referee implements ProcessWatcher {
 
   /** S5: an outcome is recorded once. The same entry may be applied again by a machine that crashed before it was on disk. */
   onEvent(machine: SimMachine, group: GroupId, event: CoreEvent): void {
-    this.#timeline.note(machine.name, `${event.kind} ${JSON.stringify(event.data)}`);
+    this.#timeline.note(machine.name, () => `${event.kind} ${JSON.stringify(event.data)}`);
     if (event.kind === 'leader.elected') this.#oneLeader(machine, group, event);
     if (event.kind !== 'task.completed' && event.kind !== 'task.failed') return;
     const { job, task, epoch, exitCode } = event.data;

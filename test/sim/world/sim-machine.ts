@@ -10,7 +10,8 @@ import type { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../../coordinator/driver/coordinator.ts';
 import type { FlightRecordBounds } from '../../../coordinator/driver/flight-recorder.ts';
 import type { LogKept } from '../../../coordinator/driver/group-host.ts';
-import { asShoalError } from '../../../src/lib/errors.ts';
+import { asShoalError, type ShoalError } from '../../../src/lib/errors.ts';
+import { RUNNER_TICK_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import { withLoopback } from '../../../src/mesh/loopback.ts';
 import type { MachineOffer } from '../../../src/model/commands.ts';
@@ -32,10 +33,11 @@ export interface DiskPace {
   unsyncedMsMax: number;
 }
 
-export const QUICK_DISK: Readonly<DiskPace> = { syncedMsMax: 3, unsyncedMsMax: 0.3 };
+export const QUICK_DISK: Readonly<DiskPace> = { syncedMsMax: 20, unsyncedMsMax: 2 };
 
 export interface SimMachineOptions {
   readonly name: string;
+  readonly number: number;
   readonly cores: number;
   readonly time: VirtualTime;
   readonly timeline: Timeline;
@@ -46,13 +48,14 @@ export interface SimMachineOptions {
   readonly flightRecord: FlightRecordBounds;
   readonly watcher: ProcessWatcher;
   readonly onEvent: (machine: SimMachine, group: GroupId, event: CoreEvent) => void;
-  /** An agent ended itself, or threw where nobody catches. */
+  /** An agent ended itself for no fault of its disk, or threw where nobody catches. */
   readonly onFatal: (machine: SimMachine, error: Error) => void;
 }
 
 /** One life of an agent. */
 export interface Life {
   readonly number: number;
+  readonly machine: MachineId;
   readonly scope: Scope;
   readonly clock: MachineClock;
   readonly endpoint: Endpoint;
@@ -68,6 +71,12 @@ interface LiveRunner {
 }
 
 const FOUNDING_LOOK_MS = 20;
+/** A runner looks at its clocks this often: a suspend is noticed so late. */
+const RUNNER_LOOK_MS = RUNNER_TICK_MS;
+/** Until somebody has put a new disk in. */
+const REPLACEMENT_MS = 400;
+/** What bit rot may hit: log entries, state rows, heads of groups. */
+const ROTTEN_PREFIXES = ['e/', 'r/', 'g/'] as const;
 
 export class SimMachine {
   readonly name: string;
@@ -79,9 +88,14 @@ export class SimMachine {
   #life: Life | undefined;
   #boots = 1;
   #lives = 0;
-  /** As its configuration file says: whom to dial before the mesh group's first word. */
-  members: readonly string[] = [];
+  /** As its configuration file says: whom to dial, and where, before the mesh group's first word. */
+  members: ReadonlyMap<string, string> = new Map();
   #founding = false;
+  #hasJoined = false;
+  #moves = 0;
+  #asleepSinceMs: number | undefined;
+  #isRotten = false;
+  readonly #hands = new Scope('hands');
 
   constructor(options: SimMachineOptions) {
     this.#options = options;
@@ -104,6 +118,25 @@ export class SimMachine {
     return this.#life?.scope.isRunning === true;
   }
 
+  /** It is a member of the mesh, or was one: only then something can befall it. */
+  get hasJoined(): boolean {
+    return this.#hasJoined;
+  }
+
+  /** Of its agent; its runner has the next one. */
+  get scopeNumber(): number {
+    return 2 * this.#options.number + 2;
+  }
+
+  get address(): string {
+    return `/sim/${this.name}/${this.#moves}`;
+  }
+
+  /** A record of its disk is damaged, and its agent has not come upon it. */
+  get isRotten(): boolean {
+    return this.#isRotten;
+  }
+
   get runner(): SimRunner | undefined {
     return this.#runner?.runner;
   }
@@ -122,7 +155,7 @@ export class SimMachine {
         isolation: 'namespace',
         operatingSystem: 'simulated',
       },
-      addresses: [`/sim/${this.name}`],
+      addresses: [this.address],
       version: 'simulated',
     };
   }
@@ -133,7 +166,7 @@ export class SimMachine {
     const maxMs = sync ? this.pace.syncedMsMax : this.pace.unsyncedMsMax;
     const delayMs = maxMs * (0.2 + 0.8 * random.next());
     return new Promise((resolve) => {
-      if (scope !== undefined) time.after(delayMs, scope, resolve);
+      if (scope !== undefined) time.after(delayMs, scope, resolve as () => void);
     });
   }
 
@@ -146,25 +179,57 @@ export class SimMachine {
   }
 
   start(): void {
-    if (this.#life !== undefined) return;
-    const { time, random, drift, network, name } = { ...this.#options, name: this.name };
+    if (this.#life !== undefined || this.disk.full) return;
+    this.#hasJoined = true;
+    const { time, random, drift, network, name } = this.#options;
     const number = ++this.#lives;
-    const scope = new Scope(name);
+    const scope = new Scope(name, this.scopeNumber);
     const clock = new MachineClock(time, drift, scope, random.fork());
-    const endpoint = network.open(name, scope);
+    const endpoint = network.open({
+      self: name,
+      scope,
+      address: this.address,
+      knows: (peer) => life.coordinator?.mesh?.machineByPeer(peer)?.addresses[0] ?? this.members.get(peer),
+    });
     // Set before the store opens: its first writes belong to this life.
-    const life = { number, scope, clock, endpoint } as Life;
+    const life = { number, machine: this.id, scope, clock, endpoint } as Life;
     this.#life = life;
-    const store = openMemoryStore(this.disk);
-    Object.assign(life, this.#compose(life, store));
     this.#options.timeline.note(name, `starts (life ${number})`);
-    this.#run(life).catch((error: unknown) => this.#options.onFatal(this, asShoalError(error)));
+    try {
+      Object.assign(life, this.#compose(life, openMemoryStore(this.disk)));
+    } catch (error) {
+      this.#ended(life, asShoalError(error));
+      return;
+    }
+    this.#run(life).catch((error: unknown) => this.#ended(life, asShoalError(error)));
   }
 
-  #compose(
-    { number, clock, endpoint, scope }: Life,
-    store: Store,
-  ): Pick<Life, 'store' | 'coordinator' | 'sessions' | 'runnerClient'> {
+  /** Members as of now, for one that cannot hear the mesh's own list yet. */
+  tell(members: ReadonlyMap<string, string>): void {
+    this.members = new Map([...members].filter(([peer]) => peer !== this.name));
+    const { life } = this;
+    if (life !== undefined && life.coordinator?.mesh?.settings() === undefined)
+      life.endpoint.setAllowed(new Set(this.members.keys()));
+  }
+
+  /** The agent can go on no more. Where that is its disk's fault, it comes back with room, or with a new disk. */
+  #ended(life: Life, error: ShoalError): void {
+    if (life !== this.#life) return;
+    if (error.code === 'DiskFull' && this.disk.full) {
+      this.#endLife('has no room and ends', true);
+      this.disk.kill();
+    } else if (error.code === 'CorruptStore' && this.#isRotten) {
+      this.#isRotten = false;
+      this.#options.timeline.note(this.name, `finds its store damaged: ${error.message}`);
+      this.wipeDisk();
+      this.#options.time.after(REPLACEMENT_MS, this.#hands, () => this.start());
+    } else {
+      this.#options.onFatal(this, error);
+    }
+  }
+
+  #compose(life: Life, store: Store): Pick<Life, 'store' | 'coordinator' | 'sessions' | 'runnerClient'> {
+    const { number, clock, endpoint, scope } = life;
     const { time, random, timeline, logKept, flightRecord } = this.#options;
     const log = timeline.logOf(this.name);
     const transport = withLoopback(endpoint, clock);
@@ -190,7 +255,7 @@ export class SimMachine {
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
       onMembersTold: () => this.#admit(),
       onEvent: (group, _timeMs, event) => this.#options.onEvent(this, group, event),
-      onFatal: (error) => this.#options.onFatal(this, error),
+      onFatal: (error) => this.#ended(life, error),
     });
     const sessions = new Sessions({
       self,
@@ -220,7 +285,7 @@ export class SimMachine {
   /** In the order of agent/main. */
   async #run(life: Life): Promise<void> {
     const { endpoint, sessions, coordinator } = life;
-    endpoint.setAllowed(new Set(this.members));
+    endpoint.setAllowed(new Set(this.members.keys()));
     await sessions.start();
     if (this.#founding) await coordinator.host.bootstrap(MESH_GROUP, { voters: [this.id], learners: [] });
     await coordinator.start();
@@ -261,7 +326,7 @@ export class SimMachine {
   #liveRunner(): LiveRunner {
     if (this.#runner === undefined) {
       const { time, drift, random, watcher, timeline } = this.#options;
-      const scope = new Scope(`${this.name}-run`);
+      const scope = new Scope(`${this.name}-run`, this.scopeNumber + 1);
       const clock = new MachineClock(time, drift, scope, random.fork());
       const runner = new SimRunner({
         machine: this.name,
@@ -307,30 +372,96 @@ export class SimMachine {
   #endLife(how: string, hostLives: boolean): void {
     const life = this.#life;
     if (life === undefined) return;
+    this.#wake();
     this.#life = undefined;
     this.#options.timeline.note(this.name, how);
     life.scope.die();
     this.#options.network.processDied(life.endpoint, hostLives);
   }
 
-  /** SIGSTOP of the agent; with `everything` the whole machine stands still, its processes too. */
-  freeze(everything: boolean): void {
+  /** Somebody put a new disk in: the machine comes back as another one. */
+  wipeDisk(): void {
+    this.losePower();
+    this.disk.wipe();
+    this.#isRotten = false;
+    this.#options.timeline.note(this.name, `has an empty disk, and is ${this.id} now`);
+  }
+
+  /** One bit of what is on the disk changes while the agent is down. `where` in [0, 1). */
+  rot(where: number): void {
+    this.killAgent();
+    const prefix = ROTTEN_PREFIXES[Math.floor(where * ROTTEN_PREFIXES.length)] ?? 'e/';
+    const key = this.disk.rot(prefix);
+    this.#isRotten = key !== undefined;
+    this.#options.timeline.note(this.name, `has a damaged record ${key}`);
+  }
+
+  fillDisk(): void {
+    this.disk.full = true;
+    this.#options.timeline.note(this.name, 'has a full disk');
+  }
+
+  freeDisk(): void {
+    if (!this.disk.full) return;
+    this.disk.full = false;
+    this.#options.timeline.note(this.name, 'has room again');
+    this.start();
+  }
+
+  setClock(byMs: number): void {
+    this.#options.drift.wallSkewMs += Math.round(byMs);
+    this.#options.timeline.note(this.name, `has its wall clock set by ${Math.round(byMs)} ms`);
+  }
+
+  /** The agent is started again elsewhere. */
+  move(): void {
+    this.killAgent();
+    this.#moves += 1;
+    this.#options.timeline.note(this.name, `moves to ${this.address}`);
+  }
+
+  // --- Standing still -------------------------------------------------------------------------------------------------
+
+  /** SIGSTOP of the agent, of the whole machine with its processes, or the machine's sleep. */
+  freeze(how: 'stopAgent' | 'stopMachine' | 'suspend'): void {
     const life = this.#life;
     if (life === undefined || !life.scope.isRunning) return;
-    this.#options.timeline.note(this.name, everything ? 'stands still with all it runs' : 'is stopped');
+    this.#options.timeline.note(this.name, FREEZES[how]);
     life.scope.freeze();
     this.#options.network.processFroze(life.endpoint);
-    if (!everything || this.#runner === undefined) return;
+    if (how === 'suspend') this.#asleepSinceMs = this.#options.time.nowMs;
+    if (how === 'stopAgent' || this.#runner === undefined) return;
     this.#runner.scope.freeze();
     for (const process of this.#runner.runner.processes) process.excused = true;
   }
 
   thaw(): void {
     const { time, timeline, network } = this.#options;
+    this.#wake();
     if (this.#life?.scope.isFrozen !== true && this.#runner?.scope.isFrozen !== true) return;
     timeline.note(this.name, 'goes on');
     this.#runner?.scope.thaw(time);
     this.#life?.scope.thaw(time);
-    network.nudge(this.name);
+    if (this.#life !== undefined) network.nudge(this.#life.endpoint);
+  }
+
+  /** All that waits on the monotonic clock has slept as long as the machine. */
+  #wake(): void {
+    if (this.#asleepSinceMs === undefined) return;
+    const { time, drift, random } = this.#options;
+    const sleptMs = time.nowMs - this.#asleepSinceMs;
+    this.#asleepSinceMs = undefined;
+    drift.sleptMs += sleptMs;
+    if (this.#life !== undefined) this.#life.scope.sleptMs += sleptMs;
+    const live = this.#runner;
+    if (live === undefined) return;
+    live.scope.sleptMs += sleptMs;
+    time.after(random.next() * RUNNER_LOOK_MS, live.scope, () => live.runner.lookAtClocks());
   }
 }
+
+const FREEZES = {
+  stopAgent: 'is stopped',
+  stopMachine: 'stands still with all it runs',
+  suspend: 'falls asleep',
+} as const;

@@ -13,10 +13,11 @@ import type {
   RunnerState,
   Running,
 } from '../../../agent/runner/interface.ts';
-import { LeaseTable } from '../../../agent/runner/lease.ts';
+import { LeaseTable, SuspendDetector } from '../../../agent/runner/lease.ts';
 import { LaunchQueue, type Waiting } from '../../../agent/runner/queue.ts';
-import type { Clock, Timer } from '../../../src/lib/clock.ts';
+import type { Timer } from '../../../src/lib/clock.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
+import type { MachineClock } from './machine-clock.ts';
 import { scriptOf } from './task-script.ts';
 
 /** From SIGKILL to the last process gone; a busy disk makes it long. */
@@ -49,7 +50,7 @@ export interface ProcessWatcher {
 
 export interface SimRunnerOptions {
   readonly machine: string;
-  readonly clock: Clock;
+  readonly clock: MachineClock;
   readonly random: Prng;
   readonly watcher: ProcessWatcher;
   /** Exits nobody acknowledged, as the journal on disk holds them. */
@@ -83,6 +84,7 @@ interface Child {
   readonly accepted: Accepted;
   readonly startedAtMs: number;
   readonly ends: Timer;
+  readonly leavesChild: boolean;
   reason: ExitReason;
   dying: boolean;
 }
@@ -92,6 +94,7 @@ export class SimRunner {
   readonly #setups = new Map<string, NodeSetup>();
   readonly #queue = new LaunchQueue<Accepted>();
   readonly #leases = new LeaseTable();
+  readonly #suspend = new SuspendDetector();
   readonly #children = new Map<string, Child>();
   #leaseTimer: Timer | undefined;
   #isDead = false;
@@ -100,6 +103,7 @@ export class SimRunner {
 
   constructor(options: SimRunnerOptions) {
     this.#options = options;
+    this.lookAtClocks();
   }
 
   get processes(): readonly SimProcess[] {
@@ -185,6 +189,7 @@ export class SimRunner {
   }
 
   #terminate(child: Child, graceMs: number): void {
+    if (child.dying) return;
     child.reason = 'killed';
     const { clock, random } = this.#options;
     const launch = child.accepted.launch;
@@ -203,7 +208,14 @@ export class SimRunner {
     clock.after(random.next() * delayMs, () => this.#exit(child, 137));
   }
 
+  /** As the real one: boot time ran ahead of monotonic time, so the leases were given away meanwhile. */
+  lookAtClocks(): void {
+    const { clock } = this.#options;
+    if (this.#suspend.observe(clock.monotonicMs(), clock.bootMs())) this.#endLeases(this.#leases.takeAll());
+  }
+
   #renew(lease: string, fromMs: number, deadlineMs: number): void {
+    this.lookAtClocks();
     if (!this.#leases.renew(lease, fromMs, deadlineMs)) this.#endLeases([lease]);
     this.#expire();
   }
@@ -227,6 +239,7 @@ export class SimRunner {
   }
 
   #startSome(): void {
+    this.lookAtClocks();
     for (;;) {
       const nowMs = this.#options.clock.monotonicMs();
       const next = this.#queue.take((lease) => this.#leases.isLive(lease, nowMs));
@@ -258,6 +271,7 @@ export class SimRunner {
       accepted,
       startedAtMs: clock.wallMs(),
       ends: clock.after(script.durationMs, () => this.#exit(child, code)),
+      leavesChild: script.forks,
       reason: 'exited',
       dying: false,
     };
@@ -266,7 +280,15 @@ export class SimRunner {
     this.events?.onStarted(runningOf(child));
   }
 
+  /** The task's own process is over. What it left behind is killed with its namespace before anybody hears of an end. */
   #exit(child: Child, exitCode: number): void {
+    const { clock, random } = this.#options;
+    child.dying = true;
+    if (!child.leavesChild) this.#gone(child, exitCode);
+    else clock.after(random.next() * KILL_MS.usual, () => this.#gone(child, exitCode));
+  }
+
+  #gone(child: Child, exitCode: number): void {
     if (!this.#children.delete(child.process.name)) return;
     child.ends.cancel();
     this.#options.watcher.ended(child.process, exitCode);

@@ -9,12 +9,17 @@ import { Heap } from '../../../src/lib/heap.ts';
 /** A process (or nobody in particular): what belongs to it stands still with it, and dies with it. */
 export class Scope {
   readonly name: string;
+  /** A small number for the digest of a course; the same in each run of a seed. */
+  readonly number: number;
   #state: 'running' | 'frozen' | 'dead' = 'running';
   /** Events that came due while it was frozen. */
   readonly held: QueuedEvent[] = [];
+  /** How long its machine has slept with its monotonic clock, ms: what waits comes later by that much. */
+  sleptMs = 0;
 
-  constructor(name: string) {
+  constructor(name: string, number = 0) {
     this.name = name;
+    this.number = number;
   }
 
   get isRunning(): boolean {
@@ -51,11 +56,14 @@ interface QueuedEvent {
   order: number;
   readonly scope: Scope;
   readonly run: () => void;
+  /** `sleptMs` of its scope when it was queued. */
+  sleptMs: number;
   cancelled: boolean;
+  cancel(): void;
 }
 
 /** Turns of Node's loop that the rest of the process needs (a test's reporter, for one). */
-const EVENTS_BETWEEN_LOOP_TURNS = 5_000;
+const EVENTS_BETWEEN_LOOP_TURNS = 20_000;
 
 export class VirtualTime {
   readonly #events = new Heap<QueuedEvent>(comesBefore);
@@ -73,55 +81,68 @@ export class VirtualTime {
   }
 
   after(delayMs: number, scope: Scope, run: () => void): { cancel(): void } {
-    const event = {
+    const event: QueuedEvent = {
       atMs: this.#nowMs + Math.max(0, delayMs),
       order: this.#order++,
       scope,
       run,
+      sleptMs: scope.sleptMs,
       cancelled: false,
-    };
-    this.#events.push(event);
-    return {
-      cancel: () => {
-        event.cancelled = true;
+      cancel() {
+        this.cancelled = true;
       },
     };
+    this.#events.push(event);
+    return event;
   }
 
   at(timeMs: number, scope: Scope, run: () => void): { cancel(): void } {
     return this.after(timeMs - this.#nowMs, scope, run);
   }
 
+  /** Of a scope that goes on: what its machine slept through is still ahead of it by as much as before. */
   again(event: QueuedEvent): void {
-    event.atMs = this.#nowMs;
+    event.atMs = Math.max(this.#nowMs, event.atMs + event.scope.sleptMs - event.sleptMs);
+    event.sleptMs = event.scope.sleptMs;
     event.order = this.#order++;
     this.#events.push(event);
   }
 
-  /** Runs the next event and all that follows from it without time passing. Returns its scope; undefined at the end of time. */
-  async step(): Promise<Scope | undefined> {
-    for (;;) {
-      const event = this.#events.pop();
-      if (event === undefined) return undefined;
-      if (event.cancelled || event.scope.isDead) continue;
-      if (event.scope.isFrozen) {
-        event.scope.held.push(event);
-        continue;
-      }
+  /**
+   * Runs one event after another, each with all that follows from it without time passing, until `isOver` says so
+   * before one of them. `after` looks at the world behind each. Returns false at the end of time.
+   */
+  async run(isOver: () => boolean, after: (scope: Scope) => void): Promise<boolean> {
+    while (!isOver()) {
+      const event = this.#take();
+      if (event === undefined) return false;
       this.#nowMs = event.atMs;
       this.#count += 1;
       event.run();
-      await settled();
+      await new Promise(settle);
+      after(event.scope);
       if (this.#count % EVENTS_BETWEEN_LOOP_TURNS === 0)
         await new Promise((resolve) => setImmediate(resolve));
-      return event.scope;
+    }
+    return true;
+  }
+
+  #take(): QueuedEvent | undefined {
+    for (;;) {
+      const event = this.#events.pop();
+      if (event === undefined) return undefined;
+      const { scope } = event;
+      if (event.cancelled || scope.isDead) continue;
+      if (scope.isFrozen) scope.held.push(event);
+      else if (event.sleptMs !== scope.sleptMs) this.again(event);
+      else return event;
     }
   }
 }
 
 /** Resolves when no microtask is left. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => process.nextTick(resolve));
+function settle(resolve: (nothing: undefined) => void): void {
+  process.nextTick(resolve, undefined);
 }
 
 function comesBefore(a: QueuedEvent, b: QueuedEvent): boolean {

@@ -104,11 +104,11 @@ class Scaling {
 
   async pass(durationMs: number): Promise<void> {
     const endMs = this.#time.nowMs + durationMs;
-    let over = false;
-    this.#time.after(durationMs, new Scope('test'), () => {
-      over = true;
-    });
-    while (!over && this.#time.nowMs <= endMs) await this.#time.step();
+    this.#time.after(durationMs, new Scope('test'), () => undefined);
+    await this.#time.run(
+      () => this.#time.nowMs >= endMs,
+      () => undefined,
+    );
     this.#follow();
   }
 

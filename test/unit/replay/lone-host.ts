@@ -34,10 +34,10 @@ export class LoneHost {
     const random = new Prng(1);
     const scope = new Scope('lone');
     const network = new SimNetwork(this.#time, random.fork(), () => undefined);
-    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0 };
+    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0, sleptMs: 0 };
     this.#host = new GroupHost({
       self: SELF,
-      transport: network.open('lone', scope),
+      transport: network.open({ self: 'lone', scope, address: '/sim/lone', knows: () => undefined }),
       store: this.store,
       clock: new MachineClock(this.#time, drift, scope, random.fork()),
       random,
@@ -66,7 +66,7 @@ export class LoneHost {
   /** Founds the group with this machine as its one voter, and waits until it leads. */
   async found(group: GroupId): Promise<Replica> {
     const replica = await this.#run(this.#host.bootstrap(group, { voters: [SELF], learners: [] }));
-    while (!replica.leadership.leading) await this.#step();
+    await this.#until(() => replica.leadership.leading);
     return replica;
   }
 
@@ -86,7 +86,7 @@ export class LoneHost {
 
   async wait(ms: number): Promise<void> {
     const endMs = this.#time.nowMs + ms;
-    while (this.#time.nowMs < endMs) await this.#step();
+    await this.#until(() => this.#time.nowMs >= endMs);
   }
 
   async stop(): Promise<void> {
@@ -100,12 +100,18 @@ export class LoneHost {
       settled = true;
     });
     marked.catch(() => undefined);
-    for (let steps = 0; !settled && steps < STEPS_MAX; steps++) await this.#step();
+    await this.#until(() => settled);
     return marked;
   }
 
-  async #step(): Promise<void> {
-    if ((await this.#time.step()) === undefined) await new Promise((resolve) => setImmediate(resolve));
+  async #until(holds: () => boolean): Promise<void> {
+    const last = this.#time.count + STEPS_MAX;
+    const isOver = (): boolean => holds() || this.#time.count >= last;
+    while (!(await this.#time.run(isOver, () => this.#check())))
+      await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
 }

@@ -1,0 +1,29 @@
+/** What clients and operators of a world do besides adding jobs; drawn by the seed, as the faults are. */
+import type { Prng } from '../../../src/lib/prng.ts';
+
+const HABITS = [
+  'dependencies',
+  /** Jobs prepare and release their nodes, those of the second pool have a start task. */
+  'nodeTasks',
+  'endTasks',
+  'endJobs',
+  'interruptJobs',
+  /** A second pool, resized. */
+  'secondPool',
+  'deletePool',
+  'drain',
+  'removeMachine',
+  'joinLate',
+  /** Several contend for tokens of one use, or come too late. */
+  'contendForTokens',
+  /** Several read and change the same small objects. */
+  'contendForObjects',
+  'lists',
+] as const;
+export type Habit = (typeof HABITS)[number];
+
+const HABIT_CHANCE = 0.4;
+
+export function drawHabits(random: Prng): ReadonlySet<Habit> {
+  return new Set(HABITS.filter(() => random.chance(HABIT_CHANCE)));
+}

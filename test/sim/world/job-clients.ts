@@ -1,0 +1,222 @@
+/** Clients that add jobs and tasks, and end, delete or interrupt some. */
+import type { Prng } from '../../../src/lib/prng.ts';
+import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
+import type { JobSpec } from '../../../src/model/job.ts';
+import type { TaskSpec } from '../../../src/model/task.ts';
+import type { Habit } from './habits.ts';
+import type { Requests } from './requests.ts';
+import { commandLineOf, SOUND } from './task-script.ts';
+
+const TASKS_A_REQUEST_MAX = 100;
+/** After a job's last task was accepted, what ends or interrupts it comes within this time. */
+const INTERFERENCE_MS_MAX = 3_000;
+
+export interface KnownTask {
+  readonly spec: TaskSpec;
+  accepted: boolean;
+  /** Somebody asked for its end, or for that of its job; answered or not. */
+  ended: boolean;
+  deleted: 'no' | 'asked' | 'done';
+}
+
+export interface KnownJob {
+  readonly id: string;
+  readonly pool: string;
+  accepted: boolean;
+  ended: boolean;
+  deleted: 'no' | 'asked' | 'done';
+  readonly tasks: Map<string, KnownTask>;
+}
+
+export interface Workload {
+  readonly pools: readonly string[];
+  readonly jobs: number;
+  readonly tasks: number;
+  readonly taskMsMax: number;
+  /** The clients begin their last job by then. */
+  readonly untilMs: number;
+}
+
+export class JobClients {
+  readonly #requests: Requests;
+  readonly #random: Prng;
+  readonly #habits: ReadonlySet<Habit>;
+  readonly #jobs: KnownJob[] = [];
+  tasksAccepted = 0;
+
+  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>) {
+    this.#requests = requests;
+    this.#random = random;
+    this.#habits = habits;
+  }
+
+  get jobs(): readonly KnownJob[] {
+    return this.#jobs;
+  }
+
+  begin(load: Workload): void {
+    const { nowMs } = this.#requests;
+    for (let number = 0; number < load.jobs; number++) {
+      const atMs = nowMs + this.#random.next() * (load.untilMs - nowMs);
+      const tasks = share(load.tasks, load.jobs, number);
+      const random = this.#random.fork();
+      this.#requests.at(atMs, () => this.#runJob(`job-${number}`, tasks, random, load));
+    }
+  }
+
+  async #runJob(id: string, tasks: number, random: Prng, load: Workload): Promise<void> {
+    const pool = random.pick(load.pools);
+    const job: KnownJob = { id, pool, accepted: false, ended: false, deleted: 'no', tasks: new Map() };
+    this.#jobs.push(job);
+    const usesTaskDependencies = this.#habits.has('dependencies') && random.chance(0.6);
+    await addJob(this.#requests, id, pool, {
+      usesTaskDependencies,
+      ...(random.chance(0.5) ? { constraints: { maxTaskRetryCount: random.int(1, 3) } } : {}),
+      ...(this.#habits.has('nodeTasks') && random.chance(0.6) ? nodeTasks(random) : {}),
+    });
+    job.accepted = true;
+    for (let from = 0; from < tasks; from += TASKS_A_REQUEST_MAX) {
+      const to = Math.min(tasks, from + random.int(1, TASKS_A_REQUEST_MAX));
+      await this.#addTasks(job, from, to, { random, load, usesTaskDependencies });
+      from = to - TASKS_A_REQUEST_MAX;
+    }
+    this.#interfere(job, random);
+  }
+
+  async #addTasks(
+    job: KnownJob,
+    from: number,
+    to: number,
+    how: { random: Prng; load: Workload; usesTaskDependencies: boolean },
+  ): Promise<void> {
+    const specs: TaskSpec[] = [];
+    for (let number = from; number < to; number++) specs.push(taskSpec(number, how));
+    for (const spec of specs) job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
+    const answer = await this.#requests.command(poolGroup(job.pool), () => ({
+      kind: 'task.add',
+      job: job.id,
+      tasks: specs,
+    }));
+    if (!answer.ok) throw new Error(`tasks of ${job.id} were refused: ${answer.code}`);
+    for (const { id, outcome } of answer.value) {
+      if (!outcome.ok) throw new Error(`the task ${job.id}/${id} was refused: ${outcome.code}`);
+      const task = job.tasks.get(id);
+      if (task !== undefined) task.accepted = true;
+      this.tasksAccepted += 1;
+    }
+  }
+
+  #interfere(job: KnownJob, random: Prng): void {
+    const untilMs = this.#requests.nowMs + random.int(100, INTERFERENCE_MS_MAX);
+    if (this.#habits.has('endTasks'))
+      for (const task of job.tasks.values())
+        if (random.chance(0.05)) this.#endTask(job, task, random, untilMs);
+    if (this.#habits.has('endJobs') && random.chance(0.3)) this.#endJob(job, random, untilMs);
+    else if (this.#habits.has('interruptJobs') && random.chance(0.5)) this.#interrupt(job, random, untilMs);
+  }
+
+  #endTask(job: KnownJob, task: KnownTask, random: Prng, untilMs: number): void {
+    const kind = random.pick(['task.terminate', 'task.delete'] as const);
+    const { nowMs } = this.#requests;
+    this.#requests.at(nowMs + random.next() * (untilMs - nowMs), async () => {
+      task.ended = true;
+      if (kind === 'task.delete') task.deleted = 'asked';
+      const answer = await this.#requests.command(poolGroup(job.pool), () => ({
+        kind,
+        job: job.id,
+        task: task.spec.id,
+      }));
+      if (answer.ok && kind === 'task.delete') task.deleted = 'done';
+    });
+  }
+
+  #endJob(job: KnownJob, random: Prng, untilMs: number): void {
+    const deletes = random.chance(0.5);
+    this.#requests.at(untilMs, async () => {
+      job.ended = true;
+      if (deletes) job.deleted = 'asked';
+      const answer = await this.#requests.command(poolGroup(job.pool), () =>
+        deletes
+          ? { kind: 'job.delete', job: job.id }
+          : { kind: 'job.terminate', job: job.id, reason: 'enough' },
+      );
+      if (answer.ok && deletes) job.deleted = 'done';
+    });
+  }
+
+  /** Disables the job and enables it a while later. */
+  #interrupt(job: KnownJob, random: Prng, untilMs: number): void {
+    const requests = this.#requests;
+    const disableTasks = random.pick(['requeue', 'wait'] as const);
+    const forMs = random.int(200, 2_000);
+    requests.at(untilMs, async () => {
+      await requests.command(poolGroup(job.pool), () => ({ kind: 'job.disable', job: job.id, disableTasks }));
+      await requests.pause(forMs);
+      // Refused while the job is still being disabled.
+      for (;;) {
+        const answer = await requests.command(poolGroup(job.pool), () => ({
+          kind: 'job.enable',
+          job: job.id,
+        }));
+        if (answer.ok || answer.code !== 'OperationInvalidForCurrentState') return;
+        await requests.pause(300);
+      }
+    });
+  }
+}
+
+/** As the API does it: the id is reserved for the pool, then the pool's group takes the job. */
+export async function addJob(
+  requests: Requests,
+  id: string,
+  pool: string,
+  spec: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
+  await requests.command(MESH_GROUP, (life) => ({
+    kind: 'job.reserve',
+    job: id,
+    pool,
+    voters: life.coordinator.chooseVoters(),
+  }));
+  const added = await requests.command(poolGroup(pool), () => ({
+    kind: 'job.add',
+    spec: { id, poolInfo: { poolId: pool }, ...spec },
+  }));
+  if (!added.ok) throw new Error(`the job ${id} was refused: ${added.code}`);
+}
+
+/** A preparation task is tried until it succeeds: else the job's tasks might wait for ever. */
+function nodeTasks(random: Prng): Pick<JobSpec, 'jobPreparationTask' | 'jobReleaseTask'> {
+  const command = (): string => commandLineOf({ ...SOUND, durationMs: random.int(10, 800), failPercent: 30 });
+  return {
+    jobPreparationTask: { commandLine: command(), constraints: { maxTaskRetryCount: -1 } },
+    ...(random.chance(0.7) ? { jobReleaseTask: { commandLine: command() } } : {}),
+  };
+}
+
+/** The sum over all parts is the whole. */
+function share(whole: number, parts: number, part: number): number {
+  return Math.floor(((part + 1) * whole) / parts) - Math.floor((part * whole) / parts);
+}
+
+function taskSpec(
+  number: number,
+  { random, load, usesTaskDependencies }: { random: Prng; load: Workload; usesTaskDependencies: boolean },
+): TaskSpec {
+  const dependsOn =
+    usesTaskDependencies && number > 0 && random.chance(0.3)
+      ? { dependsOn: { taskIds: [String(random.int(Math.max(0, number - 20), number - 1))] } }
+      : {};
+  return {
+    id: String(number),
+    commandLine: commandLineOf({
+      durationMs: Math.floor(10 + load.taskMsMax * random.next() ** 3),
+      failPercent: random.chance(0.2) ? 40 : 0,
+      stubborn: random.chance(0.2),
+      forks: random.chance(0.1),
+      prepareMs: random.chance(0.15) ? random.int(1, 400) : 0,
+    }),
+    ...dependsOn,
+    ...(random.chance(0.2) ? { requiredSlots: 2 } : {}),
+  };
+}
