@@ -97,8 +97,8 @@ export class FewMachines {
 
   #compose(name: string, knows: readonly string[], disk = new MemoryDisk()): FewMachine {
     const scope = new Scope(name);
-    const endpoint = this.network.open(name, scope);
-    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0 };
+    const endpoint = this.network.open({ self: name, scope, address: name, knows: (peer) => peer });
+    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0, sleptMs: 0 };
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
     const self = machineId(name, disk.incarnation);
     const request = endpoint.request.bind(endpoint);
@@ -172,15 +172,13 @@ export class FewMachines {
 
   async until(what: string, holds: () => boolean, withinMs = 300_000): Promise<void> {
     const endMs = this.time.nowMs + withinMs;
-    while (!holds()) {
-      if (this.time.nowMs > endMs) throw new Error(`not within ${withinMs} ms: ${what}`);
-      await this.#step();
-    }
+    await this.#pass(() => holds() || this.time.nowMs > endMs);
+    if (!holds()) throw new Error(`not within ${withinMs} ms: ${what}`);
   }
 
   async wait(ms: number): Promise<void> {
     const endMs = this.time.nowMs + ms;
-    while (this.time.nowMs < endMs) await this.#step();
+    await this.#pass(() => this.time.nowMs >= endMs);
   }
 
   async run<T>(work: Promise<T>): Promise<T> {
@@ -189,12 +187,15 @@ export class FewMachines {
       settled = true;
     });
     marked.catch(() => undefined);
-    for (let steps = 0; !settled && steps < STEPS_MAX; steps++) await this.#step();
+    const last = this.time.count + STEPS_MAX;
+    await this.#pass(() => settled || this.time.count > last);
+    // What waits for nothing but promises takes no event.
+    if (!settled) await new Promise((resolve) => setImmediate(resolve));
     if (!settled) throw new Error('the work does not end');
     return marked;
   }
 
-  async #step(): Promise<void> {
-    if ((await this.time.step()) === undefined) await new Promise((resolve) => setImmediate(resolve));
+  #pass(isOver: () => boolean): Promise<boolean> {
+    return this.time.run(isOver, () => undefined);
   }
 }
