@@ -1,5 +1,5 @@
 /** Bugs of what runs beside Raft on each machine and on leaders. */
-import { AGENTS_DIE, CALM, FULL_DISKS, POWER_FAILS, RESTARTS, SNAPSHOTS, STRANDED } from './mesh-worlds.ts';
+import { AGENTS_DIE, CALM, POWER_FAILS, RESTARTS, SNAPSHOTS, STRANDED } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
@@ -42,20 +42,6 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
         file: 'coordinator/driver/group-host.ts',
         find: 'if (this.#snapshotsDue.length > 0) await this.#lastWrite;',
         replace: '',
-      },
-    ],
-  },
-  {
-    name: 'a full disk loses the end of a task',
-    world: 'control-plane',
-    options: FULL_DISKS,
-    breaks: ['S5'],
-    seedsMax: 60,
-    changes: [
-      {
-        file: 'agent/session/outbox.ts',
-        find: 'for (const { reject } of waiting) reject(error);',
-        replace: 'for (const { resolve } of waiting) resolve();\n        void error;',
       },
     ],
   },

@@ -19,7 +19,6 @@ export const BUSY: Options = { faults: [], profile: QUICK_TASKS };
 /** Pools are resized and machines drained while long tasks run. */
 export const OPERATED: Options = { faults: [], habits: OPERATOR, profile: LONG_TASKS };
 export const AGENTS_DIE: Options = { faults: ['killAgent'], profile: QUICK_TASKS };
-export const FULL_DISKS: Options = { faults: ['fillDisk'], profile: QUICK_TASKS };
 export const POWER_FAILS: Options = { faults: ['losePower'], profile: QUICK_TASKS };
 /** Replicas fall behind, and logs are cut behind them. */
 export const SNAPSHOTS: Options = {
