@@ -105,7 +105,7 @@ describe('shoal run', () => {
   it('ends with the worst exit code, and says which task had it', async () => {
     const words = ['run', '--shell', '--', 'echo {} >&2; exit {}', ':::', '0', '3', '7', '5'];
     const { code, stdout, stderr } = await shoal(words, { data: second });
-    expect(code).toBe(7);
+    expect(code, stderr).toBe(7);
     expect(stdout).toBe('');
     expect(stderr).toContain('0003: 7\n');
     expect(stderr).toContain('3 of 4 tasks failed; the worst exit code is 7 (task 0003)');
