@@ -30,6 +30,7 @@ const INTERNAL_COMMANDS: ReadonlySet<Command['kind']> = new Set([
   'blob.holders',
   'mirror',
   'assign',
+  'preempt',
   'report',
   'node.lost',
   'node.heard',

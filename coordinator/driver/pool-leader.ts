@@ -10,6 +10,7 @@ import {
   ACKNOWLEDGE_DELAY_MS,
   ASSIGN_GATHER_MS,
   ASSIGN_ITEMS_MAX,
+  PREEMPTED_PER_ROUND_MAX,
   RECONCILE_QUIET_MS,
   SWEEP_ITEMS_MAX,
 } from '../../src/lib/limits.ts';
@@ -98,6 +99,7 @@ export class PoolLeader {
   #started = false;
   #stopped = false;
   #assigning = false;
+  #preempting = false;
   #assignedAtMs = Number.NEGATIVE_INFINITY;
   #mirroring = false;
   #mirrorDue = false;
@@ -219,6 +221,17 @@ export class PoolLeader {
       this.#assigning = false;
       this.#assignedAtMs = this.#nowMs;
       if (!this.#stopped) this.#assign();
+    });
+  }
+
+  /** With each check, and after all that has a place was assigned: what is free does before anything is stopped. */
+  #preempt(): void {
+    if (this.#preempting || this.#assigning) return;
+    const items = this.#machine.preemptions({ limit: PREEMPTED_PER_ROUND_MAX });
+    if (items.length === 0) return;
+    this.#preempting = true;
+    this.#attempt({ kind: 'preempt', items }, () => {
+      this.#preempting = false;
     });
   }
 
@@ -491,6 +504,7 @@ export class PoolLeader {
         this.#sweeping = false;
       });
     }
+    this.#preempt();
     if (this.#mirrorDue) this.meshChanged();
   }
 

@@ -24,7 +24,9 @@ export interface PlacementNode {
   readonly slots: number;
   /** Slots of all that is assigned to it; above `slots` where tasks wait. */
   readonly assignedSlots: number;
-  /** The same, for each job. */
+  /** Slots among them that come free soon: what holds them is being stopped. */
+  readonly stoppingSlots: number;
+  /** Assigned slots for each job. */
   readonly slotsByJob: ReadonlyMap<number, number>;
   hasLabels(labels: readonly string[]): boolean;
 }
@@ -247,25 +249,23 @@ class Round {
 
   /**
    * A task that needs several slots can starve: one-slot tasks take each slot that comes free. Once enough of them
-   * went ahead of it, the node that is nearest to having room is kept free of all later tasks until it has.
+   * went ahead of it, the node that is nearest to having room is kept free of all later tasks until it has. Where
+   * tasks are being stopped that leave room enough it is kept at once: they may be stopped for this very task.
    */
   #passOver(job: PlacementJob, queue: PlacementQueue, task: number): void {
     const key = `${job.number}/${task}`;
     if (queue.slots <= 1 || this.#heads.has(key)) return;
     this.#heads.set(key, this.assignments.length);
-    if (
-      (this.#passedOver.get(key) ?? 0) < PLACEMENT_PASSED_OVER_MAX ||
-      this.#reserved >= PLACEMENT_RESERVED_MAX
-    )
-      return;
+    if (this.#reserved >= PLACEMENT_RESERVED_MAX) return;
+    const waited = (this.#passedOver.get(key) ?? 0) >= PLACEMENT_PASSED_OVER_MAX;
     const load = this.#nearestToRoom(queue);
-    if (load === undefined) return;
+    if (load === undefined || !(waited || freeSoonOf(load) >= queue.slots)) return;
     this.#reserved += 1;
     this.#freeSlots -= Math.max(0, freeOf(load));
     load.reserved = true;
   }
 
-  /** Always the one with the most free slots: as nothing is added there, what it has only grows, whichever it is. */
+  /** Always the one with the most slots free soon: as nothing is added there, what it has only grows, whichever it is. */
   #nearestToRoom({ slots, labels }: PlacementQueue): Load | undefined {
     let best: Load | undefined;
     for (const node of this.#view.openNodes) {
@@ -274,8 +274,8 @@ class Round {
       if (load.reserved) continue;
       if (
         best === undefined ||
-        freeOf(load) > freeOf(best) ||
-        (freeOf(load) === freeOf(best) && node.index < best.node.index)
+        freeSoonOf(load) > freeSoonOf(best) ||
+        (freeSoonOf(load) === freeSoonOf(best) && node.index < best.node.index)
       )
         best = load;
     }
@@ -385,6 +385,10 @@ class Round {
 
 function freeOf(load: Load): number {
   return load.node.slots - load.assigned;
+}
+
+function freeSoonOf(load: Load): number {
+  return freeOf(load) + load.node.stoppingSlots;
 }
 
 function rankOf(load: Load): Ranked {

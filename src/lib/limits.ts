@@ -214,6 +214,8 @@ export const REQUEST_ANSWERS_BYTES_MAX = 32 * 1024 * 1024;
 export const PLACEMENT_PASSED_OVER_MAX = 16;
 /** Nodes that one round of placement keeps free for big tasks. */
 export const PLACEMENT_RESERVED_MAX = 8;
+/** Tasks that one round stops so that tasks of greater priority find room. */
+export const PREEMPTED_PER_ROUND_MAX = 256;
 /** Jobs, in their order, for which one round of placement assigns ahead of free slots: each looks at every node. */
 export const PREFETCH_JOBS_MAX = 4;
 /** Ready tasks for each slot of the pool that a job of unknown run time must have to be assigned ahead at all. */

@@ -327,6 +327,8 @@ export type PoolCommand =
     }
   /** From the scheduler. Each becomes an execution whose epoch is the index of this entry; one that does not fit is left out. */
   | { readonly kind: 'assign'; readonly items: readonly Assignment[] }
+  /** From the scheduler: each makes room for a job of greater priority and runs again later; one that must not is left out. */
+  | { readonly kind: 'preempt'; readonly items: readonly Preemption[] }
   /** From an agent, by way of the coordinator. */
   | { readonly kind: 'report'; readonly node: string; readonly items: readonly ReportItem[] }
   /** The node's lease is over (and its margin): its executions are requeued. */
@@ -356,6 +358,15 @@ export interface Assignment {
   readonly node: string;
 }
 
+export interface Preemption {
+  /** The job that room is made for. */
+  readonly forJob: number;
+  readonly job: number;
+  readonly task: number;
+  /** Of the execution that is to be stopped. */
+  readonly epoch: number;
+}
+
 export interface ReportItem {
   readonly job: number;
   readonly task: number;
@@ -379,6 +390,8 @@ export interface CommandResults {
   'task.add': readonly TaskAddResult[];
   /** The log index, which is the epoch of each; those refused by the gate are missing. */
   assign: { readonly epoch: number; readonly assigned: readonly Assignment[] };
+  /** Those refused by the gate are missing. */
+  preempt: { readonly preempted: readonly Preemption[] };
   report: readonly ReportVerdict[];
 }
 

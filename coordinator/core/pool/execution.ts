@@ -100,7 +100,7 @@ export function stopExecution(turn: Turn, job: Job, task: number, intent: number
   const before = table.intent(task);
   if (before >= intent) return;
   const node = turn.state.nodes.at(table.node(task));
-  if (before === Intent.none && node !== undefined) node.stops += 1;
+  if (before === Intent.none) node?.noteStop(job.slotsOf(task), 1);
   table.setIntent(task, intent);
   writeRuntime(turn, job, task);
   if (node === undefined) return;
@@ -121,7 +121,7 @@ export function endExecution(turn: Turn, job: Job, task: number): void {
   node.remove(job.number, task, slots);
   if (!job.nodeTasks.letGo(node.index, task))
     node.unsent({ job: job.number, task, epoch: table.epoch(task) });
-  if (table.intent(task) !== Intent.none) node.stops -= 1;
+  if (table.intent(task) !== Intent.none) node.noteStop(slots, -1);
   if (job.nodeTasks.live.delete(task)) node.ownExecutions -= 1;
   else {
     job.live.delete(task);

@@ -99,6 +99,7 @@ function changeJob(turn: Turn, job: Job, patch: JobPatch): Refusal | undefined {
   job.priority = patch.priority ?? job.priority;
   if (patch.maxParallelTasks !== undefined) job.maxParallelTasks = limitOf(patch.maxParallelTasks);
   job.allowTaskPreemption = patch.allowTaskPreemption ?? job.allowTaskPreemption;
+  state.watchPreemption(job);
   job.onAllTasksComplete = patch.onAllTasksComplete ?? job.onAllTasksComplete;
   if (patch.constraints !== undefined) {
     job.constraints = patch.constraints;

@@ -6,7 +6,13 @@
 import { assertNever } from '../../../src/lib/assert.ts';
 import { AUTOSCALE_IDLE_NODES_MAX } from '../../../src/lib/limits.ts';
 import type { AutoScaleEvaluation, AutoScaleQuestion } from '../../../src/model/autoscale.ts';
-import type { Assignment, CommandBatch, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import type {
+  Assignment,
+  CommandBatch,
+  Outcome,
+  PoolCommand,
+  Preemption,
+} from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
 import { compileFilter as compileOData } from '../../../src/model/filter.ts';
 import { PREPARATION_ID } from '../../../src/model/node-task.ts';
@@ -33,6 +39,7 @@ import { evaluateAutoScale, measure, takeSample } from './metrics.ts';
 import { hearNode, loseNode, mirrorPool, restartNode, scheduleNode } from './node.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
 import { PoolPlacementView } from './placement-view.ts';
+import { preemptionsIn, preemptTasks } from './preemption.ts';
 import { answerQuery, type CompileFilter } from './queries.ts';
 import { recordReport } from './report.ts';
 import { Restorer } from './restore.ts';
@@ -138,6 +145,11 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     const { assignments } = placeTasks(view, limit, this.#passedOver);
     view.giveBack();
     return assignments;
+  }
+
+  /** Proposes what should make room for jobs of greater priority. Changes nothing. */
+  preemptions({ limit }: { readonly limit: number }): readonly Preemption[] {
+    return preemptionsIn(this.#state, limit);
   }
 
   /** What a formula would do with the pool as it is. */
@@ -272,6 +284,8 @@ function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
       return reactivateTaskCommand(turn, command);
     case 'assign':
       return assignTasks(turn, command);
+    case 'preempt':
+      return preemptTasks(turn, command);
     case 'report':
       return recordReport(turn, command);
     case 'node.lost':

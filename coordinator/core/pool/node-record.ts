@@ -50,6 +50,8 @@ export class NodeRecord {
   ownExecutions = 0;
   /** Executions that are to be stopped. */
   stops = 0;
+  /** Their slots. */
+  stoppingSlots = 0;
   /** Slots of its live executions, for each job. */
   readonly slotsByJob = new Map<number, number>();
   assignedSlots = 0;
@@ -81,6 +83,11 @@ export class NodeRecord {
   /** Nothing that it must do before its first task is left. */
   get isStarted(): boolean {
     return this.restart === undefined && (this.start === 'none' || this.start === 'succeeded');
+  }
+
+  noteStop(slots: number, sign: 1 | -1): void {
+    this.stops += sign;
+    this.stoppingSlots += sign * slots;
   }
 
   get freeSlots(): number {

@@ -227,7 +227,7 @@ export class Restorer {
       table.setFlag(task, Flag.live, true);
       job.nodeTasks.hold(node.index, task);
     } else node.sent({ job: job.number, task, epoch: table.epoch(task) });
-    if (table.intent(task) !== Intent.none) node.stops += 1;
+    if (table.intent(task) !== Intent.none) node.noteStop(slots, 1);
     if (job.nodeTasks.has(task)) {
       job.nodeTasks.live.add(task);
       node.ownExecutions += 1;

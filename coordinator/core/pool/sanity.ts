@@ -24,6 +24,7 @@ export function checkState(state: PoolState): void {
       running: 0,
       runningSlots: 0,
       stops: 0,
+      stoppingSlots: 0,
       digest: 0,
     });
   for (const job of state.jobs.values()) {
@@ -45,6 +46,7 @@ interface Books {
   running: number;
   runningSlots: number;
   stops: number;
+  stoppingSlots: number;
   digest: number;
 }
 
@@ -70,6 +72,10 @@ function checkJob(state: PoolState, job: Job): void {
     (job.endedAtMs !== undefined) ===
       (job.state === 'completed' || (job.state === 'deleting' && job.previousState === 'completed')),
     `${name} has an end time in state ${job.state}`,
+  );
+  invariant(
+    state.preemptible.has(job) === (job.allowTaskPreemption === true),
+    `${name} is wrongly ${state.preemptible.has(job) ? '' : 'not '}preemptible`,
   );
   invariant(job.queued || !isPlaceable(job), `${name} has ready tasks but is not in the queue of jobs`);
 }
@@ -174,7 +180,10 @@ function enterExecution(
       book.digest,
       executionDigest({ job: job.number, task, epoch: table.epoch(task) }),
     );
-  if (table.intent(task) !== Intent.none) book.stops += 1;
+  if (table.intent(task) !== Intent.none) {
+    book.stops += 1;
+    book.stoppingSlots += slots;
+  }
   if (job.nodeTasks.has(task)) book.own += 1;
   else if (!held)
     invariant(!isUnprepared(job, node), `task ${job.number}/${task} runs on an unprepared node (S12)`);
@@ -205,7 +214,10 @@ function checkNode(state: PoolState, node: NodeRecord, book: Books): void {
     `${name} owes something that nobody will begin`,
   );
   checkStart(state, node);
-  invariant(node.stops === book.stops, `${name} miscounts what is to be stopped`);
+  invariant(
+    node.stops === book.stops && node.stoppingSlots === book.stoppingSlots,
+    `${name} miscounts what is to be stopped`,
+  );
   invariant(node.digest === book.digest, `${name} has a wrong digest`);
   const byJob = [...node.slotsByJob.values()].reduce((sum, slots) => sum + slots, 0);
   invariant(byJob === node.assignedSlots, `${name} miscounts slots by job`);

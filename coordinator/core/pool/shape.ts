@@ -86,6 +86,8 @@ const ReportItem = Type.Object({
 });
 const Assignment = Type.Object({ job: Type.Number(), task: Type.Number(), node: Text });
 
+const Preemption = Type.Object({ forJob: Whole, job: Whole, task: Whole, epoch: Whole });
+
 /** Of an added task the rest is checked for each by itself: one that is wrong must not keep the others out. */
 const AddedTask = Type.Object({ id: Text });
 
@@ -112,6 +114,7 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
   'task.delete': Type.Object(ofTask),
   'task.reactivate': Type.Object(ofTask),
   assign: Type.Object({ items: Type.Array(Assignment, Items) }),
+  preempt: Type.Object({ items: Type.Array(Preemption, Items) }),
   report: Type.Object({ node: Text, items: Type.Array(ReportItem, Items) }),
   'node.lost': Type.Object({ node: Text }),
   'node.heard': Type.Object({ node: Text, boot: Type.Optional(Whole) }),

@@ -43,6 +43,8 @@ export class PoolState {
   );
   readonly cancelled = new Heap<number>((a, b) => a < b);
   readonly sweepable = new Heap<number>((a, b) => a < b);
+  /** Jobs whose tasks may be stopped for those of greater priority. */
+  readonly preemptible = new Set<Job>();
   /** Holds what nodes owe the pool; made when the first of them does. */
   nodeJob: Job | undefined;
   /** Nodes that owe something which could not begin in the entry that asked for it: see attend.ts. */
@@ -69,16 +71,23 @@ export class PoolState {
     job.onReady = (one) => this.offer(one);
     job.onCancelled = (one, task) => this.cancelled.push(packTask(one.number, task));
     this.watchDeadline(job);
+    this.watchPreemption(job);
   }
 
   removeJob(job: Job): void {
     this.jobs.delete(job.number);
+    this.preemptible.delete(job);
     this.#jobNumbers.delete(job.key);
   }
 
   watchDeadline(job: Job): void {
     const atMs = job.deadlineMs;
     if (atMs !== undefined) this.deadlines.push({ atMs, job: job.number });
+  }
+
+  watchPreemption(job: Job): void {
+    if (job.allowTaskPreemption === true) this.preemptible.add(job);
+    else this.preemptible.delete(job);
   }
 
   /** Puts the job into the queue of jobs if it has anything to place. */

@@ -171,6 +171,7 @@ export class RandomPool {
   #jobChange(endingProbability: number): JobPatch {
     const change: { -readonly [K in keyof JobPatch]: JobPatch[K] } = {};
     if (this.random.chance(0.4)) change.priority = this.random.int(-2, 2);
+    if (this.random.chance(0.3)) change.allowTaskPreemption = this.random.chance(0.7);
     if (this.random.chance(0.3)) change.maxParallelTasks = this.random.pick([-1, 1, 2]);
     if (this.random.chance(endingProbability))
       change.onAllTasksComplete = this.random.pick(['noaction', 'terminatejob'] as const);
@@ -255,6 +256,8 @@ export class RandomPool {
   }
 
   #assign(): PoolCommand {
+    const preemptions = this.random.chance(0.3) ? this.#machine().preemptions({ limit: 4 }) : [];
+    if (preemptions.length > 0) return { kind: 'preempt', items: preemptions };
     if (this.random.chance(0.8))
       return { kind: 'assign', items: this.#machine().place({ limit: this.random.int(1, 20) }) };
     const items = Array.from({ length: 4 }, () => ({

@@ -61,6 +61,7 @@ export const RECORDED_SINCE: Readonly<Record<CommandKind, string | null>> = {
   'task.delete': '0.1.0',
   'task.reactivate': '0.1.0',
   assign: '0.1.0',
+  preempt: null,
   report: '0.1.0',
   'node.lost': '0.1.0',
   'node.heard': '0.1.0',
