@@ -33,6 +33,7 @@ export interface WaitingJob {
     readonly slots: number;
     readonly labels: readonly string[];
     readonly ready: number;
+    readonly instances: number;
   }[];
 }
 
@@ -47,6 +48,8 @@ export function proposePreemptions(
   for (const job of jobs) {
     let left = job.parallelLeft;
     for (const queue of job.queues) {
+      // Room on several nodes at once is not made this way.
+      if (queue.instances > 0) continue;
       // Of big tasks one at a time: placement keeps what comes free for the first of a queue, and for no other.
       let wanted = Math.min(queue.slots > 1 ? 1 : queue.ready, queue.ready, left);
       left -= wanted;

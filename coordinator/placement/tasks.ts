@@ -34,6 +34,8 @@ export interface PlacementNode {
 /** Ready tasks of one job that ask for the same. */
 export interface PlacementQueue {
   readonly slots: number;
+  /** Idle nodes that each of its tasks takes for itself, all at once; 0 where it shares one. */
+  readonly instances: number;
   readonly labels: readonly string[];
   /** Equal for equal labels. */
   readonly labelsKey: string;
@@ -180,6 +182,11 @@ class Round {
       const queue = queues.peek();
       const task = queue?.peek();
       if (queue === undefined || task === undefined) return;
+      if (queue.instances > 0) {
+        queues.pop();
+        if (this.#placeGang(job, queue, task) && queue.peek() !== undefined) queues.push(queue);
+        continue;
+      }
       const load = this.#preferred(job, queue, task) ?? this.#pick(queue);
       queues.pop();
       if (load === undefined) this.#passOver(job, queue, task);
@@ -245,6 +252,66 @@ class Round {
     this.assignments.push({ job: job.number, task, node: load.node.id });
   }
 
+  // --- Tasks of several nodes ---------------------------------------------------------------------------------------
+
+  /** On so many idle nodes, or on none: it never holds a part of them and waits for the rest. */
+  #placeGang(job: PlacementJob, queue: PlacementQueue, task: number): boolean {
+    const loads = this.#idleFor(queue);
+    const [first, ...others] = loads;
+    if (first === undefined || loads.length < queue.instances) {
+      this.#passOverGang(job, queue, task);
+      return false;
+    }
+    queue.take();
+    this.#taken.push({ queue, task });
+    for (const load of loads) {
+      this.#freeSlots -= freeOf(load);
+      load.assigned = load.node.slots;
+      load.givenTo = -1;
+      load.reserved = true;
+    }
+    this.#placedOf.set(job, (this.#placedOf.get(job) ?? 0) + 1);
+    this.assignments.push({
+      job: job.number,
+      task,
+      node: first.node.id,
+      others: others.map(({ node }) => node.id),
+    });
+    return true;
+  }
+
+  #idleFor({ instances, labels }: PlacementQueue): readonly Load[] {
+    const idle: Load[] = [];
+    for (const node of this.#freeNodes) {
+      if (node.assignedSlots > 0 || !node.hasLabels(labels)) continue;
+      const load = this.#loadOf(node);
+      if (load.assigned === 0 && !load.reserved) idle.push(load);
+    }
+    return idle.sort((a, b) => a.node.index - b.node.index).slice(0, instances);
+  }
+
+  /** It starves as a big task does; once enough went ahead of it, as many nodes as it needs are kept until they are idle. */
+  #passOverGang(job: PlacementJob, queue: PlacementQueue, task: number): void {
+    const key = `${job.number}/${task}`;
+    if (this.#heads.has(key)) return;
+    this.#heads.set(key, this.assignments.length);
+    if ((this.#passedOver.get(key) ?? 0) < PLACEMENT_PASSED_OVER_MAX) return;
+    if (this.#reserved >= PLACEMENT_RESERVED_MAX) return;
+    const nearest: Load[] = [];
+    for (let left = queue.instances; left > 0; left--) {
+      const load = this.#nearestToRoom(queue);
+      if (load === undefined) break;
+      load.reserved = true;
+      nearest.push(load);
+    }
+    // Fewer nodes than it needs may ever take it: none is kept for nothing.
+    if (nearest.length < queue.instances) for (const load of nearest) load.reserved = false;
+    else {
+      this.#reserved += 1;
+      for (const load of nearest) this.#freeSlots -= Math.max(0, freeOf(load));
+    }
+  }
+
   // --- Big tasks ----------------------------------------------------------------------------------------------------
 
   /**
@@ -289,7 +356,7 @@ class Round {
       const job = this.#job(position);
       if (job === undefined) return;
       for (const queue of inOrder(job.queues).drain()) {
-        if (this.#mayPrefetch(job)) this.#prefetchFrom(job, queue);
+        if (queue.instances === 0 && this.#mayPrefetch(job)) this.#prefetchFrom(job, queue);
         if (this.#isFull || !this.#leave(job, queue)) return;
       }
     }
@@ -302,6 +369,10 @@ class Round {
   #leave(job: PlacementJob, queue: PlacementQueue): boolean {
     const task = queue.peek();
     if (task === undefined || this.#parallelLeft(job) <= 0) return true;
+    if (queue.instances > 0) {
+      this.#passOverGang(job, queue, task);
+      return true;
+    }
     if (queue.slots > 1) {
       this.#passOver(job, queue, task);
       return true;

@@ -356,6 +356,8 @@ export interface Assignment {
   readonly job: number;
   readonly task: number;
   readonly node: string;
+  /** Of a multi-instance task: the nodes of its other instances, all of them. */
+  readonly others?: readonly string[];
 }
 
 export interface Preemption {

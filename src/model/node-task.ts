@@ -65,7 +65,7 @@ export const RELEASE_ID = 'jobrelease';
 export const RELEASE_WALL_CLOCK_DEFAULT = 'PT15M';
 
 /** What a task of a node is for. `reboot` ends what is left of the node's processes, `reimage` also empties its directory. */
-export const NODE_TASK_ROLES = ['start', 'preparation', 'release', 'reboot', 'reimage'] as const;
+export const NODE_TASK_ROLES = ['start', 'preparation', 'release', 'reboot', 'reimage', 'subtask'] as const;
 export type NodeTaskRole = (typeof NODE_TASK_ROLES)[number];
 
 export type NodeRestart = 'reboot' | 'reimage';
@@ -74,7 +74,19 @@ export type NodeRestart = 'reboot' | 'reimage';
  * The task as its row holds it and as it is dispatched. Those of users have no role; a client cannot give one, for the
  * schema of its tasks knows none.
  */
-export type StoredTaskSpec = TaskSpec & { readonly role?: NodeTaskRole };
+export type StoredTaskSpec = TaskSpec & { readonly role?: NodeTaskRole; readonly gang?: Subtask };
+
+/** Place of a subtask in a multi-instance task. */
+export interface Subtask {
+  /** Number of the task. */
+  readonly primary: number;
+  /** 0 on the primary's node. */
+  readonly instance: number;
+  /** Log index of the entry that began this run of the task on its nodes. */
+  readonly run: number;
+  /** Ids, by instance. */
+  readonly nodes: readonly string[];
+}
 
 export function startTaskSpec({ maxTaskRetryCount, waitForSuccess: _, ...start }: StartTask): TaskSpec {
   return { id: 'startup', ...start, constraints: { maxTaskRetryCount: maxTaskRetryCount ?? 0 } };

@@ -1,6 +1,6 @@
 /** A task as a client adds it (Azure Batch's TaskAddParameter), and what one execution of it ends with. */
 import Type, { type Static } from 'typebox';
-import { COMMAND_LINE_BYTES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import { COMMAND_LINE_BYTES_MAX, TASK_INSTANCES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
 import { ApplicationPackageReferences } from './application-schema.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Int32 } from './schema.ts';
 
@@ -140,6 +140,17 @@ export const DependsOn = Type.Object(
 );
 export type DependsOn = Static<typeof DependsOn>;
 
+/** One task on several nodes at once: all of them run the coordination command, then the first runs the task. */
+export const MultiInstanceSettings = Type.Object(
+  {
+    /** Default 1. */
+    numberOfInstances: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_INSTANCES_MAX })),
+    coordinationCommandLine: Type.String({ minLength: 1, maxLength: COMMAND_LINE_BYTES_MAX }),
+    commonResourceFiles: Type.Optional(Type.Array(ResourceFile, { maxItems: 10_000 })),
+  },
+  strict,
+);
+
 export const TaskSpec = Type.Object(
   {
     id: Id,
@@ -155,6 +166,7 @@ export const TaskSpec = Type.Object(
     constraints: Type.Optional(TaskConstraints),
     requiredSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
     userIdentity: Type.Optional(UserIdentity),
+    multiInstanceSettings: Type.Optional(MultiInstanceSettings),
     authenticationTokenSettings: Type.Optional(AuthenticationTokenSettings),
     dependsOn: Type.Optional(DependsOn),
     /** Brought to the node before the task runs, and kept there. */

@@ -21,13 +21,15 @@ export function attend(turn: Turn): void {
 }
 
 function settleRevoked(turn: Turn): void {
-  for (const packed of ascending(turn.revoked)) {
+  // The end of one may be that of others: a gang's.
+  while (turn.revoked.size > 0) {
+    const packed = Math.min(...turn.revoked.keys());
+    const outcome = turn.revoked.get(packed);
     turn.revoked.delete(packed);
     const job = turn.state.jobs.get(jobOf(packed));
     const task = taskOf(packed);
     // Its node may have been lost after it was stopped, and it with the node.
-    if (job?.nodeTasks.isHeld(job.table.node(task), task) === true)
-      settleExecution(turn, job, task, undefined);
+    if (job?.nodeTasks.isHeld(job.table.node(task), task) === true) settleExecution(turn, job, task, outcome);
   }
 }
 
@@ -58,6 +60,8 @@ function mayBegin(job: Job, task: number, node: NodeRecord): boolean {
     case 'reboot':
     case 'reimage':
       return node.executions.size === 0;
+    // Begins with its task.
+    case 'subtask':
     case undefined:
       return false;
   }

@@ -1,6 +1,7 @@
 /** The end of an execution, whether its node reported it or was lost: off the books, then on to what becomes of the task. */
 import type { TaskOutcome } from '../../../src/model/task.ts';
 import { endExecution } from './execution.ts';
+import { disbandGang } from './gang.ts';
 import type { Job } from './job-record.ts';
 import { afterTask } from './job-state.ts';
 import type { NodeRecord } from './node-record.ts';
@@ -33,6 +34,7 @@ export function settleExecution(
   });
   if (outcome !== undefined) countRun(turn, job, task, outcome, started);
   endExecution(turn, job, task);
+  disbandGang(turn, job, task);
   switch (verdict.kind) {
     case 'complete':
       completeTask(turn, job, task, endingOf(turn, job, task, outcome, started, verdict));

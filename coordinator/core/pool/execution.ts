@@ -20,7 +20,7 @@ export function beginExecution(turn: Turn, job: Job, task: number, node: NodeRec
   enterBooks(turn, job, task, node);
   job.live.add(task);
   job.refresh(task);
-  if (isUnprepared(job, node)) {
+  if (mustWait(job, task, node)) {
     job.nodeTasks.hold(node.index, task);
     changeState(turn, job, task, 'preparing');
   } else send(turn, job, task, node);
@@ -32,6 +32,32 @@ export function isUnprepared(job: Job, node: NodeRecord): boolean {
   if (!job.waitsForPreparation) return false;
   const preparation = job.nodeTasks.of('preparation', node);
   return preparation === undefined || !job.table.flag(preparation, Flag.succeeded);
+}
+
+/** Whether a task that has its place on the node is kept from its agent: see gang.ts for those of several nodes. */
+export function mustWait(job: Job, task: number, node: NodeRecord): boolean {
+  return (
+    isUnprepared(job, node) ||
+    (job.gangs.has(task) && !job.nodeTasks.subtasksOf(task).every((one) => isParked(job, one)))
+  );
+}
+
+/** A subtask that did its part, and keeps its node for its task. */
+export function isParked({ table, nodeTasks }: Job, task: number): boolean {
+  return table.state(task) === 'running' && nodeTasks.isHeld(table.node(task), task);
+}
+
+/** A subtask gets its place with that of its task. */
+export function beginSubtask(turn: Turn, job: Job, task: number, node: NodeRecord): void {
+  enterBooks(turn, job, task, node);
+  job.nodeTasks.live.add(task);
+  node.ownExecutions += 1;
+  node.gangs += 1;
+  if (isUnprepared(job, node)) {
+    job.nodeTasks.hold(node.index, task);
+    changeState(turn, job, task, 'preparing');
+  } else send(turn, job, task, node);
+  writeRuntime(turn, job, task);
 }
 
 /** A task of a node begins there; it was never placed. */
@@ -67,7 +93,7 @@ function send(turn: Turn, job: Job, task: number, node: NodeRecord): void {
 export function sendHeld(turn: Turn, job: Job, node: NodeRecord): void {
   for (const task of ascending(job.nodeTasks.heldOn(node.index))) {
     // About to be settled: see stopExecution.
-    if (job.table.intent(task) !== Intent.none) continue;
+    if (job.table.intent(task) !== Intent.none || isParked(job, task) || mustWait(job, task, node)) continue;
     job.nodeTasks.letGo(node.index, task);
     job.table.setExecution(task, turn.index, node.index);
     send(turn, job, task, node);
@@ -105,8 +131,10 @@ export function stopExecution(turn: Turn, job: Job, task: number, intent: number
   writeRuntime(turn, job, task);
   if (node === undefined) return;
   // What is held runs nowhere: it ends with this very entry.
-  if (job.nodeTasks.isHeld(node.index, task)) turn.revoked.add(packTask(job.number, task));
-  else turn.effect({ kind: 'stop', node: node.id, job: job.number, task, epoch: table.epoch(task) });
+  if (job.nodeTasks.isHeld(node.index, task)) {
+    const packed = packTask(job.number, task);
+    turn.revoked.set(packed, turn.revoked.get(packed));
+  } else turn.effect({ kind: 'stop', node: node.id, job: job.number, task, epoch: table.epoch(task) });
 }
 
 /** The end of a live execution is known: takes it off the books. The caller then says what becomes of the task. */
@@ -122,8 +150,10 @@ export function endExecution(turn: Turn, job: Job, task: number): void {
   if (!job.nodeTasks.letGo(node.index, task))
     node.unsent({ job: job.number, task, epoch: table.epoch(task) });
   if (table.intent(task) !== Intent.none) node.noteStop(slots, -1);
-  if (job.nodeTasks.live.delete(task)) node.ownExecutions -= 1;
-  else {
+  if (job.nodeTasks.live.delete(task)) {
+    node.ownExecutions -= 1;
+    if (job.nodeTasks.get(task)?.role === 'subtask') node.gangs -= 1;
+  } else {
     job.live.delete(task);
     if (table.state(task) === 'running') countRunning(turn, node, slots, -1);
   }

@@ -73,6 +73,8 @@ export class Job {
   // Sparse columns.
   exitConditions = new Map<number, ExitConditions>();
   affinities = new Map<number, string>();
+  /** Multi-instance tasks: what their subtasks are made of. */
+  gangs = new Map<number, TaskSpec>();
   updatedConstraints = new Map<number, TaskConstraints>();
   startedAtMs = new Map<number, number>();
   lastRetryAtMs = new Map<number, number>();
@@ -164,12 +166,14 @@ export class Job {
   }
 
   /** What a task asks of a node, as the index of its ready queue. */
-  shapeOf({ requiredSlots, requiredLabels }: TaskSpec, task: number): number {
+  shapeOf({ requiredSlots, requiredLabels, multiInstanceSettings }: TaskSpec, task: number): number {
     const own: string[] = [];
     if (this.waitsForPreparation) own.push(preparedLabel(this.number));
     if (this.isManager(task) && this.manager?.allowLowPriorityNode === false) own.push(DEDICATED_LABEL);
     const labels = own.length === 0 ? requiredLabels : [...own, ...(requiredLabels ?? [])];
-    return this.ready.shapeFor(requiredSlots ?? 1, labels);
+    const instances =
+      multiInstanceSettings === undefined ? 0 : (multiInstanceSettings.numberOfInstances ?? 1);
+    return this.ready.shapeFor(requiredSlots ?? 1, labels, instances);
   }
 
   /** Derives whether a task is ready from everything that decides it. Call after any of that changed. */
@@ -206,6 +210,7 @@ export class Job {
   forget(task: number): void {
     this.exitConditions.delete(task);
     this.affinities.delete(task);
+    this.gangs.delete(task);
     this.updatedConstraints.delete(task);
     this.startedAtMs.delete(task);
     this.lastRetryAtMs.delete(task);
@@ -225,6 +230,7 @@ export class Job {
     this.slotCounts = emptyTally();
     this.exitConditions = new Map();
     this.affinities = new Map();
+    this.gangs = new Map();
     this.updatedConstraints = new Map();
     this.startedAtMs = new Map();
     this.lastRetryAtMs = new Map();

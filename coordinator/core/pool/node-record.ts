@@ -48,6 +48,8 @@ export class NodeRecord {
   readonly executions = new Set<number>();
   /** Those among them that are tasks of the node itself. */
   ownExecutions = 0;
+  /** Subtasks of multi-instance tasks among them: such a task has its nodes for itself. */
+  gangs = 0;
   /** Executions that are to be stopped. */
   stops = 0;
   /** Their slots. */
@@ -77,7 +79,7 @@ export class NodeRecord {
 
   /** True if it may be given new work. */
   get open(): boolean {
-    return !this.lost && this.enabled && this.leaving === undefined && this.isStarted;
+    return !this.lost && this.enabled && this.leaving === undefined && this.isStarted && this.gangs === 0;
   }
 
   /** Nothing that it must do before its first task is left. */

@@ -2,6 +2,7 @@
 import { assertNever } from '../../../src/lib/assert.ts';
 import type { FailureInfo, TaskOutcome } from '../../../src/model/task.ts';
 import { endExecution, sendHeld, stopExecution } from './execution.ts';
+import { settleSubtask } from './gang.ts';
 import type { Job } from './job-record.ts';
 import { settleJob } from './job-state.ts';
 import type { NodeRecord } from './node-record.ts';
@@ -38,6 +39,10 @@ export function settleNodeTask(
   startedAtMs: number | undefined,
 ): void {
   const { table } = job;
+  if (own.gang !== undefined) {
+    settleSubtask(turn, job, task, { ...own, gang: own.gang }, outcome, startedAtMs);
+    return;
+  }
   const node = turn.state.nodes.at(table.node(task));
   const verdict = verdictOf({
     intent: table.intent(task),
@@ -93,6 +98,7 @@ const NAMES = {
   release: 'job release task',
   reboot: 'reboot',
   reimage: 'reimage',
+  subtask: 'coordination command',
 } as const;
 
 function announce(turn: Turn, job: Job, { role, node }: NodeTask, succeeded: boolean): void {
@@ -117,6 +123,8 @@ function follow(turn: Turn, job: Job, task: number, { role }: NodeTask, node: No
       return;
     case 'release':
       settleJob(turn, job);
+      return;
+    case 'subtask':
       return;
     case 'reboot':
     case 'reimage':

@@ -86,12 +86,29 @@ function nodeJobOf(turn: Turn): Job {
 function append(
   turn: Turn,
   job: Job,
-  { role, waits }: Pick<NodeTask, 'role' | 'waits'>,
+  own: Pick<NodeTask, 'role' | 'waits'>,
   node: NodeRecord,
   spec: TaskSpec,
 ): void {
+  owe(turn, job, appendNodeTask(turn, job, own, node, spec), node);
+}
+
+export function appendNodeTask(
+  turn: Turn,
+  job: Job,
+  { role, waits, gang }: Pick<NodeTask, 'role' | 'waits' | 'gang'>,
+  node: NodeRecord,
+  spec: TaskSpec,
+): number {
   const { table } = job;
-  const own: NodeTask = { role, node: node.id, machine: node.machine, nodeNumber: node.number, waits };
+  const own: NodeTask = {
+    role,
+    node: node.id,
+    machine: node.machine,
+    nodeNumber: node.number,
+    waits,
+    ...(gang === undefined ? {} : { gang }),
+  };
   const version = turn.newVersion();
   const maxRetryCount = spec.constraints?.maxTaskRetryCount ?? 0;
   const task = table.append({
@@ -99,21 +116,32 @@ function append(
     createdAtMs: turn.nowMs,
     version,
     maxRetryCount,
-    shape: job.ready.shapeFor(0, undefined),
+    shape: job.ready.shapeFor(slotsOfNodeTask(own), undefined),
   });
   table.setExecution(task, 0, node.index);
   job.nodeTasks.add(task, own);
-  const row: NodeTaskRow = { ...spec, role, place: [node.id, node.machine, node.number], waits };
+  const row: NodeTaskRow = {
+    ...spec,
+    role,
+    place: [node.id, node.machine, node.number],
+    waits,
+    ...(gang === undefined ? {} : { gang }),
+  };
   const addition: AdditionRow = [1, turn.nowMs, version, maxRetryCount];
   turn.put(taskRowKey(job.number, task), row);
   turn.put(additionRowKey(job.number, task), addition);
   turn.touchJob(job);
-  owe(turn, job, task, node);
+  return task;
+}
+
+/** A subtask holds its node's slot; on the node of its primary that one does. */
+export function slotsOfNodeTask({ gang }: Pick<NodeTask, 'gang'>): number {
+  return gang !== undefined && gang.instance > 0 ? 1 : 0;
 }
 
 /** Numbers are given once: a job that used all up gets no more tasks of either kind. */
-export function canAppend(job: Job): boolean {
-  return job.table.last < TASK_NUMBER_MAX;
+export function canAppend(job: Job, count = 1): boolean {
+  return job.table.last + count <= TASK_NUMBER_MAX;
 }
 
 export function owe(turn: Turn, job: Job, task: number, node: NodeRecord): void {
@@ -136,6 +164,11 @@ export function removeNodeTask(turn: Turn, job: Job | undefined, role: NodeTaskR
   const task = job?.nodeTasks.of(role, node);
   if (job === undefined || task === undefined) return;
   node.owed.delete(packTask(job.number, task));
+  dropNodeTask(turn, job, task);
+}
+
+/** Forgets one that is neither live nor owed. */
+export function dropNodeTask(turn: Turn, job: Job, task: number): void {
   job.nodeTasks.remove(task);
   job.forget(task);
   job.table.remove(task);

@@ -3,7 +3,7 @@
  * job like any other task, so that epochs, digests, leases, reports and fencing hold for them as well; but they are
  * pinned to one node, use no slot, are not counted, listed or placed, and begin by themselves: see attend.ts.
  */
-import type { NodeTaskRole } from '../../../src/model/node-task.ts';
+import type { NodeTaskRole, Subtask } from '../../../src/model/node-task.ts';
 import type { NodeRecord } from './node-record.ts';
 
 export interface NodeTask {
@@ -14,7 +14,11 @@ export interface NodeTask {
   readonly nodeNumber: number;
   /** Other tasks wait for its success. */
   readonly waits: boolean;
+  /** Of a subtask. */
+  readonly gang?: Subtask;
 }
+
+export type { Subtask };
 
 /** What is kept of them for one job. */
 export class NodeTasks {
@@ -26,6 +30,8 @@ export class NodeTasks {
   readonly releasing = new Set<number>();
   /** True from the moment the job's end asked for its release tasks. */
   released = false;
+  /** Subtasks of the present or the last run of each multi-instance task, by instance. */
+  readonly #gangs = new Map<number, { readonly run: number; readonly subtasks: number[] }>();
   /** Tasks of users that have their place on a node and wait there for its preparation, by the node's index. */
   readonly #held = new Map<number, Set<number>>();
 
@@ -50,7 +56,8 @@ export class NodeTasks {
 
   add(task: number, own: NodeTask): void {
     this.#byTask.set(task, own);
-    this.#byNode.set(keyOf(own.role, own.nodeNumber), task);
+    if (own.gang === undefined) this.#byNode.set(keyOf(own.role, own.nodeNumber), task);
+    else this.#enterRun(task, own.gang);
     if (own.role !== 'release') return;
     this.releasing.add(task);
     this.released = true;
@@ -60,8 +67,25 @@ export class NodeTasks {
     const own = this.#byTask.get(task);
     if (own === undefined) return;
     this.#byTask.delete(task);
-    this.#byNode.delete(keyOf(own.role, own.nodeNumber));
+    if (own.gang === undefined) this.#byNode.delete(keyOf(own.role, own.nodeNumber));
     this.releasing.delete(task);
+  }
+
+  // --- Subtasks -----------------------------------------------------------------------------------------------------
+
+  /** Those of an older run may still be about, and have lower numbers. */
+  #enterRun(task: number, { primary, run }: Subtask): void {
+    const known = this.#gangs.get(primary);
+    if (known?.run === run) known.subtasks.push(task);
+    else this.#gangs.set(primary, { run, subtasks: [task] });
+  }
+
+  subtasksOf(primary: number): readonly number[] {
+    return this.#gangs.get(primary)?.subtasks ?? NO_TASKS;
+  }
+
+  forgetRun(primary: number): void {
+    this.#gangs.delete(primary);
   }
 
   // --- Held tasks ---------------------------------------------------------------------------------------------------
@@ -90,14 +114,17 @@ export class NodeTasks {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+const NO_TASKS: readonly number[] = [];
 
 function keyOf(role: NodeTaskRole, nodeNumber: number): string {
   return `${role}/${nodeNumber}`;
 }
 
 /** No client can give such an id, so that none is found by one. */
-export function nodeTaskId({ role, nodeNumber }: NodeTask): string {
-  return `$${role}/${nodeNumber}`;
+export function nodeTaskId({ role, nodeNumber, gang }: NodeTask): string {
+  return gang !== undefined
+    ? `$${role}/${gang.primary}/${gang.instance}/${gang.run}`
+    : `$${role}/${nodeNumber}`;
 }
 
 /** Id of the job record that holds what nodes owe the pool itself. */

@@ -87,7 +87,11 @@ function vacate(
   for (const packed of ascending(node.executions)) {
     const job = turn.state.jobs.get(jobOf(packed));
     const role = job?.nodeTasks.get(taskOf(packed))?.role;
-    if (job !== undefined && role === undefined) stopExecution(turn, job, taskOf(packed), intent);
+    if (job === undefined) continue;
+    if (role === undefined) stopExecution(turn, job, taskOf(packed), intent);
+    // Its task ends as a whole.
+    const primary = job.nodeTasks.get(taskOf(packed))?.gang?.primary;
+    if (primary !== undefined && job.live.has(primary)) stopExecution(turn, job, primary, intent);
   }
 }
 

@@ -8,6 +8,8 @@ import { Flag, type TaskTable } from './task-table.ts';
 
 export class ReadyQueue {
   readonly slots: number;
+  /** Nodes that each takes for itself, all at once; 0 where it shares one. */
+  readonly instances: number;
   /** Sorted and unique. */
   readonly labels: readonly string[];
   readonly labelsKey: string;
@@ -16,8 +18,9 @@ export class ReadyQueue {
   readonly #heap = new Heap<number>((a, b) => a < b);
   readonly #table: TaskTable;
 
-  constructor(slots: number, labels: readonly string[], table: TaskTable) {
+  constructor(slots: number, labels: readonly string[], instances: number, table: TaskTable) {
     this.slots = slots;
+    this.instances = instances;
     this.labels = labels;
     this.labelsKey = labels.join('\n');
     this.#table = table;
@@ -61,12 +64,12 @@ export class ReadyQueues {
   }
 
   /** Index of the queue for tasks that ask for this; kept in the task's `shape` column. */
-  shapeFor(slots: number, labels: readonly string[] | undefined): number {
+  shapeFor(slots: number, labels: readonly string[] | undefined, instances = 0): number {
     const sorted = labels === undefined || labels.length === 0 ? NO_LABELS : [...new Set(labels)].sort();
-    const key = sorted.length === 0 ? String(slots) : `${slots}\n${sorted.join('\n')}`;
+    const key = [instances === 0 ? slots : `${slots}*${instances}`, ...sorted].join('\n');
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
-    const index = this.#queues.push(new ReadyQueue(slots, sorted, this.#table)) - 1;
+    const index = this.#queues.push(new ReadyQueue(slots, sorted, instances, this.#table)) - 1;
     this.#indexes.set(key, index);
     return index;
   }

@@ -6,7 +6,7 @@ import { refreshOverdue } from './attend.ts';
 import { Job } from './job-record.ts';
 import { runOfRow } from './metrics.ts';
 import { NodeRecord } from './node-record.ts';
-import { refreshPrepared, refreshStart } from './node-task-record.ts';
+import { refreshPrepared, refreshStart, slotsOfNodeTask } from './node-task-record.ts';
 import { type NodeTask, nodeTaskId } from './node-tasks.ts';
 import { packTask } from './numbers.ts';
 import {
@@ -124,16 +124,16 @@ export class Restorer {
   #loadNodeTask(
     job: Job,
     task: number,
-    { role, place: [node, machine, nodeNumber], waits, constraints }: NodeTaskRow,
+    { role, place: [node, machine, nodeNumber], waits, constraints, gang }: NodeTaskRow,
     [createdAtMs, version]: readonly [number, number],
   ): void {
-    const own: NodeTask = { role, node, machine, nodeNumber, waits };
+    const own: NodeTask = { role, node, machine, nodeNumber, waits, ...(gang === undefined ? {} : { gang }) };
     job.table.insert(task, {
       id: nodeTaskId(own),
       createdAtMs,
       version,
       maxRetryCount: constraints?.maxTaskRetryCount ?? 0,
-      shape: job.ready.shapeFor(0, undefined),
+      shape: job.ready.shapeFor(slotsOfNodeTask(own), undefined),
     });
     job.table.setExecution(task, 0, this.#state.nodes.indexFor(node, machine));
     job.nodeTasks.add(task, own);
@@ -205,7 +205,8 @@ export class Restorer {
       const own = job.nodeTasks.get(task);
       const live = job.table.flag(task, Flag.live);
       // A place on a node without an execution: it is held until that is prepared.
-      const held = !live && job.table.state(task) === 'preparing';
+      const state = job.table.state(task);
+      const held = !live && (state === 'preparing' || (own?.role === 'subtask' && state === 'running'));
       if (live || held) this.#finishExecution(job, task, held);
       if (own !== undefined) this.#finishNodeTask(job, task, own);
       else if (!job.table.flag(task, Flag.ghost)) job.tally(task, 1);
@@ -231,6 +232,7 @@ export class Restorer {
     if (job.nodeTasks.has(task)) {
       job.nodeTasks.live.add(task);
       node.ownExecutions += 1;
+      if (job.nodeTasks.get(task)?.role === 'subtask') node.gangs += 1;
       return;
     }
     job.live.add(task);

@@ -7,7 +7,7 @@ import { addDigest, executionDigest } from '../../../src/model/execution.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import { integerOfId } from '../../../src/model/validate.ts';
 import { isOverdue } from './attend.ts';
-import { isUnprepared } from './execution.ts';
+import { isParked, isUnprepared, mustWait } from './execution.ts';
 import { emptyTally, type Job, type Tally } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
 import { packTask } from './numbers.ts';
@@ -21,6 +21,7 @@ export function checkState(state: PoolState): void {
       executions: new Set(),
       assigned: 0,
       own: 0,
+      gangs: 0,
       running: 0,
       runningSlots: 0,
       stops: 0,
@@ -43,6 +44,7 @@ interface Books {
   readonly executions: Set<number>;
   assigned: number;
   own: number;
+  gangs: number;
   running: number;
   runningSlots: number;
   stops: number;
@@ -116,7 +118,33 @@ function checkTask(state: PoolState, job: Job, task: number, books: ReadonlyMap<
     ((flags & Flag.ready) !== 0) === ready,
     `${name} is ${ready ? '' : 'not '}ready but not marked so (S8)`,
   );
-  if (live) enterExecution(state, job, task, books);
+  if (!live) return;
+  enterExecution(state, job, task, books);
+  checkGang(state, job, task);
+}
+
+/** All nodes or none (S11), and none of them shared, until it is to end. */
+function checkGang(state: PoolState, job: Job, task: number): void {
+  const { table, nodeTasks } = job;
+  if (!job.gangs.has(task) || table.intent(task) !== Intent.none) return;
+  const nodes = nodeTasks.subtasksOf(task).map((one) => {
+    invariant(table.flag(one, Flag.live), `subtask ${job.number}/${one} of a live task has ended (S11)`);
+    return state.nodes.at(table.node(one));
+  });
+  const { instances } = job.ready.queueOf(task);
+  invariant(
+    nodes.length === instances,
+    `task ${job.number}/${task} has ${nodes.length} of ${instances} nodes (S11)`,
+  );
+  invariant(
+    nodes[0] === state.nodes.at(table.node(task)),
+    `task ${job.number}/${task} is not on its first node`,
+  );
+  for (const node of nodes)
+    invariant(
+      node?.gangs === 1 && node.assignedSlots === 1,
+      `a node of the task ${job.number}/${task} is shared or was lost (S11)`,
+    );
 }
 
 /** Start, preparation and release tasks, and restarts (S12). */
@@ -138,7 +166,7 @@ function checkNodeTask(
   invariant((table.flags(task) & (Flag.ready | Flag.queued | Flag.ghost)) === 0, `${name} is placed`);
   invariant(!(live && completed), `${name} is completed and live (S5)`);
   invariant(live || table.intent(task) === Intent.none, `${name} is to be stopped but does not live`);
-  invariant(table.state(task) !== 'preparing', `${name} is preparing (S16)`);
+  invariant(table.state(task) !== 'preparing' || own?.role === 'subtask', `${name} is preparing (S16)`);
   invariant(
     nodeTasks.releasing.has(task) === (own?.role === 'release' && !completed),
     `${name} is wrongly awaited by its job`,
@@ -172,7 +200,7 @@ function enterExecution(
   book.assigned += slots;
   const held = job.nodeTasks.isHeld(node.index, task);
   invariant(
-    held === (table.state(task) === 'preparing' && isUnprepared(job, node)),
+    held === (isParked(job, task) || (table.state(task) === 'preparing' && mustWait(job, task, node))),
     `task ${job.number}/${task} is ${held ? 'held by' : 'let past'} the preparation of its job (S12)`,
   );
   if (!held)
@@ -184,6 +212,7 @@ function enterExecution(
     book.stops += 1;
     book.stoppingSlots += slots;
   }
+  if (job.nodeTasks.get(task)?.role === 'subtask') book.gangs += 1;
   if (job.nodeTasks.has(task)) book.own += 1;
   else if (!held)
     invariant(!isUnprepared(job, node), `task ${job.number}/${task} runs on an unprepared node (S12)`);
@@ -208,6 +237,7 @@ function checkNode(state: PoolState, node: NodeRecord, book: Books): void {
     node.runningTasks === book.running && node.runningSlots === book.runningSlots,
     `${name} miscounts what runs (S7)`,
   );
+  invariant(node.gangs === book.gangs, `${name} miscounts its subtasks`);
   invariant(node.ownExecutions === book.own, `${name} miscounts its own executions`);
   invariant(
     state.overdue.has(node.id) === isOverdue(state, node),

@@ -4,7 +4,7 @@
  */
 import Type, { type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { TASKS_PER_ADD_EXTENDED_MAX } from '../../../src/lib/limits.ts';
+import { TASK_INSTANCES_MAX, TASKS_PER_ADD_EXTENDED_MAX } from '../../../src/lib/limits.ts';
 import type { PoolCommand } from '../../../src/model/commands.ts';
 import { JOB_REFERENCE_PATTERN } from '../../../src/model/ids.ts';
 import { JobPatch, JobSpec, JobUpdate } from '../../../src/model/job.ts';
@@ -55,6 +55,7 @@ const Pool = Type.Object({
   spec: Type.Optional(
     Type.Object({
       taskSlotsPerNode: Type.Optional(Whole),
+      enableInterNodeCommunication: Type.Optional(Type.Boolean()),
       slotsFromCores: Type.Optional(Type.Boolean()),
       startTask: Type.Optional(StartTask),
       taskSchedulingPolicy: Type.Optional(Type.Object({ nodeFillType: Type.Enum(['spread', 'pack']) })),
@@ -84,7 +85,12 @@ const ReportItem = Type.Object({
   startedAtMs: Type.Optional(Type.Number()),
   outcome: Type.Optional(TaskOutcome),
 });
-const Assignment = Type.Object({ job: Type.Number(), task: Type.Number(), node: Text });
+const Assignment = Type.Object({
+  job: Type.Number(),
+  task: Type.Number(),
+  node: Text,
+  others: Type.Optional(Type.Array(Text, { maxItems: TASK_INSTANCES_MAX - 1 })),
+});
 
 const Preemption = Type.Object({ forJob: Whole, job: Whole, task: Whole, epoch: Whole });
 

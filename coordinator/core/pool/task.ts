@@ -76,7 +76,11 @@ function addTask(
 ): Refusal | undefined {
   const fault = taskFault(spec);
   if (fault !== undefined) return refuse('InvalidRequestBody', `The task is not valid: ${fault}.`);
-  const violation = validateTask(spec) ?? jobViolation(job, spec) ?? slotsViolation(spec, slotsMax);
+  const violation =
+    validateTask(spec) ??
+    jobViolation(job, spec) ??
+    slotsViolation(spec, slotsMax) ??
+    gangViolation(turn.state, spec);
   if (violation !== undefined) return { ok: false, ...violation };
   const { table } = job;
   const key = idKey(spec.id);
@@ -105,6 +109,7 @@ function addTask(
 /** What of a specification must be at hand without reading its row. Also when a row is loaded. */
 export function noteSparse(job: Job, task: number, spec: TaskSpec): void {
   if (spec.exitConditions !== undefined) job.setExitConditions(task, spec.exitConditions);
+  if (spec.multiInstanceSettings !== undefined) job.gangs.set(task, spec);
   if (spec.affinityInfo !== undefined) job.affinities.set(task, spec.affinityInfo.affinityId);
 }
 
@@ -165,6 +170,23 @@ export function slotsViolation({ requiredSlots }: TaskSpec, slotsMax: number | u
       PropertyValue: String(requiredSlots),
       Maximum: String(slotsMax),
     },
+  } as const;
+}
+
+/** Azure takes such a task as well and leaves it active for ever (Azure Batch, "Multi-instance tasks"). */
+function gangViolation(state: PoolState, { multiInstanceSettings, requiredSlots = 1 }: TaskSpec) {
+  const spec = state.pool?.pool.spec;
+  if (multiInstanceSettings === undefined || spec === undefined) return undefined;
+  const takesGangs =
+    spec.enableInterNodeCommunication === true &&
+    spec.slotsFromCores !== true &&
+    (spec.taskSlotsPerNode ?? 1) === 1;
+  if (takesGangs && requiredSlots === 1) return undefined;
+  return {
+    code: 'TaskCanNeverRun',
+    message:
+      'A multi-instance task needs a pool with enableInterNodeCommunication and one task slot for each node, and requires one slot itself.',
+    values: { PropertyName: 'multiInstanceSettings' },
   } as const;
 }
 

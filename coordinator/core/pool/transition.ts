@@ -3,6 +3,7 @@ import { idKey } from '../../../src/model/ids.ts';
 import type { FailureInfo } from '../../../src/model/task.ts';
 import type { Standing } from './dependencies.ts';
 import { stopExecution } from './execution.ts';
+import { forgetSubtasks } from './gang.ts';
 import type { Job } from './job-record.ts';
 import { afterTask, TERMINATE_REASONS, terminateJob } from './job-state.ts';
 import type { ExitActions } from './outcome.ts';
@@ -118,6 +119,7 @@ function bury(turn: Turn, job: Job, key: string, before: Standing): void {
 /** Forgets a task that is not live. */
 export function removeTask(turn: Turn, job: Job, task: number): void {
   job.ready.set(task, false);
+  forgetSubtasks(turn, job, task);
   job.forget(task);
   job.table.remove(task);
   turn.delete(taskRowKey(job.number, task));

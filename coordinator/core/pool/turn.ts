@@ -6,6 +6,7 @@
 import { Heap } from '../../../src/lib/heap.ts';
 import type { EntityStamp, Outcome, PoolMirror } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
+import type { TaskOutcome } from '../../../src/model/task.ts';
 import { SampleHistory } from '../../autoscale/samples.ts';
 import type { CoreEvent, PoolEffect, RowWrite } from '../interface.ts';
 import type { Job } from './job-record.ts';
@@ -119,8 +120,8 @@ export class Turn {
   readonly writes: RowWrite[] = [];
   readonly events: CoreEvent[] = [];
   readonly effects: PoolEffect[] = [];
-  /** Held tasks that are to end: nothing of them runs, so their end is known at once. Settled with the entry. */
-  readonly revoked = new Set<number>();
+  /** Held tasks that are to end: nothing of them runs, so their end is known at once, or is another's. Settled with the entry. */
+  readonly revoked = new Map<number, TaskOutcome | undefined>();
   readonly #dirtyJobs = new Set<Job>();
   readonly #dirtyNodes = new Set<NodeRecord>();
   readonly #changedNodes = new Set<NodeRecord>();

@@ -48,15 +48,17 @@ export class RandomPool {
     return this.random.chance(probability) ? value() : undefined;
   }
 
+  /** Multi-instance tasks need nodes of one slot each. */
+  #hasGangs = false;
   #startTask: StartTask | undefined;
 
   #mirror(): PoolCommand {
-    if (this.random.chance(0.3))
-      this.#startTask = this.#maybe(0.7, () => ({
-        commandLine: '/bin/start',
-        ...(this.random.chance(0.5) ? { maxTaskRetryCount: this.random.int(0, 2) } : {}),
-        ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
-      }));
+    if (this.random.chance(0.3)) this.#hasGangs = this.random.chance(0.5);
+    this.#startTask = this.#maybe(0.7, () => ({
+      commandLine: '/bin/start',
+      ...(this.random.chance(0.5) ? { maxTaskRetryCount: this.random.int(0, 2) } : {}),
+      ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
+    }));
     this.#meshIndex += this.random.chance(0.9) ? 1 : -1;
     const removed: string[] = [];
     for (const node of NODE_IDS) {
@@ -78,7 +80,9 @@ export class RandomPool {
       spec: {
         id: POOL_ID,
         vmSize: 'machine',
-        taskSlotsPerNode: 4,
+        ...(this.#hasGangs
+          ? { taskSlotsPerNode: 1, enableInterNodeCommunication: true }
+          : { taskSlotsPerNode: 4 }),
         ...(this.#startTask === undefined ? {} : { startTask: this.#startTask }),
         taskSchedulingPolicy: { nodeFillType: this.random.pick(['spread', 'pack'] as const) },
       },
@@ -96,7 +100,7 @@ export class RandomPool {
     const labels = LABELS.filter(() => this.random.chance(0.6));
     return aNode({
       node,
-      slots: this.random.int(1, 4),
+      slots: this.#hasGangs ? 1 : this.random.int(1, 4),
       labels,
       machine: `peer-${node}/${this.random.int(1, 2)}`,
       dedicated: this.random.chance(0.6),
@@ -212,6 +216,14 @@ export class RandomPool {
       ...(requiredLabels === undefined ? {} : { requiredLabels }),
       ...(affinity === undefined ? {} : { affinityInfo: affinity }),
       ...(this.random.chance(0.2) ? { requiredSlots: this.random.int(1, 5) } : {}),
+      ...(this.#hasGangs && this.random.chance(0.3)
+        ? {
+            multiInstanceSettings: {
+              ...(this.random.chance(0.9) ? { numberOfInstances: this.random.int(1, 3) } : {}),
+              coordinationCommandLine: '/bin/coordinate',
+            },
+          }
+        : {}),
     });
   }
 
@@ -264,6 +276,7 @@ export class RandomPool {
       job: this.random.int(1, 6),
       task: this.random.int(1, 30),
       node: this.random.pick(NODE_IDS),
+      ...(this.random.chance(0.3) ? { others: [this.random.pick(NODE_IDS)] } : {}),
     }));
     return { kind: 'assign', items };
   }
