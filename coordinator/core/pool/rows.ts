@@ -12,7 +12,7 @@
  *     q/<job>/<task>     one add: when, which version, how many tasks from this number on
  *     r/<sequence>       the answer to a request id
  *     s/<job>/<id>       a deleted task that had satisfied its dependents
- *     t/<job>/<task>     the task as it was added (TaskSpec, with a role where it is a node's), never written again
+ *     t/<job>/<task>     the task as it was added (TaskSpec, with a role where it is a node's or a subtask), never written again
  *     u/<job>/<task>     the task's constraints, where they were changed since
  *     v/<slot>           equal samples of the pool's counts, one after the other; a ring
  *     x/<job>/<task>     what became of the task; absent as long as nothing did

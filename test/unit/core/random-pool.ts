@@ -53,12 +53,13 @@ export class RandomPool {
   #startTask: StartTask | undefined;
 
   #mirror(): PoolCommand {
-    if (this.random.chance(0.3)) this.#hasGangs = this.random.chance(0.5);
-    this.#startTask = this.#maybe(0.7, () => ({
-      commandLine: '/bin/start',
-      ...(this.random.chance(0.5) ? { maxTaskRetryCount: this.random.int(0, 2) } : {}),
-      ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
-    }));
+    if (this.random.chance(0.2)) this.#hasGangs = this.random.chance(0.6);
+    if (this.random.chance(0.3))
+      this.#startTask = this.#maybe(0.7, () => ({
+        commandLine: '/bin/start',
+        ...(this.random.chance(0.5) ? { maxTaskRetryCount: this.random.int(0, 2) } : {}),
+        ...(this.random.chance(0.2) ? { waitForSuccess: false } : {}),
+      }));
     this.#meshIndex += this.random.chance(0.9) ? 1 : -1;
     const removed: string[] = [];
     for (const node of NODE_IDS) {
