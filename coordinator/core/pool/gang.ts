@@ -43,6 +43,7 @@ export function formGang(turn: Turn, job: Job, primary: number, nodes: readonly 
 
 function coordinationSpec(spec: TaskSpec): TaskSpec {
   const { id, environmentSettings, userIdentity, multiInstanceSettings, constraints } = spec;
+  const packages = spec.applicationPackageReferences;
   const retentionTime = constraints?.retentionTime;
   return {
     id,
@@ -50,6 +51,7 @@ function coordinationSpec(spec: TaskSpec): TaskSpec {
     resourceFiles: multiInstanceSettings?.commonResourceFiles ?? [],
     ...(environmentSettings === undefined ? {} : { environmentSettings }),
     ...(userIdentity === undefined ? {} : { userIdentity }),
+    ...(packages === undefined ? {} : { applicationPackageReferences: packages }),
     constraints: { maxTaskRetryCount: 0, ...(retentionTime === undefined ? {} : { retentionTime }) },
   };
 }

@@ -88,7 +88,11 @@ describe('a task', () => {
     [{ id: 'a b' }, 400, 'InvalidPropertyValue'],
     [{ requiredSlots: 5 }, 400, 'TaskCanNeverRun'],
     [{ dependsOn: { taskIds: ['x'] } }, 400, 'TaskDependenciesNotSpecifiedOnJob'],
-    [{ multiInstanceSettings: { numberOfInstances: 2 } }, 400, 'UnsupportedProperty'],
+    [
+      { multiInstanceSettings: { numberOfInstances: 2, coordinationCommandLine: 'true' } },
+      400,
+      'UnsupportedProperty',
+    ],
     [{ containerSettings: { imageName: 'x' } }, 400, 'UnsupportedProperty'],
     [{ resourceFiles: [{ httpUrl: 'http://x', filePath: '../../etc/passwd' }] }, 400, 'InvalidPropertyValue'],
     [{ environmentSettings: [{ name: 'A=B', value: '' }] }, 400, 'InvalidPropertyValue'],
