@@ -40,9 +40,9 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'coordinator/core/pool/execution.ts',
-        find: 'if (before === Intent.none && node !== undefined) node.stops += 1;',
+        find: 'if (before === Intent.none) node?.noteStop(job.slotsOf(task), 1);',
         replace:
-          'if (before === Intent.none && node !== undefined) node.stops += 1;\n  node?.remove(job.number, task, table.epoch(task), job.slotsOf(task));',
+          'if (before === Intent.none) node?.noteStop(job.slotsOf(task), 1);\n  node?.remove(job.number, task, table.epoch(task), job.slotsOf(task));',
       },
     ],
   },
