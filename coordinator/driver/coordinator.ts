@@ -77,6 +77,8 @@ export class Coordinator {
   #meshLeader: MeshLeader | undefined;
   #scheduleKeeper: ScheduleKeeper | undefined;
   #meshChangeDue = false;
+  /** The groups that the store holds are open. */
+  #hasOpened = false;
   #stopped = false;
   readonly host: GroupHost;
   readonly router: Router;
@@ -152,6 +154,8 @@ export class Coordinator {
     });
     this.#roll.start();
     await this.host.start();
+    this.#hasOpened = true;
+    if (this.mesh !== undefined) this.#hostGroups(this.mesh);
   }
 
   async stop(): Promise<void> {
@@ -193,10 +197,8 @@ export class Coordinator {
   /** First voters for a new group, as this machine sees the mesh. Throws ServerBusy where it has not heard of the mesh yet. */
   chooseVoters(): readonly MachineId[] {
     const { mesh } = this;
-    const voters = mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
-    if (voters.length === 0)
-      throw new ShoalError('ServerBusy', 'This machine has not heard who is in the mesh yet.');
-    return voters;
+    // Where this machine has not heard of the mesh: a group that is there needs none, and a new one says that it is too soon.
+    return mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
   }
 
   /** Machines of the mesh that this one has no link to. */
@@ -413,6 +415,8 @@ export class Coordinator {
 
   #hostGroups(mesh: MeshMachine): void {
     const { self, log } = this.#options;
+    // One that is still to be opened must not be founded anew beside its own log.
+    if (!this.#hasOpened) return;
     for (const { group, founders, voters, generation } of mesh.groups()) {
       if (group === MESH_GROUP) continue;
       this.host.supersede(group, generation);

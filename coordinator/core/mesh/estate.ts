@@ -31,6 +31,8 @@ export function addPool(state: MeshState, turn: Turn, command: CommandOf<'pool.a
 /** The pool's group is there already (a job named it first), or can be made of these voters. */
 export function checkGroup(state: MeshState, pool: string, voters: readonly string[]): Refusal | undefined {
   if (state.groups.get(poolGroup(pool)) !== undefined) return undefined;
+  if (voters.length === 0)
+    return refuse('ServerBusy', 'The machine that was asked has not heard who is in the mesh yet.');
   return state.groups.checkNewVoters(voters, (machine) => state.members.get(machine) !== undefined);
 }
 

@@ -33,7 +33,7 @@ test('a reservation found empty is replaced, if it is still the one that was loo
 
 test('a job on a pool that is not there makes the group it waits in, of 1, 3 or 5 members', () => {
   const world = new MeshWorld().init('a', 'b', 'c');
-  expect(world.code(reserve('j', 'later', { voters: [] }))).toBe('InvalidPropertyValue');
+  expect(world.code(reserve('j', 'later', { voters: [] }))).toBe('ServerBusy');
   expect(world.code(reserve('j', 'later', { voters: [idOf('a'), idOf('b')] }))).toBe('InvalidPropertyValue');
   expect(world.code(reserve('j', 'later', { voters: [idOf('a'), idOf('a'), idOf('b')] }))).toBe(
     'InvalidPropertyValue',
