@@ -45,6 +45,7 @@ import { nodeNotFound } from './node.ts';
 import type { NodeRecord } from './node-record.ts';
 import { DEDICATED_LABEL, isOwnLabel, preparedLabel } from './node-tasks.ts';
 import {
+  type Completion,
   jobMetadataRowKey,
   jobSpecRowKey,
   type NodeTaskRow,
@@ -271,27 +272,38 @@ async function readTasks(
   tasks: readonly number[],
   rows: RowReader,
 ): Promise<TaskEntity[]> {
-  // Of tasks that are not completed the columns know everything but the specification.
-  const completed = tasks.filter((task) => job.table.state(task) === 'completed');
-  const [specs, runtimes] = await Promise.all([
-    rows.getMany(tasks.map((task) => taskRowKey(job.number, task))),
-    rows.getMany(completed.map((task) => runtimeRowKey(job.number, task))),
-  ]);
-  const runtimeOf = new Map(completed.map((task, position) => [task, runtimes[position]]));
-  return tasks.flatMap((task, position) => {
-    const spec = specs[position];
-    if (spec === undefined || !job.table.has(task)) return [];
-    const runtime = job.table.state(task) === 'completed' ? runtimeOf.get(task) : undefined;
-    return [
-      taskEntity(
-        state,
-        job,
-        task,
-        unpack(spec) as TaskSpec,
-        runtime === undefined ? undefined : unpackRuntime(runtime).completion,
-      ),
-    ];
-  });
+  const specs = await rows.getMany(tasks.map((task) => taskRowKey(job.number, task)));
+  return withCompletions(job, tasks, rows, (completionOf) =>
+    tasks.flatMap((task, position) => {
+      const spec = specs[position];
+      if (spec === undefined || !job.table.has(task)) return [];
+      return [taskEntity(state, job, task, unpack(spec) as TaskSpec, completionOf(task))];
+    }),
+  );
+}
+
+/**
+ * Builds an answer from the columns and from how each completed task ended. Of tasks that are not completed the columns
+ * know everything but the specification. A task may complete while rows are read, and then its row has to be read too:
+ * so there is no wait between the last look at the columns and `build`.
+ */
+async function withCompletions<T>(
+  job: Job,
+  tasks: readonly number[],
+  rows: RowReader,
+  build: (completionOf: (task: number) => Completion | undefined) => T,
+): Promise<T> {
+  const isCompleted = (task: number): boolean => job.table.state(task) === 'completed';
+  const read = new Map<number, Completion | undefined>();
+  for (;;) {
+    const unread = tasks.filter((task) => isCompleted(task) && !read.has(task));
+    if (unread.length === 0) return build((task) => (isCompleted(task) ? read.get(task) : undefined));
+    const values = await rows.getMany(unread.map((task) => runtimeRowKey(job.number, task)));
+    for (const [position, task] of unread.entries()) {
+      const value = values[position];
+      read.set(task, value === undefined ? undefined : unpackRuntime(value).completion);
+    }
+  }
 }
 
 async function readSpecs(
@@ -386,21 +398,13 @@ async function readSpecRows(
 }
 
 /** Runs of tasks of nodes; those that went while their rows were read are missing. */
-async function readRuns(
-  job: Job,
-  tasks: readonly number[],
-  rows: RowReader,
-): Promise<Map<number, NodeTaskRun>> {
-  const completed = tasks.filter((task) => job.table.state(task) === 'completed');
-  const values = await rows.getMany(completed.map((task) => runtimeRowKey(job.number, task)));
-  const rowOf = new Map(completed.map((task, position) => [task, values[position]]));
-  const runs = new Map<number, NodeTaskRun>();
-  for (const task of tasks) {
-    if (!job.table.has(task)) continue;
-    const row = job.table.state(task) === 'completed' ? rowOf.get(task) : undefined;
-    runs.set(task, nodeTaskRun(job, task, row === undefined ? undefined : unpackRuntime(row).completion));
-  }
-  return runs;
+function readRuns(job: Job, tasks: readonly number[], rows: RowReader): Promise<Map<number, NodeTaskRun>> {
+  return withCompletions(job, tasks, rows, (completionOf) => {
+    const runs = new Map<number, NodeTaskRun>();
+    for (const task of tasks)
+      if (job.table.has(task)) runs.set(task, nodeTaskRun(job, task, completionOf(task)));
+    return runs;
+  });
 }
 
 // --- What nodes did for a job -------------------------------------------------------------------------------------

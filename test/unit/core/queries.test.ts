@@ -43,6 +43,15 @@ describe('a list of tasks', () => {
     for (const limit of [1, 3, 10, 1000]) expect((await allPages(h, limit)).ids).toEqual(expected);
   });
 
+  test('tells how a task ended that ends while its rows are read', async () => {
+    const h = withNodes(1, 4);
+    h.add('j', { id: 't0' });
+    h.ok({ kind: 'assign', items: [{ job: 1, task: 1, node: 'n1' }] });
+    const page = h.listTasks('j', { limit: 10 });
+    h.end('n1', 1, { exitCode: 7, startedAtMs: 50 });
+    expect((await page).items).toMatchObject([{ state: 'completed', exitCode: 7 }]);
+  });
+
   test('goes on where it was whatever is deleted or added between two pages', async () => {
     const h = mixed();
     const first = await h.listTasks('j', { limit: 4 });
