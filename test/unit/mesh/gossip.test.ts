@@ -111,6 +111,9 @@ describe('what a member cannot do with gossip', () => {
     hostile.router.attach(mesh.self, control.connection);
     const { pubsub } = hostile.router;
     await until(() => pubsub.getSubscribers('shoal/test/orders').length === 1);
+    // It may hear of the topic before its own stream is open, and what it publishes until then reaches nobody.
+    const { streamsOutbound } = pubsub as unknown as { streamsOutbound: ReadonlyMap<string, unknown> };
+    await until(() => streamsOutbound.has(mesh.self));
     const seal = (
       key: Uint8Array,
       sequence: number,
