@@ -58,17 +58,6 @@ describe('a table', () => {
     expect(renderTable(COLUMNS, rows, PLAIN)[1]).toBe('\\x1b]0;title\\x07\\nrm      1  a\\u202eb');
   });
 
-  test('of ten thousand rows is drawn at once', () => {
-    const rows = Array.from({ length: 10_000 }, (_, index) => ({
-      name: `task-${index}`,
-      count: index,
-      note: 'x'.repeat(40),
-    }));
-    const startedMs = performance.now();
-    renderTable(COLUMNS, rows, { width: 80, colour: true });
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
-  });
-
   test('of one record leaves out what is not known', () => {
     expect(
       renderRecord([

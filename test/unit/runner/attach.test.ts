@@ -121,11 +121,9 @@ describe('a runner that was killed', () => {
       await recorder.exitOf(key(2));
       const pid = bench.processes().find(isRunner);
       if (pid === undefined) throw new Error('no runner');
-      const killedAtMs = performance.now();
       process.kill(pid, 'SIGKILL');
       await until(() => recorder.lost === 1, 'the loss is told');
       const atLoss = marks(path);
-      expect(performance.now() - killedAtMs).toBeLessThan(1_000);
       // Its node and lease are known to the new one without being told again.
       client.launch([bench.launch(1, ['/bin/true'], { key: key(1, 2) })]);
       expect(await recorder.exitOf(key(1, 2))).toMatchObject({ exitCode: 0 });
@@ -141,7 +139,7 @@ describe('a runner that was killed', () => {
     for (const task of [1, 2, 3]) await recorder.exitOf(key(task));
     client.acknowledge([key(2)]);
     await client.detach();
-    for (const pid of bench.processes()) process.kill(pid, 'SIGKILL');
+    bench.signal('SIGKILL');
     await until(() => bench.processes().length === 0, 'all are dead');
     const { exits } = await bench.client().attach(new Recorder());
     expect(exits.map((exit) => exit.exitCode).sort()).toEqual([1, 3]);
@@ -151,7 +149,7 @@ describe('a runner that was killed', () => {
   it('is replaced also when it only hangs', async () => {
     const [client] = await bench.ready();
     await client.detach();
-    for (const pid of bench.processes()) process.kill(pid, 'SIGSTOP');
+    bench.signal('SIGSTOP');
     const stopped = bench.processes();
     await bench.client().attach(new Recorder());
     expect(bench.processes().filter((pid) => stopped.includes(pid))).toEqual([]);

@@ -14,6 +14,7 @@ import type {
   Running,
 } from '../../../agent/runner/interface.ts';
 import { findMarked } from '../../../agent/runner/process-table.ts';
+import { signalProcess } from '../../../agent/runner/processes.ts';
 import { runnerIdentity } from '../../../agent/runner/protocol.ts';
 import { killLeftovers } from '../../../agent/runner/start-runner.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
@@ -158,6 +159,11 @@ export class Workbench {
   /** Host pids of everything that runs under this directory's runner, itself included. */
   processes(): number[] {
     return findMarked(runnerIdentity(this.directory));
+  }
+
+  /** To all of them; the first may take others with it. */
+  signal(signal: NodeJS.Signals): void {
+    for (const pid of this.processes()) signalProcess(pid, signal);
   }
 
   async end(): Promise<void> {

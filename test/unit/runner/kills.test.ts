@@ -245,7 +245,7 @@ describe.runIf(namespaced.hasNamespace)('a task that flees', () => {
     expect(bench.processes().length).toBeLessThan(80);
     client.setLease('pool', 0);
     expect(await recorder.exitOf(key(1))).toMatchObject({ reason: 'leaseExpired' });
-    await until(() => bench.processes().length <= 3, 'only the runner is left', 1_000);
+    await until(() => bench.processes().length <= 3, 'only the runner is left');
     expect(recorder.lost).toBe(0);
   });
 
