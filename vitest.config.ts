@@ -11,8 +11,9 @@ export default defineConfig({
           setupFiles: ['src/lib/polyfill.ts'],
           include: ['test/{contract,sim,tidy,unit}/**/*.test.ts'],
           maxWorkers: 2,
-          testTimeout: 20_000,
-          hookTimeout: 30_000,
+          // Bounds that a right program never comes near, on a slow and busy machine either.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
@@ -25,8 +26,8 @@ export default defineConfig({
           // Each file starts a mesh of its own, and its time-outs want the machine for themselves.
           fileParallelism: false,
           sequence: { groupOrder: 1 },
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
     ],

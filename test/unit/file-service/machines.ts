@@ -126,7 +126,7 @@ export function stream(bytes: Uint8Array): Readable {
 export const noise = (bytes: number): Buffer => randomBytes(bytes);
 
 /** Waits for a condition, at most `boundMs`. */
-export async function until(holds: () => boolean | Promise<boolean>, boundMs = 8_000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, boundMs = 30_000): Promise<void> {
   const deadline = performance.now() + boundMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`not within ${boundMs} ms: ${holds.toString()}`);

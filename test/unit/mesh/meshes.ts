@@ -64,7 +64,7 @@ export function orderedKeys(): [Uint8Array, Uint8Array] {
 }
 
 /** Waits for a condition, at most `boundMs`. */
-export async function until(holds: () => boolean, boundMs = 8_000): Promise<void> {
+export async function until(holds: () => boolean, boundMs = 30_000): Promise<void> {
   const deadline = performance.now() + boundMs;
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`not within ${boundMs} ms: ${holds.toString()}`);
@@ -73,7 +73,7 @@ export async function until(holds: () => boolean, boundMs = 8_000): Promise<void
 }
 
 /** Publishes from one to the other until a message arrives: gossip has no moment at which it says it is ready. */
-export async function gossipReaches(from: MeshNode, to: MeshNode, boundMs = 8_000): Promise<void> {
+export async function gossipReaches(from: MeshNode, to: MeshNode, boundMs = 30_000): Promise<void> {
   const topic = `probe-${from.self.slice(-6)}-${to.self.slice(-6)}-${Math.random()}`;
   let received = 0;
   const stop = to.subscribe(topic, () => {

@@ -36,7 +36,7 @@ export async function bundle(entry: string, outfile: string): Promise<string> {
   return outfile;
 }
 
-export async function until(holds: () => boolean, what: string, boundMs = 8_000): Promise<void> {
+export async function until(holds: () => boolean, what: string, boundMs = 30_000): Promise<void> {
   const endMs = performance.now() + boundMs;
   while (!holds()) {
     if (performance.now() > endMs) throw new Error(`not within ${boundMs} ms: ${what}`);
