@@ -1,6 +1,6 @@
 /** Blobs and application packages of the mesh: contents with names that the mesh group holds. */
+
 import type { Readable } from 'node:stream';
-import { ShoalError } from '../../src/lib/errors.ts';
 import {
   BLOBS_PER_COMMAND_MAX,
   COLLECT_PERIOD_MS,
@@ -12,6 +12,7 @@ import type { BlobOrigin, BlobRecord } from '../../src/model/blob.ts';
 import type { BlobPut, MeshCommand } from '../../src/model/commands.ts';
 import type { ByteRange, CallOptions } from '../../src/model/control.ts';
 import { type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import { unwrap } from '../../src/model/outcome.ts';
 import { lengthOfRange } from './byte-range.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { Copies } from './copies.ts';
@@ -152,9 +153,9 @@ export class Blobs {
     const { self, coordinator } = this.#surroundings;
     const copied = await this.#copies.copy(contents, undefined, options.signal);
     const holders = contents.map((_, index) => copied[index] ?? [self]);
-    const outcome = await coordinator.router.propose(MESH_GROUP, naming(holders), callOf(options));
+    const named = await coordinator.router.propose(MESH_GROUP, naming(holders), callOf(options));
     for (const { manifest } of contents) this.#holds.shorten(manifest, COLLECT_PERIOD_MS);
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    unwrap(named);
   }
 }
 

@@ -2,6 +2,7 @@
  * The agent: everything one machine does, put together. The only place beside the coordinator's driver that builds
  * concrete objects. Start and stop go in the order of dependence, and a stop after a failed start is clean.
  */
+
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
@@ -9,7 +10,7 @@ import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
 import { apiSecretOf, issueBearerToken } from '../../src/lib/bearer-token.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
 import { TASK_TOKEN_VALID_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { Prng } from '../../src/lib/prng.ts';
@@ -21,6 +22,7 @@ import { createMesh } from '../../src/mesh/mesh.ts';
 import type { CommandResult, MachineOffer } from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, MESH_GROUP, machineId, poolGroup } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
+import { unwrap } from '../../src/model/outcome.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
@@ -411,8 +413,7 @@ export class Agent {
         machine: await this.#currentOffer(),
       });
       this.#coordinator.host.wake(replica);
-      const { outcome } = await proposed;
-      if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+      unwrap((await proposed).outcome);
     }
     const { founding: _, ...config } = this.#config;
     await saveConfig(this.#options.paths.config, config);
@@ -426,20 +427,20 @@ export class Agent {
       this.#joining.delete(from);
       if (this.#stopping === undefined) this.#allow();
     });
-    const outcome: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, {
+    const proposed: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, {
       kind: 'machine.join',
       tokenPeer: from,
       machine: machine as MachineOffer,
     });
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    const joined = unwrap(proposed);
     const machines = await this.#coordinator.router.query(MESH_GROUP, 'machine.list', {});
     return JoinAnswer.encode({
-      machine: outcome.value.machine,
-      settings: outcome.value.settings,
+      machine: joined.machine,
+      settings: joined.settings,
       members: machines
-        .filter(({ addresses, id }) => addresses.length > 0 && id !== outcome.value.machine)
+        .filter(({ addresses, id }) => addresses.length > 0 && id !== joined.machine)
         .map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
-      name: machines.find(({ id }) => id === outcome.value.machine)?.name ?? machine.name,
+      name: machines.find(({ id }) => id === joined.machine)?.name ?? machine.name,
     });
   }
 

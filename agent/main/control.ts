@@ -1,4 +1,5 @@
 /** The HTTP API's one door into the mesh, as this agent offers it. */
+
 import { randomBytes } from 'node:crypto';
 import type { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
@@ -8,6 +9,7 @@ import type { Mesh } from '../../src/mesh/interface.ts';
 import type { Command, CommandResult } from '../../src/model/commands.ts';
 import type { CallOptions, Control, FileControl, LocalStatus, MeshEvent } from '../../src/model/control.ts';
 import { type GroupId, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
+import { unwrap } from '../../src/model/outcome.ts';
 import type { Queries, QueryName } from '../../src/model/queries.ts';
 import type { RunnerClient } from '../runner/interface.ts';
 import type { EventHub } from './event-hub.ts';
@@ -112,7 +114,7 @@ export class AgentControl implements Control {
     const { peerId, privateKeyBytes } = generateIdentity();
     const id = randomBytes(6).toString('hex');
     const expiresAtMs = wallMs() + validMs;
-    const outcome = await this.propose(MESH_GROUP, {
+    const created = await this.propose(MESH_GROUP, {
       kind: 'token.create',
       id,
       peer: peerId,
@@ -120,7 +122,7 @@ export class AgentControl implements Control {
       uses,
       createdBy: self,
     });
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    unwrap(created);
     const members = [...(coordinator.mesh?.machines() ?? [])]
       .filter(({ addresses }) => addresses.length > 0)
       .sort((a, b) => Number(b.id === self) - Number(a.id === self))

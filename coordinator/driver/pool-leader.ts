@@ -4,6 +4,7 @@
  * calls nodes lost. Everything it knows beyond the replicated state (leases, batches under way) may be lost with it:
  * a new leader gives every node one full lease and derives the rest.
  */
+
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
@@ -27,6 +28,7 @@ import type {
   PoolMirror,
 } from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import { unwrap } from '../../src/model/outcome.ts';
 import type { TaskSpec } from '../../src/model/task.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import {
@@ -479,10 +481,10 @@ export class PoolLeader {
     });
     host.wake(replica);
     const { outcome, index } = await proposed;
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    const verdicts = unwrap(outcome) as readonly ('recorded' | 'stale')[];
     return ReportAnswer.encode({
       index,
-      verdicts: [...(outcome.value as readonly ('recorded' | 'stale')[])],
+      verdicts: [...verdicts],
     });
   }
 

@@ -3,6 +3,7 @@
  * moment has come, ends what a schedule that ends has made, and takes back pools that are no longer needed. Like every
  * leader's loop it starts from the state alone, and whatever it does can be done twice.
  */
+
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { AUTO_POOL_JOB_MS_MAX, SCHEDULE_DELETES_AT_ONCE, SCHEDULE_LOOK_MS } from '../../src/lib/limits.ts';
@@ -10,6 +11,7 @@ import type { Log } from '../../src/lib/log.ts';
 import { autoPoolOf } from '../../src/model/auto-pool.ts';
 import type { MeshCommand, Outcome } from '../../src/model/commands.ts';
 import { idKey, type MachineId, MESH_GROUP, poolGroup } from '../../src/model/ids.ts';
+import { refusal } from '../../src/model/outcome.ts';
 import type { JobEntity, JobScheduleEntity } from '../../src/model/queries.ts';
 import { scheduledJobId } from '../../src/model/schedule.ts';
 import type { MeshMachine, PoolRecord } from '../core/mesh/machine.ts';
@@ -115,17 +117,17 @@ export class ScheduleKeeper {
     });
     if (auto !== undefined) {
       const outcome = await this.#propose({ kind: 'pool.add', ...auto, voters: chooseVoters() });
-      if (!outcome.ok && outcome.code !== 'PoolExists') throw refused(outcome);
+      if (!outcome.ok && outcome.code !== 'PoolExists') throw refusal(outcome);
     }
     const pool = auto?.spec.id ?? jobSpecification.poolInfo.poolId ?? '';
     const reserved = await this.#propose({ kind: 'job.reserve', job, pool, voters: chooseVoters() });
-    if (!reserved.ok) throw refused(reserved);
+    if (!reserved.ok) throw refusal(reserved);
     const poolInfo = { ...jobSpecification.poolInfo, poolId: pool };
     // The same request id whoever leads: a job that was deleted since does not come back.
     const requestId = `schedule/${job}/${creationTimeMs}`;
     const command = { kind: 'job.add', spec: { ...jobSpecification, id: job, poolInfo } } as const;
     const added = await router.propose(poolGroup(pool), command, { requestId });
-    if (!added.ok && added.code !== 'JobExists') throw refused(added);
+    if (!added.ok && added.code !== 'JobExists') throw refusal(added);
     this.#made.add(job);
   }
 
@@ -206,8 +208,4 @@ function unlessMissing(error: unknown): JobEntity | undefined {
   if (error instanceof ShoalError && (error.code === 'JobNotFound' || error.code === 'GroupNotFound'))
     return undefined;
   throw error;
-}
-
-function refused(outcome: Outcome<unknown> & { readonly ok: false }): ShoalError {
-  return new ShoalError(outcome.code, outcome.message, outcome.values);
 }

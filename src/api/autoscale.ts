@@ -5,16 +5,17 @@ import { ShoalError } from '../lib/errors.ts';
 import { AUTOSCALE_FORMULA_ACCEPTED_LENGTH_MAX } from '../lib/limits.ts';
 import type { AutoScaleEvaluation, AutoScaleExplanation } from '../model/autoscale.ts';
 import { MESH_GROUP, poolGroup } from '../model/ids.ts';
+import { unwrap } from '../model/outcome.ts';
 import { AutoScaleChange } from '../model/pool.ts';
 import type { PoolEntity } from '../model/queries.ts';
 import { readCondition } from './conditions.ts';
 import type { ApiContext } from './context.ts';
 import { poolUrl } from './entity-url.ts';
 import { heldBack } from './held-back.ts';
-import { type MeshStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { findPool, poolIdOf } from './pools.ts';
 import { renderRun } from './render-pool.ts';
 import { type Answer, type Call, empty, json, type Route } from './route.ts';
+import { type MeshStampCommand, stampHeaders } from './stamps.ts';
 import { bodyReader } from './validate.ts';
 
 const Formula = Type.String({ maxLength: AUTOSCALE_FORMULA_ACCEPTED_LENGTH_MAX });

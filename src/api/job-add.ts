@@ -14,8 +14,8 @@ import { ShoalError } from '../lib/errors.ts';
 import type { EntityStamp, Outcome } from '../model/commands.ts';
 import { idKey, MESH_GROUP, poolGroup } from '../model/ids.ts';
 import type { JobSpec } from '../model/job.ts';
+import { refusal, unwrap } from '../model/outcome.ts';
 import type { ApiContext } from './context.ts';
-import { refusal, unwrap } from './outcome.ts';
 import type { Call } from './route.ts';
 
 /** Rejects with `JobExists`, or what the groups refuse the job for; a refused job leaves no reservation that matters. */

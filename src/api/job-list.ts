@@ -1,6 +1,6 @@
 /** The list of all jobs: every pool's group has its own, so the pages go through one pool after another. */
 import { ShoalError } from '../lib/errors.ts';
-import { JOB_LIST_GROUP_WAIT_MS, JOB_LIST_POOLS_MAX, REQUEST_WAIT_MS } from '../lib/limits.ts';
+import { JOB_LIST_POOLS_MAX } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { type GroupId, MESH_GROUP } from '../model/ids.ts';
 import type { JobEntity } from '../model/queries.ts';
@@ -34,7 +34,7 @@ export async function listJobs(
       control,
       group,
       { limit: request.limit - jobs.length, ...after, ...filter },
-      options,
+      options(),
     );
     jobs.push(...page.items);
     position = page.next === undefined ? [successorOf(group), 0] : [group, page.next];
@@ -60,28 +60,17 @@ function successorOf(group: string): string {
   return `${group}\u0000`;
 }
 
-/**
- * A page of one pool's jobs. A deleted pool leaves no group to say so, and looks like one whose coordinator is being
- * elected: so the wait is cut into short ones, and before each but the first the mesh is asked whether the pool is there.
- */
+/** A page of one pool's jobs; none of a pool that was deleted meanwhile. */
 async function jobsOf(
   control: Pick<Control, 'query'>,
   group: GroupId,
   page: { readonly limit: number; readonly after?: number; readonly filter?: string },
-  options: () => CallOptions,
+  options: CallOptions,
 ): Promise<{ readonly items: readonly JobEntity[]; readonly next?: number }> {
-  for (;;) {
-    const { timeoutMs = REQUEST_WAIT_MS, ...rest } = options();
-    const waitMs = Math.min(timeoutMs, JOB_LIST_GROUP_WAIT_MS);
-    try {
-      return await control.query(group, 'job.list', page, { ...rest, timeoutMs: waitMs });
-    } catch (thrown) {
-      if (!(thrown instanceof ShoalError)) throw thrown;
-      if (thrown.code === 'GroupNotFound') return { items: [] };
-      if (thrown.code !== 'NoQuorum' && thrown.code !== 'OperationTimedOut') throw thrown;
-      const groups = await poolGroups(control, options());
-      if (!groups.includes(group)) return { items: [] };
-      if (waitMs === timeoutMs) throw thrown;
-    }
+  try {
+    return await control.query(group, 'job.list', page, options);
+  } catch (thrown) {
+    if (thrown instanceof ShoalError && thrown.code === 'GroupNotFound') return { items: [] };
+    throw thrown;
   }
 }

@@ -2,6 +2,7 @@
 import { ShoalError } from '../lib/errors.ts';
 import type { EntityStamp } from '../model/commands.ts';
 import { idKey, MESH_GROUP } from '../model/ids.ts';
+import { unwrap } from '../model/outcome.ts';
 import type { JobScheduleEntity } from '../model/queries.ts';
 import { JobSchedulePatch, JobScheduleSpec, JobScheduleUpdate, scheduleFault } from '../model/schedule.ts';
 import { validateJob } from '../model/validate.ts';
@@ -10,12 +11,12 @@ import type { ApiContext } from './context.ts';
 import { elementMetadata, scheduleUrl } from './entity-url.ts';
 import { listJobs } from './job-list.ts';
 import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
-import { type MeshStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { renderJob } from './render-job.ts';
 import { renderSchedule } from './render-schedule.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
 import { selector } from './select.ts';
+import { type MeshStampCommand, stampHeaders } from './stamps.ts';
 import { bodyReader, invalidProperty, refusedBy } from './validate.ts';
 
 const readSpec = bodyReader(JobScheduleSpec);

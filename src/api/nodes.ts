@@ -4,17 +4,18 @@ import { ShoalError } from '../lib/errors.ts';
 import { NODE_COUNTS_PAGE_MAX, PAGE_ITEMS_MAX } from '../lib/limits.ts';
 import { idKey, MESH_GROUP, poolGroup } from '../model/ids.ts';
 import type { NodeRestart } from '../model/node-task.ts';
+import { unwrap } from '../model/outcome.ts';
 import { NODE_DEALLOCATION_OPTIONS, type NodeDeallocationOption } from '../model/pool.ts';
 import type { NodeEntity } from '../model/queries.ts';
 import type { ApiContext } from './context.ts';
 import { elementMetadata, nodeUrl } from './entity-url.ts';
 import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
-import { type PoolStampCommand, stampHeaders, unwrap } from './outcome.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
 import { findPool, poolIdOf } from './pools.ts';
 import { renderNode, renderNodeCounts } from './render-node.ts';
 import { type Answer, type Call, empty, json, param, type Route } from './route.ts';
 import { selector } from './select.ts';
+import { type PoolStampCommand, stampHeaders } from './stamps.ts';
 import { bodyReader } from './validate.ts';
 
 const readDisable = bodyReader(

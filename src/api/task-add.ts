@@ -4,11 +4,11 @@ import { ShoalError } from '../lib/errors.ts';
 import { TASKS_PER_ADD_EXTENDED_MAX, TASKS_PER_ADD_MAX } from '../lib/limits.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
 import type { TaskAddResult } from '../model/commands.ts';
+import { refusal } from '../model/outcome.ts';
 import { TaskSpec } from '../model/task.ts';
 import { isRecord } from './case.ts';
 import { taskUrl } from './entity-url.ts';
 import { type ErrorContext, errorDetail } from './errors.ts';
-import { refusal } from './outcome.ts';
 import type { Call } from './route.ts';
 import { bodyReader, invalidProperty } from './validate.ts';
 

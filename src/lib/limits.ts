@@ -481,8 +481,6 @@ export const JSON_DEPTH_MAX = 32;
 export const JOB_LOCATIONS_KEPT = 10_000;
 /** Pools asked for one page of the list of all jobs; a page may end early. */
 export const JOB_LIST_POOLS_MAX = 64;
-/** The list of all jobs asks a silent pool this long, then looks whether the pool is still there, and asks again. */
-export const JOB_LIST_GROUP_WAIT_MS = 1_500;
 /** Azure Batch's own page of node counts: each row asks a pool's coordinator. */
 export const NODE_COUNTS_PAGE_MAX = 10;
 /** How long a join token is good where nobody says otherwise, and at most. */

@@ -1,9 +1,10 @@
 /** Our routes of machines. */
 import { ShoalError } from '../../lib/errors.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../model/ids.ts';
+import { unwrap } from '../../model/outcome.ts';
 import type { ApiContext } from '../context.ts';
-import { type MeshStampCommand, unwrap } from '../outcome.ts';
 import { type Answer, type Call, empty, param, type Route } from '../route.ts';
+import type { MeshStampCommand } from '../stamps.ts';
 import { itemsAnswer } from './items.ts';
 
 export function machineRoutes(context: ApiContext): readonly Route[] {

@@ -2,8 +2,8 @@
 import Type from 'typebox';
 import { TOKEN_USES_MAX, TOKEN_VALID_MS_DEFAULT, TOKEN_VALID_MS_MAX } from '../../lib/limits.ts';
 import { MESH_GROUP } from '../../model/ids.ts';
+import { unwrap } from '../../model/outcome.ts';
 import type { ApiContext } from '../context.ts';
-import { unwrap } from '../outcome.ts';
 import { type Call, empty, json, param, type Route } from '../route.ts';
 import { bodyReader } from '../validate.ts';
 import { itemsAnswer } from './items.ts';

@@ -2,6 +2,7 @@
  * A mesh of one machine in one process: the real state machines behind the API's port, with nothing between them. What
  * the coordinator and the agents do by themselves, a test does by hand: `addNode`, `start`, `finish`.
  */
+
 import { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
@@ -16,6 +17,7 @@ import {
   machineId,
   poolGroup,
 } from '../../../src/model/ids.ts';
+import { unwrap } from '../../../src/model/outcome.ts';
 import type { Queries, QueryName } from '../../../src/model/queries.ts';
 import type { TaskOutcome } from '../../../src/model/task.ts';
 import { LocalGroup } from './local-group.ts';
@@ -57,7 +59,7 @@ export class LocalControl implements Control {
       addresses: [],
       version: '0.1.0',
     };
-    must(this.#apply(MESH_GROUP, null, { kind: 'mesh.init', settings, machine }));
+    unwrap(this.#apply(MESH_GROUP, null, { kind: 'mesh.init', settings, machine }));
   }
 
   async propose<C extends Command>(
@@ -108,7 +110,7 @@ export class LocalControl implements Control {
       uses: options.uses,
       createdBy: SELF,
     } as const;
-    must(this.#apply(MESH_GROUP, null, command));
+    unwrap(this.#apply(MESH_GROUP, null, command));
     return { id, token: `secret-of-${id}`, expiresAtMs };
   }
 
@@ -155,7 +157,7 @@ export class LocalControl implements Control {
       dedicated: true,
       labels: [],
     };
-    must(
+    unwrap(
       this.#apply(MESH_GROUP, null, {
         kind: 'allot',
         add: [added],
@@ -164,7 +166,7 @@ export class LocalControl implements Control {
         steady: [pool],
       }),
     );
-    must(this.#apply(poolGroup(pool), null, { kind: 'node.heard', node }));
+    unwrap(this.#apply(poolGroup(pool), null, { kind: 'node.heard', node }));
     return node;
   }
 
@@ -173,14 +175,14 @@ export class LocalControl implements Control {
     const { group, numbers } = await this.#numbers(job, task);
     const epoch = await this.assign(job, task, node);
     const item = { ...numbers, epoch, startedAtMs: this.#timeMs };
-    must(this.#apply(group, null, { kind: 'report', node, items: [item] }));
+    unwrap(this.#apply(group, null, { kind: 'report', node, items: [item] }));
     return epoch;
   }
 
   /** Assigns a task; returns its epoch. */
   async assign(job: string, task: string, node: string): Promise<number> {
     const { group, numbers } = await this.#numbers(job, task);
-    const assigned = must(this.#apply(group, null, { kind: 'assign', items: [{ ...numbers, node }] }));
+    const assigned = unwrap(this.#apply(group, null, { kind: 'assign', items: [{ ...numbers, node }] }));
     return (assigned as { readonly epoch: number }).epoch;
   }
 
@@ -197,7 +199,7 @@ export class LocalControl implements Control {
       endedAtMs: this.#timeMs,
       files: [],
     };
-    must(
+    unwrap(
       this.#apply(group, null, {
         kind: 'report',
         node: run.node,
@@ -224,7 +226,7 @@ export class LocalControl implements Control {
       epoch,
       outcome,
     }));
-    must(this.#apply(group, null, { kind: 'report', node, items }));
+    unwrap(this.#apply(group, null, { kind: 'report', node, items }));
   }
 
   /** Runs the sweeps that are due: slices of deletes, wall clocks. */
@@ -232,7 +234,7 @@ export class LocalControl implements Control {
     for (let turns = 0; turns < 100; turns += 1) {
       const due = this.#group(group).machine.dueAtMs();
       if (due === undefined || due > this.#timeMs) return;
-      must(this.#apply(group, null, { kind: 'sweep', limit: 1_000 }));
+      unwrap(this.#apply(group, null, { kind: 'sweep', limit: 1_000 }));
     }
   }
 
@@ -268,7 +270,7 @@ export class LocalControl implements Control {
           ? { id: key, exists: false, deleting: false, spec: undefined }
           : { id: record.spec.id, exists: true, deleting: record.state === 'deleting', spec: record.spec };
       const nodes = this.#mesh.allotments(key).map(({ pool: _pool, ...node }) => node);
-      must(local.propose(this.#timeMs, null, { kind: 'mirror', meshIndex, pool, nodes, removed: [] }));
+      unwrap(local.propose(this.#timeMs, null, { kind: 'mirror', meshIndex, pool, nodes, removed: [] }));
     }
   }
 
@@ -286,9 +288,4 @@ function newPoolMachine(key: string): PoolMachine {
       return (entity) => matches(entity as never);
     },
   });
-}
-
-function must(outcome: Outcome<unknown>): unknown {
-  if (outcome.ok) return outcome.value;
-  throw new ShoalError(outcome.code, outcome.message, outcome.values);
 }

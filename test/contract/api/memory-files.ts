@@ -1,4 +1,5 @@
 /** Files of tasks and nodes, and the bytes of blobs, in memory. */
+
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -7,6 +8,7 @@ import type { ApplicationRecord } from '../../../src/model/application.ts';
 import type { BlobRecord } from '../../../src/model/blob.ts';
 import type { ByteRange, Control, FileControl, FileEntry, OpenedFile } from '../../../src/model/control.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../../src/model/ids.ts';
+import { unwrap } from '../../../src/model/outcome.ts';
 
 export class MemoryFiles implements FileControl {
   readonly #control: Control;
@@ -70,13 +72,13 @@ export class MemoryFiles implements FileControl {
     const manifest = createHash('sha256').update(content).digest('hex');
     this.#contents.set(manifest, content);
     const blob = { name, sizeBytes: content.length, manifest, holders: [this.#holder] };
-    const outcome = await this.#control.propose(MESH_GROUP, {
+    const put = await this.#control.propose(MESH_GROUP, {
       kind: 'blob.put',
       container,
       blobs: [blob],
       createContainer: options?.createContainer ?? false,
     });
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    unwrap(put);
     return this.#control.query(MESH_GROUP, 'blob.get', { container, name });
   }
 
@@ -87,7 +89,7 @@ export class MemoryFiles implements FileControl {
     options?: { readonly makeDefault?: boolean },
   ): Promise<ApplicationRecord> {
     const content = await buffer(body);
-    const outcome = await this.#control.propose(MESH_GROUP, {
+    const put = await this.#control.propose(MESH_GROUP, {
       kind: 'application.put',
       application,
       version,
@@ -96,7 +98,7 @@ export class MemoryFiles implements FileControl {
       holders: [this.#holder],
       makeDefault: options?.makeDefault ?? false,
     });
-    if (!outcome.ok) throw new ShoalError(outcome.code, outcome.message, outcome.values);
+    unwrap(put);
     return this.#control.query(MESH_GROUP, 'application.get', { application });
   }
 
