@@ -34,6 +34,7 @@ import { Retention } from '../lifecycle/retention.ts';
 import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
 import { createRunnerClient } from '../runner/client.ts';
 import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
+import { openBootClock } from '../runner/machine-clocks.ts';
 import { Sessions } from '../session/sessions.ts';
 import { listenOnTcp } from './api-listener.ts';
 import { countBoots } from './boot.ts';
@@ -138,7 +139,8 @@ export class Agent {
       log,
     });
     this.#transport = withLoopback(this.#mesh, clock);
-    this.#runner = createRunnerClient({ directory: paths.runner, runnerScript, log, clock });
+    const bootMs = openBootClock();
+    this.#runner = createRunnerClient({ directory: paths.runner, runnerScript, log, clock, bootMs });
     this.#events = new EventHub({
       machine: name,
       transport: this.#transport,
@@ -182,6 +184,7 @@ export class Agent {
       transport: this.#transport,
       store,
       clock,
+      bootMs,
       log,
       runner: this.#runner,
       lifecycle: new TaskLifecycle({

@@ -24,7 +24,6 @@ import type {
 } from './interface.ts';
 import { type Isolation, probeIsolation } from './isolation.ts';
 import { failed } from './launch-plan.ts';
-import { machineMonotonicMs } from './monotonic.ts';
 import { runnerIdentity, socketPlace, type ToRunner } from './protocol.ts';
 import { findRunnerPid, killLeftovers, type RunnerPlace, startRunner } from './start-runner.ts';
 
@@ -45,6 +44,8 @@ export interface RunnerClientInit {
   readonly runnerScript: string;
   readonly log: RunnerLog;
   readonly clock: Clock;
+  /** CLOCK_BOOTTIME in milliseconds: what leases count by. */
+  readonly bootMs: () => number;
   /** What the machine can do; probed at the first start if it is not given. */
   readonly isolation?: Isolation;
 }
@@ -57,6 +58,7 @@ export function createRunnerClient(init: RunnerClientInit): RunnerClient {
 class SocketRunnerClient implements RunnerClient {
   readonly #log: RunnerLog;
   readonly #clock: Clock;
+  readonly #bootMs: () => number;
   readonly #place: RunnerPlace;
   #isolation: Isolation | undefined;
   #listener: RunnerListener | undefined;
@@ -79,6 +81,7 @@ class SocketRunnerClient implements RunnerClient {
   constructor(init: RunnerClientInit) {
     this.#log = init.log;
     this.#clock = init.clock;
+    this.#bootMs = init.bootMs;
     this.#isolation = init.isolation;
     const { runnerScript: script } = init;
     // One spelling, for the identity is made of it.
@@ -132,7 +135,7 @@ class SocketRunnerClient implements RunnerClient {
   setLease(lease: string, remainingMs: number): void {
     // Fixed here and now: if this process is stopped before the frame leaves, the lease does not grow by
     // that.
-    const fromMs = machineMonotonicMs();
+    const fromMs = this.#bootMs();
     const deadlineMs = fromMs + remainingMs;
     this.#leaseDeadlines.set(lease, deadlineMs);
     this.#send({ type: 'lease', lease, fromMs, deadlineMs });
@@ -318,7 +321,7 @@ class SocketRunnerClient implements RunnerClient {
 
   #settings(): Buffer[] {
     const setups = [...this.#setups.values()].map((setup) => encodeFrame({ type: 'configure', setup }));
-    const fromMs = machineMonotonicMs();
+    const fromMs = this.#bootMs();
     const leases = [...this.#leaseDeadlines].map(([lease, deadlineMs]) =>
       encodeFrame({ type: 'lease', lease, fromMs, deadlineMs }),
     );

@@ -116,7 +116,7 @@ export interface RunnerClient {
   launch(launches: readonly Launch[]): void;
   /** SIGTERM, then SIGKILL to the whole tree after `graceMs`. One that still waits is dropped and reported as killed. */
   kill(key: ExecutionKey, graceMs: number): void;
-  /** The lease now ends `remainingMs` from now (by the monotonic clock). Without a live lease nothing starts, and all of it is killed. */
+  /** The lease now ends `remainingMs` from now (by boot time, a suspend counts). Without a live lease nothing starts, and all of it is killed. */
   setLease(lease: string, remainingMs: number): void;
   /** These exits are safe elsewhere: the runner forgets them. */
   acknowledge(keys: readonly ExecutionKey[]): void;

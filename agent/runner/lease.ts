@@ -1,6 +1,7 @@
-import { RUNNER_SUSPEND_GAP_MS } from '../../src/lib/limits.ts';
-
-/** The leases of the pools whose nodes are here, by deadline. All times are monotonic milliseconds. Pure. */
+/**
+ * The leases of the pools whose nodes are here, by deadline. All times are milliseconds of boot time, which goes on while
+ * the machine is suspended. Pure.
+ */
 export class LeaseTable {
   readonly #deadlines = new Map<string, number>();
 
@@ -32,13 +33,6 @@ export class LeaseTable {
     return expired;
   }
 
-  /** Removes and names all leases. */
-  takeAll(): string[] {
-    const leases = [...this.#deadlines.keys()];
-    this.#deadlines.clear();
-    return leases;
-  }
-
   /** When the next lease ends; undefined if there is none. */
   nextDeadlineMs(): number | undefined {
     let next: number | undefined;
@@ -46,24 +40,5 @@ export class LeaseTable {
       if (next === undefined || deadlineMs < next) next = deadlineMs;
     }
     return next;
-  }
-}
-
-/**
- * Tells a suspend of the machine from the passing of time: boot time (CLOCK_BOOTTIME) goes on while the
- * machine sleeps, monotonic time does not, so only a suspend lets the first run ahead of the second. The
- * machine's leases were given away meanwhile, although by monotonic time they still hold. Pure.
- */
-export class SuspendDetector {
-  #aheadMs: number | undefined;
-
-  /** True once for each suspend since the last call. */
-  observe(monotonicMs: number, bootMs: number): boolean {
-    const aheadMs = bootMs - monotonicMs;
-    const suspended = this.#aheadMs !== undefined && aheadMs - this.#aheadMs > RUNNER_SUSPEND_GAP_MS;
-    // The least distance seen is the base: a reading that was delayed between the two clocks must not hide a
-    // suspend.
-    if (suspended || this.#aheadMs === undefined || aheadMs < this.#aheadMs) this.#aheadMs = aheadMs;
-    return suspended;
   }
 }

@@ -2,7 +2,7 @@
  * The runner process. Arguments: its directory, its socket's path, its identity, and whether it has a PID
  * namespace of its own. Started by `startRunner`, never by hand; it takes nothing from its environment.
  */
-import { openSync, readSync, unlinkSync, writeFileSync } from 'node:fs';
+import { unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { KILL_GRACE_MS, RUNNER_IDLE_EXIT_MS, RUNNER_OOM_SCORE_ADJUSTMENT } from '../../src/lib/limits.ts';
@@ -11,7 +11,7 @@ import { CgroupBoxes } from './cgroups.ts';
 import type { IsolationTier } from './interface.ts';
 import { isInNamespace } from './isolation.ts';
 import { Journal } from './journal.ts';
-import { machineMonotonicMs } from './monotonic.ts';
+import { machineMonotonicMs, openBootClock } from './machine-clocks.ts';
 import { readPageBytes } from './process-table.ts';
 import { ReportOutbox } from './report-outbox.ts';
 import { Runner } from './runner.ts';
@@ -64,19 +64,6 @@ function offerToOutOfMemoryKiller(): void {
   } catch {
     log('the out-of-memory score cannot be set');
   }
-}
-
-/**
- * CLOCK_BOOTTIME, which Node does not offer, as the first field of /proc/uptime; through one descriptor kept
- * open.
- */
-function openBootClock(): () => number {
-  const fd = openSync('/proc/uptime', 'r');
-  const text = Buffer.alloc(64);
-  return () => {
-    const length = readSync(fd, text, 0, text.length, 0);
-    return Number.parseFloat(text.toString('latin1', 0, length)) * 1000;
-  };
 }
 
 function endWhenForgotten(runner: Runner, attachment: Attachment, end: () => void): void {

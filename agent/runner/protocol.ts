@@ -12,7 +12,7 @@ import type { ExecutionKey, Exit, IsolationTier, Launch, NodeSetup, Running } fr
  * and its state. A runner of another version is not talked to, but killed and replaced: it is of the same
  * machine's former installation.
  */
-export const RUNNER_PROTOCOL_VERSION = 1;
+export const RUNNER_PROTOCOL_VERSION = 2;
 
 /**
  * Environment variables of every process under a runner: how its leftovers are found, whatever became of it.
@@ -26,7 +26,7 @@ export type ToRunner =
   | { readonly type: 'removeNode'; readonly node: string }
   | { readonly type: 'launch'; readonly launches: readonly Launch[] }
   | { readonly type: 'kill'; readonly key: ExecutionKey; readonly graceMs: number }
-  /** Granted at `fromMs`, until `deadlineMs`, by `machineMonotonicMs`, which both sides share. */
+  /** Granted at `fromMs`, until `deadlineMs`, by the machine's boot time, which both sides share. */
   | { readonly type: 'lease'; readonly lease: string; readonly fromMs: number; readonly deadlineMs: number }
   | { readonly type: 'acknowledge'; readonly keys: readonly ExecutionKey[] }
   | { readonly type: 'ping' }

@@ -1,13 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { assertNever } from '../../src/lib/assert.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
-import {
-  RUNNER_EXITS_MAX,
-  RUNNER_STARTS_PER_TURN_MAX,
-  RUNNER_SUSPEND_GAP_MS,
-  RUNNER_TICK_MS,
-  RUNNER_WAITING_MAX,
-} from '../../src/lib/limits.ts';
+import { RUNNER_EXITS_MAX, RUNNER_STARTS_PER_TURN_MAX, RUNNER_WAITING_MAX } from '../../src/lib/limits.ts';
 import type { CgroupBoxes } from './cgroups.ts';
 import { concludeExecution, type Execution, neverStarted, type Verdict } from './execution.ts';
 import { executionName } from './execution-key.ts';
@@ -20,8 +14,8 @@ import {
   resolveProgram,
   taskEnvironment,
 } from './launch-plan.ts';
-import { LeaseTable, SuspendDetector } from './lease.ts';
-import { machineMonotonicMs } from './monotonic.ts';
+import { LeaseTable } from './lease.ts';
+import { machineMonotonicMs } from './machine-clocks.ts';
 import { ProcessTable } from './process-table.ts';
 import { exitCodeOf, startProcess } from './processes.ts';
 import type { ToRunner } from './protocol.ts';
@@ -33,7 +27,7 @@ import { closeQuietly, prepareTaskFiles, type TaskFiles } from './task-files.ts'
 export interface RunnerComponents {
   readonly outbox: ReportOutbox;
   readonly boxes: CgroupBoxes | undefined;
-  /** CLOCK_BOOTTIME in milliseconds. */
+  /** CLOCK_BOOTTIME in milliseconds: what leases count by. */
   readonly bootMs: () => number;
   readonly log: (message: string) => void;
   /** Ends this process at once. */
@@ -66,9 +60,7 @@ export class Runner {
   readonly #running = new Map<string, Execution>();
   readonly #queue = new LaunchQueue<Accepted>();
   readonly #leases = new LeaseTable();
-  readonly #suspend = new SuspendDetector();
   readonly #supervisor: Supervisor;
-  #suspendCheckedMs = 0;
   #turn: NodeJS.Immediate | undefined;
   #leaseTimer: NodeJS.Timeout | undefined;
   #leaseTimerAtMs = Number.POSITIVE_INFINITY;
@@ -89,9 +81,9 @@ export class Runner {
         components.outbox.flush();
         components.exit(70);
       },
-      onTick: () => this.#checkSuspend(),
+      // After a suspend the timer is late by as long as that lasted.
+      onTick: () => this.#expireLeases(),
     });
-    this.#checkSuspend();
   }
 
   /** True if nothing runs or waits. Exits do not count: the journal keeps them. */
@@ -208,16 +200,14 @@ export class Runner {
   }
 
   #renewLease(lease: string, fromMs: number, deadlineMs: number): void {
-    // Before the lease counts: a suspend that ended a moment ago must be seen first.
-    this.#checkSuspend();
-    // This process may have been stopped itself, and find the renewal before its timer tells it of the end.
+    // This process or the whole machine may have stood still, and find the renewal before its timer tells it of the end.
     if (!this.#leases.renew(lease, fromMs, deadlineMs)) this.#endLeases([lease], LEASE_ENDED);
     this.#expireLeases();
     this.#schedule();
   }
 
   #expireLeases(): void {
-    const expired = this.#leases.takeExpired(machineMonotonicMs());
+    const expired = this.#leases.takeExpired(this.#components.bootMs());
     if (expired.length > 0) this.#endLeases(expired, LEASE_ENDED);
     this.#armLeaseTimer();
   }
@@ -243,24 +233,11 @@ export class Runner {
     if (nextMs === undefined || nextMs >= this.#leaseTimerAtMs) return;
     clearTimeout(this.#leaseTimer);
     this.#leaseTimerAtMs = nextMs;
-    const delayMs = Math.min(Math.max(0, Math.ceil(nextMs - machineMonotonicMs())), TIMER_MS_MAX);
+    const delayMs = Math.min(Math.max(0, Math.ceil(nextMs - this.#components.bootMs())), TIMER_MS_MAX);
     this.#leaseTimer = setTimeout(() => {
       this.#leaseTimerAtMs = Number.POSITIVE_INFINITY;
-      this.#checkSuspend();
       this.#expireLeases();
     }, delayMs);
-  }
-
-  #checkSuspend(): void {
-    const beforeMs = machineMonotonicMs();
-    const bootMs = this.#components.bootMs();
-    const nowMs = machineMonotonicMs();
-    // This process was held up between the two clocks: their difference says nothing. The next look is near.
-    if (nowMs - beforeMs > RUNNER_SUSPEND_GAP_MS / 4) return;
-    this.#suspendCheckedMs = nowMs;
-    if (!this.#suspend.observe(nowMs, bootMs)) return;
-    this.#components.log('the machine was suspended: ending all leases');
-    this.#endLeases(this.#leases.takeAll(), 'The machine was suspended; its leases ended meanwhile.');
   }
 
   #schedule(): void {
@@ -273,11 +250,9 @@ export class Runner {
 
   #startSome(): void {
     if (this.#queue.size === 0 || this.#isStopping) return;
-    const nowMs = machineMonotonicMs();
-    if (nowMs - this.#suspendCheckedMs > RUNNER_TICK_MS) this.#checkSuspend();
     for (let started = 0; started < RUNNER_STARTS_PER_TURN_MAX; started += 1) {
       if (this.#components.outbox.size >= RUNNER_EXITS_MAX) return;
-      const next = this.#queue.take((lease) => this.#leases.isLive(lease, machineMonotonicMs()));
+      const next = this.#queue.take((lease) => this.#leases.isLive(lease, this.#components.bootMs()));
       if (next === undefined) return;
       this.#start(next);
     }

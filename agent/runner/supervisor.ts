@@ -9,8 +9,8 @@ import {
 import type { CgroupBoxes } from './cgroups.ts';
 import type { Execution, Verdict } from './execution.ts';
 import type { NodeSetup } from './interface.ts';
+import { machineMonotonicMs } from './machine-clocks.ts';
 import { findOverweight } from './memory-bound.ts';
-import { machineMonotonicMs } from './monotonic.ts';
 import type { ProcessEntry, ProcessTable } from './process-table.ts';
 import { signalGroup, signalProcess } from './processes.ts';
 

@@ -50,6 +50,8 @@ export interface PoolSessionOptions {
   readonly transport: Transport;
   readonly store: Store;
   readonly clock: Clock;
+  /** CLOCK_BOOTTIME in milliseconds: what leases count by. */
+  readonly bootMs: () => number;
   readonly log: Log;
   readonly runner: RunnerClient;
   readonly lifecycle: Lifecycle;
@@ -140,8 +142,8 @@ export class PoolSession {
   /** Says what the nodes run; by gossip, and by stream where gossip brings no answer. */
   heartbeat(): void {
     if (this.#nodes.size === 0 || this.#closed) return;
-    const { pool, self, life, boot, clock, transport, callLeader } = this.#options;
-    const nowMs = clock.monotonicMs();
+    const { pool, self, life, boot, bootMs, transport, callLeader } = this.#options;
+    const nowMs = bootMs();
     const sequence = this.#lease.send(nowMs);
     const nodes = [...this.#nodes].map((node) => ({ node, ...this.#table.summary(node) }));
     const body = Heartbeat.encode({ pool, machine: self, life, sequence, boot, nodes });
@@ -154,11 +156,11 @@ export class PoolSession {
   }
 
   onAcknowledgement(bytes: Uint8Array): void {
-    const { self, life, clock, runner, pool } = this.#options;
+    const { self, life, bootMs, runner, pool } = this.#options;
     const { term, leader, index, heard } = Acknowledgement.decode(bytes);
     const own = heard.find((one) => one.machine === self && one.life === life);
     if (own === undefined) return;
-    const nowMs = clock.monotonicMs();
+    const nowMs = bootMs();
     const lapsed = this.#lease.hasLapsed(nowMs);
     if (!this.#lease.acknowledge(own.sequence, term, leader, nowMs)) return;
     if (lapsed) this.#endLapsed();
@@ -197,7 +199,7 @@ export class PoolSession {
   onDispatch(from: string, dispatch: ReturnType<typeof Dispatch.decode>): void {
     if (this.#closed || !this.#lease.noteTerm(dispatch.term)) return;
     // Late by who knows how much: its tasks may run elsewhere by now. What is still wanted comes again after the comparison.
-    if (!this.#lease.isHeld(this.#options.clock.monotonicMs())) return;
+    if (!this.#lease.isHeld(this.#options.bootMs())) return;
     const jobs = new Map(dispatch.jobs.map((job) => [job.number, job]));
     for (const { node, job, task, epoch, spec } of dispatch.items) {
       const described = jobs.get(job);
@@ -233,7 +235,7 @@ export class PoolSession {
       if (this.#closed || execution.phase !== 'preparing' || !this.#holds(execution)) return;
       if (execution.stopping) return this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
       if (!prepared.ok) return this.#giveUp(execution, prepared.outcome);
-      if (!this.#lease.isHeld(this.#options.clock.monotonicMs())) return this.#giveUpLapsed(execution);
+      if (!this.#lease.isHeld(this.#options.bootMs())) return this.#giveUpLapsed(execution);
       execution.phase = 'launched';
       runner.launch([prepared.launch]);
     } catch (error) {

@@ -1,7 +1,8 @@
 /**
  * Until when this machine may run what a pool's coordinator gave it. A lease counts from the moment the acknowledged
  * heartbeat was SENT: counted from the acknowledgement's arrival it could outlive the coordinator's own deadline by the
- * whole time the messages took. Pure: monotonic ms come in as values.
+ * whole time the messages took. Pure: ms of boot time come in as values; monotonic time stands still while the machine
+ * sleeps, and the coordinator's does not.
  */
 import { LEASE_MS } from '../../src/lib/limits.ts';
 

@@ -28,6 +28,8 @@ export interface SessionsOptions {
   readonly transport: Transport;
   readonly store: Store;
   readonly clock: Clock;
+  /** CLOCK_BOOTTIME in milliseconds: what leases count by. */
+  readonly bootMs: () => number;
   readonly log: Log;
   readonly runner: RunnerClient;
   readonly lifecycle: Lifecycle;

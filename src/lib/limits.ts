@@ -265,8 +265,6 @@ export const RUNNER_STARTS_PER_TURN_MAX = 4;
 export const RUNNER_RESWEEP_MS = 25;
 /** A start waits this long for company, so that the start and the end of a short task are one message. */
 export const RUNNER_STARTED_DELAY_MS = 5;
-/** Boot time may run ahead of monotonic time by this much before it counts as a suspend (/proc/uptime ticks at 10 ms). */
-export const RUNNER_SUSPEND_GAP_MS = 500;
 /** A tree of an ended lease that still lives after this long takes the whole runner with it; less than KILL_GRACE_MS. */
 export const RUNNER_UNKILLABLE_MS = 400;
 /** A runner without an agent and without a task ends after this long; its journal keeps what nobody acknowledged. */

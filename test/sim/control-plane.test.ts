@@ -70,6 +70,11 @@ describe('a mesh under faults', () => {
       40,
       '[{"kind":"fillDisk","atMs":149,"forMs":682,"machines":[2,1],"amount":0.6676}]',
     ],
+    [
+      'a task that was being prepared when its machine fell asleep does not begin when that wakes up',
+      140,
+      '[{"kind":"suspend","atMs":1478,"forMs":6209,"machines":[4,1],"amount":0.8606602984946221}]',
+    ],
   ] as const)('%s (seed %i)', async (_claim, seed, script) => {
     await hold({ seed, script: parseScript(script) });
   });

@@ -262,6 +262,7 @@ export class SimMachine {
       transport,
       store,
       clock,
+      bootMs: () => clock.bootMs(),
       log,
       runner: runnerClient,
       lifecycle: new SimLifecycle(clock, random.fork()),
@@ -456,7 +457,7 @@ export class SimMachine {
     const live = this.#runner;
     if (live === undefined) return;
     live.scope.sleptMs += sleptMs;
-    time.after(random.next() * RUNNER_LOOK_MS, live.scope, () => live.runner.lookAtClocks());
+    time.after(random.next() * RUNNER_LOOK_MS, live.scope, () => live.runner.expireLeases());
   }
 }
 

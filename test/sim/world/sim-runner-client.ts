@@ -9,8 +9,8 @@ import type {
   RunnerState,
   Running,
 } from '../../../agent/runner/interface.ts';
-import type { Clock } from '../../../src/lib/clock.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
+import type { MachineClock } from './machine-clock.ts';
 import type { RunnerMessage, SimRunner } from './sim-runner.ts';
 import type { Scope, VirtualTime } from './virtual-time.ts';
 
@@ -21,7 +21,7 @@ export interface SimRunnerClientOptions {
   readonly time: VirtualTime;
   /** The agent's own. */
   readonly scope: Scope;
-  readonly clock: Clock;
+  readonly clock: MachineClock;
   readonly random: Prng;
   /** The machine's runner and its scope; a new one where the last is dead. */
   readonly runner: () => { readonly runner: SimRunner; readonly scope: Scope };
@@ -70,7 +70,7 @@ export class SimRunnerClient implements RunnerClient {
       this.#waiting = [];
       this.#listener?.onLost();
       void this.#pause().then(() => {
-        const fromMs = this.#options.clock.monotonicMs();
+        const fromMs = this.#options.clock.bootMs();
         this.#waiting.unshift(
           ...[...this.#setups.values()].map((setup) => ({ kind: 'configure', setup }) as const),
           ...[...this.#leases].map(
@@ -127,7 +127,7 @@ export class SimRunnerClient implements RunnerClient {
   }
 
   setLease(lease: string, remainingMs: number): void {
-    const fromMs = this.#options.clock.monotonicMs();
+    const fromMs = this.#options.clock.bootMs();
     const deadlineMs = fromMs + remainingMs;
     this.#leases.set(lease, deadlineMs);
     this.#send({ kind: 'lease', lease, fromMs, deadlineMs });

@@ -13,7 +13,7 @@ import type {
   RunnerState,
   Running,
 } from '../../../agent/runner/interface.ts';
-import { LeaseTable, SuspendDetector } from '../../../agent/runner/lease.ts';
+import { LeaseTable } from '../../../agent/runner/lease.ts';
 import { LaunchQueue, type Waiting } from '../../../agent/runner/queue.ts';
 import type { Timer } from '../../../src/lib/clock.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
@@ -94,7 +94,6 @@ export class SimRunner {
   readonly #setups = new Map<string, NodeSetup>();
   readonly #queue = new LaunchQueue<Accepted>();
   readonly #leases = new LeaseTable();
-  readonly #suspend = new SuspendDetector();
   readonly #children = new Map<string, Child>();
   #leaseTimer: Timer | undefined;
   #isDead = false;
@@ -103,7 +102,6 @@ export class SimRunner {
 
   constructor(options: SimRunnerOptions) {
     this.#options = options;
-    this.lookAtClocks();
   }
 
   get processes(): readonly SimProcess[] {
@@ -208,25 +206,19 @@ export class SimRunner {
     clock.after(random.next() * delayMs, () => this.#exit(child, 137));
   }
 
-  /** As the real one: boot time ran ahead of monotonic time, so the leases were given away meanwhile. */
-  lookAtClocks(): void {
-    const { clock } = this.#options;
-    if (this.#suspend.observe(clock.monotonicMs(), clock.bootMs())) this.#endLeases(this.#leases.takeAll());
-  }
-
   #renew(lease: string, fromMs: number, deadlineMs: number): void {
-    this.lookAtClocks();
     if (!this.#leases.renew(lease, fromMs, deadlineMs)) this.#endLeases([lease]);
-    this.#expire();
+    this.expireLeases();
   }
 
-  #expire(): void {
+  /** Its timer waits on the monotonic clock: after a suspend a look at the clock finds what it is late for. */
+  expireLeases(): void {
     const { clock } = this.#options;
-    this.#endLeases(this.#leases.takeExpired(clock.monotonicMs()));
+    this.#endLeases(this.#leases.takeExpired(clock.bootMs()));
     const nextMs = this.#leases.nextDeadlineMs();
     this.#leaseTimer?.cancel();
     if (nextMs !== undefined)
-      this.#leaseTimer = clock.after(nextMs - clock.monotonicMs(), () => this.#expire());
+      this.#leaseTimer = clock.after(nextMs - clock.bootMs(), () => this.expireLeases());
   }
 
   #endLeases(leases: readonly string[]): void {
@@ -239,9 +231,8 @@ export class SimRunner {
   }
 
   #startSome(): void {
-    this.lookAtClocks();
     for (;;) {
-      const nowMs = this.#options.clock.monotonicMs();
+      const nowMs = this.#options.clock.bootMs();
       const next = this.#queue.take((lease) => this.#leases.isLive(lease, nowMs));
       if (next === undefined) return;
       this.#start(next);

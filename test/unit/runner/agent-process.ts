@@ -5,12 +5,19 @@
  */
 import { createRunnerClient } from '../../../agent/runner/client.ts';
 import type { Launch, NodeSetup } from '../../../agent/runner/interface.ts';
+import { openBootClock } from '../../../agent/runner/machine-clocks.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 
 const [directory = '', runnerScript = '', leaseMs = '', work = ''] = process.argv.slice(2);
 const { setup, launches } = JSON.parse(work) as { setup: NodeSetup; launches: Launch[] };
 const log = { info: () => {}, warn: () => {}, error: () => {} };
-const client = createRunnerClient({ directory, runnerScript, log, clock: systemClock });
+const client = createRunnerClient({
+  directory,
+  runnerScript,
+  log,
+  clock: systemClock,
+  bootMs: openBootClock(),
+});
 
 void client
   .attach({

@@ -8,7 +8,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { executionName } from '../../../agent/runner/execution-key.ts';
 import type { Launch } from '../../../agent/runner/interface.ts';
 import { probeIsolation } from '../../../agent/runner/isolation.ts';
-import { encodePayload, FrameReader, frame, socketPlace } from '../../../agent/runner/protocol.ts';
+import {
+  encodePayload,
+  FrameReader,
+  frame,
+  RUNNER_PROTOCOL_VERSION,
+  socketPlace,
+} from '../../../agent/runner/protocol.ts';
 import { bundle, key, Recorder, shell, until, Workbench } from './harness.ts';
 
 let build: string;
@@ -224,7 +230,9 @@ describe('a runner', () => {
     const chunks: Buffer[] = [];
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     await new Promise((resolve) => socket.once('close', resolve));
-    expect(new FrameReader().push(Buffer.concat(chunks))).toMatchObject([{ type: 'welcome', version: 1 }]);
+    expect(new FrameReader().push(Buffer.concat(chunks))).toMatchObject([
+      { type: 'welcome', version: RUNNER_PROTOCOL_VERSION },
+    ]);
     client.launch([bench.launch(1, ['/bin/true'])]);
     await recorder.exitOf(key(1));
   });

@@ -13,6 +13,7 @@ import type {
   RunnerListener,
   Running,
 } from '../../../agent/runner/interface.ts';
+import { openBootClock } from '../../../agent/runner/machine-clocks.ts';
 import { findMarked } from '../../../agent/runner/process-table.ts';
 import { signalProcess } from '../../../agent/runner/processes.ts';
 import { runnerIdentity } from '../../../agent/runner/protocol.ts';
@@ -106,6 +107,7 @@ export class Workbench {
       runnerScript: this.#script,
       log: silent,
       clock: systemClock,
+      bootMs: openBootClock(),
       ...init,
     });
     this.#clients.push(client);

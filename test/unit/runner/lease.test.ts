@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LeaseTable, SuspendDetector } from '../../../agent/runner/lease.ts';
+import { LeaseTable } from '../../../agent/runner/lease.ts';
 
 describe('a lease', () => {
   it('lives until its deadline and not at it', () => {
@@ -45,29 +45,6 @@ describe('a lease', () => {
           expect(leases.takeExpired(nowMs).sort()).toEqual(ended.sort());
         },
       ),
-    );
-  });
-});
-
-describe('a suspend', () => {
-  it('shows as boot time that ran ahead, once', () => {
-    const detector = new SuspendDetector();
-    expect(detector.observe(0, 5_000)).toBe(false);
-    expect(detector.observe(1_000, 6_010)).toBe(false);
-    expect(detector.observe(1_200, 3_606_200)).toBe(true);
-    expect(detector.observe(1_400, 3_606_400)).toBe(false);
-  });
-
-  it('is not seen in any amount of time that merely passes, however late the readings', () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(1_000_000), fc.nat(400))), (steps) => {
-        const detector = new SuspendDetector();
-        let nowMs = 0;
-        for (const [stepMs, delayMs] of steps) {
-          nowMs += stepMs;
-          expect(detector.observe(nowMs, nowMs + delayMs + 77)).toBe(false);
-        }
-      }),
     );
   });
 });

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Journal } from '../../../agent/runner/journal.ts';
-import { machineMonotonicMs } from '../../../agent/runner/monotonic.ts';
+import { machineMonotonicMs } from '../../../agent/runner/machine-clocks.ts';
 import { readPageBytes } from '../../../agent/runner/process-table.ts';
 import { decodePayload, type Report, runnerIdentity } from '../../../agent/runner/protocol.ts';
 import { ReportOutbox } from '../../../agent/runner/report-outbox.ts';
@@ -26,7 +26,6 @@ beforeEach(() => {
     for (const running of started) recorder.onStarted(running);
     for (const exit of ended) recorder.onExit(exit);
   };
-  const bootMs = (): number => machineMonotonicMs() + suspendedMs;
   runner = new Runner(
     { outbox, boxes: undefined, bootMs, log: () => {}, exit: () => {} },
     { identity: runnerIdentity(bench.directory), hasNamespace: false, pageBytes: readPageBytes() },
@@ -34,8 +33,11 @@ beforeEach(() => {
   runner.handle({ type: 'configure', setup: bench.setup() });
   grantLease();
 });
-function grantLease(fromMs = machineMonotonicMs()): void {
-  runner.handle({ type: 'lease', lease: 'pool', fromMs, deadlineMs: fromMs + 60_000 });
+function bootMs(): number {
+  return machineMonotonicMs() + suspendedMs;
+}
+function grantLease(fromMs = bootMs(), lease = 'pool'): void {
+  runner.handle({ type: 'lease', lease, fromMs, deadlineMs: fromMs + 60_000 });
 }
 afterEach(async () => {
   await runner.stop(1_000);
@@ -57,12 +59,32 @@ describe('a machine that was suspended', () => {
     expect(await recorder.exitOf(key(2))).toMatchObject({ reason: 'leaseExpired', exitCode: undefined });
   });
 
-  it('starts nothing under an old lease', async () => {
+  it('starts nothing under an old lease, nor under a new one what was launched under the old', async () => {
     suspendedMs = 3_600_000;
-    await new Promise((resolve) => setTimeout(resolve, 250));
     runner.handle({ type: 'launch', launches: [bench.launch(1, ['/bin/true'])] });
+    grantLease();
     expect(await recorder.exitOf(key(1))).toMatchObject({ reason: 'leaseExpired' });
     expect(recorder.started).toEqual([]);
+  });
+
+  it('starts nothing under a renewal that was on its way when the machine fell asleep', async () => {
+    const grantedAtMs = bootMs();
+    suspendedMs = 3_600_000;
+    grantLease(grantedAtMs);
+    grantLease(bootMs(), 'other');
+    runner.handle({
+      type: 'launch',
+      launches: [bench.launch(1, ['/bin/true']), bench.launch(2, ['/bin/true'], { lease: 'other' })],
+    });
+    expect(await recorder.exitOf(key(2))).toMatchObject({ reason: 'exited' });
+    expect(recorder.started).toMatchObject([{ key: key(2) }]);
+  });
+
+  it('goes on after a sleep that was shorter than the lease', async () => {
+    runner.handle({ type: 'launch', launches: [bench.launch(1, ['sleep', '1'])] });
+    await recorder.startOf(key(1));
+    suspendedMs = 30_000;
+    expect(await recorder.exitOf(key(1))).toMatchObject({ reason: 'exited', exitCode: 0 });
   });
 
   it('runs again under a lease that was given afterwards', async () => {
@@ -77,8 +99,8 @@ describe('a runner that was stopped itself', () => {
   it('sees from the renewal it finds then that its lease had ended before', async () => {
     runner.handle({ type: 'launch', launches: [bench.launch(1, ['sleep', '60'])] });
     await recorder.startOf(key(1));
-    grantLease(machineMonotonicMs() + 30_000);
-    grantLease(machineMonotonicMs() + 95_000);
+    grantLease(bootMs() + 30_000);
+    grantLease(bootMs() + 95_000);
     expect(await recorder.exitOf(key(1))).toMatchObject({ reason: 'leaseExpired' });
     runner.handle({ type: 'launch', launches: [bench.launch(2, ['/bin/true'])] });
     expect(await recorder.exitOf(key(2))).toMatchObject({ reason: 'exited' });
