@@ -204,6 +204,7 @@ export class Agent {
       nodeSetup: (allotment) => this.#nodeSetup(allotment),
       life: randomUUID(),
       boot,
+      onFatal: options.onFatal,
     });
     const control = new AgentControl({
       self,

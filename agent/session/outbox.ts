@@ -3,6 +3,7 @@
  * restarted agent goes on where the old one was killed. The rows are not synced: they must survive the process, and a
  * machine that lost power has lost the processes too, so its lease ends and the work runs elsewhere.
  */
+import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
 import { executionKey } from '../../src/model/execution.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
 import type { RowWrite, Store } from '../../src/store/interface.ts';
@@ -22,13 +23,16 @@ interface Waiting {
 export class Outbox {
   readonly #store: Store;
   readonly #pool: string;
+  readonly #onFailed: (error: ShoalError) => void;
   #pending: RowWrite[] = [];
   #waiting: Waiting[] = [];
   #writing = false;
 
-  constructor(store: Store, pool: string) {
+  /** `onFailed`: a write failed, and the store takes no more of them. */
+  constructor(store: Store, pool: string, onFailed: (error: ShoalError) => void) {
     this.#store = store;
     this.#pool = pool;
+    this.#onFailed = onFailed;
   }
 
   async load(): Promise<readonly StoredExecution[]> {
@@ -83,6 +87,7 @@ export class Outbox {
         for (const { resolve } of waiting) resolve();
       } catch (error) {
         for (const { reject } of waiting) reject(error);
+        this.#onFailed(asShoalError(error));
       }
     }
     this.#writing = false;

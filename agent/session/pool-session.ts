@@ -4,7 +4,7 @@
  * term is not older than any seen; what it lists is compared with what is here, and the difference is mended.
  */
 import type { Clock, Timer } from '../../src/lib/clock.ts';
-import { asShoalError } from '../../src/lib/errors.ts';
+import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
 import {
   HEARTBEAT_INTERVAL_MS,
   REPORT_GATHER_MS,
@@ -61,6 +61,8 @@ export interface PoolSessionOptions {
   readonly life: string;
   /** Number of the machine's present boot. */
   readonly boot: number;
+  /** The store takes no more writes, so this machine would give back whatever it is given. */
+  readonly onFatal: (error: ShoalError) => void;
 }
 
 export class PoolSession {
@@ -81,7 +83,9 @@ export class PoolSession {
 
   constructor(options: PoolSessionOptions) {
     this.#options = options;
-    this.#outbox = new Outbox(options.store, options.pool);
+    this.#outbox = new Outbox(options.store, options.pool, (error) => {
+      if (!this.#closed) options.onFatal(error);
+    });
   }
 
   get running(): number {

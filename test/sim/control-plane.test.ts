@@ -75,6 +75,11 @@ describe('a mesh under faults', () => {
       140,
       '[{"kind":"suspend","atMs":1478,"forMs":6209,"machines":[4,1],"amount":0.8606602984946221}]',
     ],
+    [
+      'a machine that finds only after its disk has room again that a write failed begins anew',
+      6182,
+      '[{"kind":"fillDisk","atMs":2071,"forMs":639,"machines":[4,2],"amount":0.5227542200591415}]',
+    ],
   ] as const)('%s (seed %i)', async (_claim, seed, script) => {
     await hold({ seed, script: parseScript(script) });
   });

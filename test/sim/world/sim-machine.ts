@@ -73,6 +73,8 @@ interface LiveRunner {
 const FOUNDING_LOOK_MS = 20;
 /** A runner looks at its clocks this often: a suspend is noticed so late. */
 const RUNNER_LOOK_MS = RUNNER_TICK_MS;
+/** From the end of one life to the next, where nothing is in its way. */
+const REOPEN_MS = 50;
 /** Until somebody has put a new disk in. */
 const REPLACEMENT_MS = 400;
 /** What bit rot may hit: log entries, state rows, heads of groups. */
@@ -215,9 +217,11 @@ export class SimMachine {
   /** The agent can go on no more. Where that is its disk's fault, it comes back with room, or with a new disk. */
   #ended(life: Life, error: ShoalError): void {
     if (life !== this.#life) return;
-    if (error.code === 'DiskFull' && this.disk.full) {
+    if (error.code === 'DiskFull') {
       this.#endLife('has no room and ends', true);
       this.disk.kill();
+      // There may be room again since the write that failed.
+      this.#options.time.after(REOPEN_MS, this.#hands, () => this.start());
     } else if (error.code === 'CorruptStore' && this.#isRotten) {
       this.#isRotten = false;
       this.#options.timeline.note(this.name, `finds its store damaged: ${error.message}`);
@@ -279,6 +283,7 @@ export class SimMachine {
       }),
       life: `${this.name}-${number}`,
       boot: this.#boots,
+      onFatal: (error) => this.#ended(life, error),
     });
     return { store, coordinator, sessions, runnerClient };
   }
