@@ -156,6 +156,7 @@ export class Agent {
       log,
       newRequestId: randomUUID,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
+      addressesOf: (peer) => this.#mesh.knownAddresses(peer),
       onMembersTold: (members) => this.#admit(members),
       onEvent: (group, timeMs, event) =>
         this.#events.emit({ ...event, timeMs, data: { group, ...event.data } }),

@@ -48,7 +48,9 @@ export interface CoordinatorOptions {
   readonly newRequestId: () => string;
   /** The mesh group moved on this machine: members, allotments, pools or groups may differ. */
   readonly onMeshChanged: (mesh: MeshMachine) => void;
-  /** Members by the word of one of them, while this machine's own copy is behind: `allowedPeers` differs. */
+  /** Where a peer is, as far as this machine knows. */
+  readonly addressesOf: (peer: string) => readonly string[];
+  /** Members, and where they are, by the word of one of them: `allowedPeers` may differ. */
   readonly onMembersTold: (members: readonly MemberAddresses[]) => void;
   /** Something happened in a group that this machine leads. */
   readonly onEvent: (group: GroupId, timeMs: number, event: CoreEvent) => void;
@@ -113,6 +115,7 @@ export class Coordinator {
       clock,
       log,
       requireMember: (peer) => this.requireMember(peer),
+      addressesOf: options.addressesOf,
       onTold: options.onMembersTold,
     });
     this.router = new Router({

@@ -4,13 +4,17 @@
  * and the group's word never arrives. So while a machine hears no leader of the mesh group it asks the members that it
  * has links to, one after another, and goes by their list where that is newer than its own copy. Nobody is believed who
  * was not believed before: a member feeds this machine the log as well.
+ *
+ * It also asks where the group's voters are that it has no link to. Two that moved while they were apart dial addresses
+ * that nobody has any more, and the group cannot record new ones without them; whoever both of them reached tells the one
+ * of the other. Who is no voter needs no such help: the group records its address, and all others hear it from there.
  */
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { ROLL_ASK_PERIOD_MS, ROLL_ASK_TIMEOUT_MS } from '../../src/lib/limits.ts';
+import { ROLL_ASK_PERIOD_MS, ROLL_ASK_TIMEOUT_MS, ROLL_MISSING_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
-import { MESH_GROUP, type PeerId } from '../../src/model/ids.ts';
+import { MESH_GROUP, type PeerId, peerOfMachine } from '../../src/model/ids.ts';
 import { ROLL_REQUEST, RollAnswer, RollBody } from '../../src/wire/protocol.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
 import type { GroupHost } from './group-host.ts';
@@ -22,7 +26,9 @@ export interface RollOptions {
   readonly log: Log;
   /** Rejects unless the peer is a full member (not a joiner under its token). */
   readonly requireMember: (peer: string) => void;
-  /** A list that is newer than this machine's copy of the mesh group has come. */
+  /** Where a peer is, as far as this machine knows. */
+  readonly addressesOf: (peer: string) => readonly string[];
+  /** Addresses of members have come, perhaps with a list that is newer than this machine's copy of the mesh group. */
   readonly onTold: (members: readonly MemberAddresses[]) => void;
 }
 
@@ -74,7 +80,7 @@ export class Roll {
     return replica === undefined ? NOWHERE : { generation: replica.generation, index: replica.appliedIndex };
   }
 
-  #answer(known: Position): Uint8Array {
+  #answer({ missing, ...known }: ReturnType<typeof RollBody.decode>): Uint8Array {
     const position = this.#own();
     const mesh = this.#options.host.replica(MESH_GROUP)?.machine as MeshMachine | undefined;
     if (mesh?.settings() === undefined)
@@ -83,7 +89,17 @@ export class Roll {
     return RollAnswer.encode({
       ...position,
       members: members.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] })),
+      found: missing
+        .filter((peer) => this.#options.transport.isConnected(peer))
+        .map((peer) => ({ peer, addresses: [...this.#options.addressesOf(peer)] })),
     });
+  }
+
+  #missing(): string[] {
+    const { host, transport } = this.#options;
+    const voters = host.replica(MESH_GROUP)?.raft.status().configuration.voters ?? [];
+    const peers = voters.map(peerOfMachine).filter((peer) => !transport.isConnected(peer));
+    return peers.slice(0, ROLL_MISSING_MAX);
   }
 
   async #ask(): Promise<void> {
@@ -95,7 +111,7 @@ export class Roll {
     this.#asking = true;
     try {
       const known = this.newer() === undefined ? this.#own() : (this.#told?.position ?? NOWHERE);
-      const body = RollBody.encode(known);
+      const body = RollBody.encode({ ...known, missing: this.#missing() });
       const answer = await transport.request(peer, ROLL_REQUEST, body, { timeoutMs: ROLL_ASK_TIMEOUT_MS });
       this.#take(RollAnswer.decode(answer), known);
     } catch (error) {
@@ -105,10 +121,11 @@ export class Roll {
     }
   }
 
-  #take({ members, ...position }: ReturnType<typeof RollAnswer.decode>, known: Position): void {
-    if (members.length === 0 || !isAfter(position, known) || !isAfter(position, this.#own())) return;
-    this.#told = { position, peers: new Set(members.map(({ peer }) => peer)) };
-    this.#options.onTold(members);
+  #take({ members, found, ...position }: ReturnType<typeof RollAnswer.decode>, known: Position): void {
+    if (members.length > 0 && isAfter(position, known) && isAfter(position, this.#own()))
+      this.#told = { position, peers: new Set(members.map(({ peer }) => peer)) };
+    // Where they are by a link comes last, and is tried first.
+    if (members.length + found.length > 0) this.#options.onTold([...members, ...found]);
   }
 }
 

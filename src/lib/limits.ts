@@ -122,6 +122,8 @@ export const LEADER_SEARCH_TRIED_MAX = 16;
 export const ROLL_ASK_PERIOD_MS = 1_000;
 /** One such question; a hung member is not waited for longer. */
 export const ROLL_ASK_TIMEOUT_MS = 2_000;
+/** Voters of the mesh group that are asked for in such a question; it has 5 at most, and 10 while they change. */
+export const ROLL_MISSING_MAX = 16;
 /** Rows of one slice of a snapshot on its way to a follower. */
 export const SNAPSHOT_SLICE_BYTES = 1024 * 1024;
 /** A follower writes a slice within this time, or the snapshot begins anew. */

@@ -3,7 +3,7 @@
  * have its shape never reaches a handler.
  */
 import Type, { type Static, type TSchema } from 'typebox';
-import { PAGE_ITEMS_MAX } from '../lib/limits.ts';
+import { PAGE_ITEMS_MAX, ROLL_MISSING_MAX } from '../lib/limits.ts';
 import { Environment } from '../model/schema.ts';
 import { decoder, encode } from './codec.ts';
 
@@ -176,13 +176,25 @@ export const JoinAnswer = message(
  * own. No members: the copy here is not.
  */
 export const ROLL_REQUEST = 'mesh.roll';
-export const RollBody = message('roll', Type.Object({ generation: Count, index: Count }));
+export const RollBody = message(
+  'roll',
+  Type.Object({
+    generation: Count,
+    index: Count,
+    /** Voters of the mesh group that the asker has no link to. */
+    missing: Type.Array(Name, { maxItems: ROLL_MISSING_MAX }),
+  }),
+);
+const PeerAddresses = Type.Object({ peer: Name, addresses: Type.Array(Type.String({ maxLength: 512 })) });
 export const RollAnswer = message(
   'roll answer',
   Type.Object({
     generation: Count,
     index: Count,
-    members: Type.Array(Type.Object({ peer: Name, addresses: Type.Array(Type.String({ maxLength: 512 })) })),
+    /** All members, where that list is newer than the one that was asked with. */
+    members: Type.Array(PeerAddresses),
+    /** Where those are of the missing that the one who answers has links to. */
+    found: Type.Array(PeerAddresses),
   }),
 );
 

@@ -182,8 +182,6 @@ export class Faults {
     this.#scope.die();
     Object.assign(network.weather, CALM);
     network.mendAll();
-    // Two machines that moved while they were apart find each other no other way: a third one does not pass addresses on.
-    network.discoverAll();
     for (const machine of machines) {
       if (!machine.hasJoined) continue;
       Object.assign(machine.pace, QUICK_DISK);

@@ -45,15 +45,3 @@ export async function join(joiner: SimMachine, requests: Requests): Promise<void
   joiner.members = new Map(others.map(({ peer, addresses }) => [peer, addresses[0] ?? '']));
   joiner.start();
 }
-
-/**
- * A machine that joined and has not yet heard the mesh group's first word admits those members alone that it was told
- * of. Where the group is led by a later one by then, somebody must tell it: as when `shoal join` is called again.
- */
-export async function tellMembers(machines: readonly SimMachine[], requests: Requests): Promise<void> {
-  for (const machine of machines) {
-    if (!machine.hasJoined || machine.life?.coordinator?.mesh?.settings() !== undefined) continue;
-    const members = await requests.query(MESH_GROUP, 'machine.list', {});
-    machine.tell(new Map(members.map(({ peer, addresses }) => [peer, addresses[0] ?? ''])));
-  }
-}

@@ -43,7 +43,7 @@ export interface Place {
   readonly self: string;
   readonly scope: Scope;
   readonly address: string;
-  /** Where it would look for a peer: out of the mesh's own list, or of its configuration. */
+  /** Where it would look for a peer that nobody told it of: out of the mesh's own list, or of its configuration. */
   readonly knows: (peer: string) => string | undefined;
 }
 
@@ -82,6 +82,19 @@ export class SimNetwork {
     this.#time = time;
     this.#random = random;
     this.#note = note;
+  }
+
+  /**
+   * Could each of these machines hear of each other one from third ones, if not by itself? Not so where all that admit a
+   * machine look for it where it is no more, and it for them.
+   */
+  isWhole(names: readonly string[]): boolean {
+    const [first, ...others] = names.flatMap((name) => this.#endpoints.get(name) ?? []);
+    const unseen = new Set(others);
+    const edge = [first];
+    for (let one = edge.pop(); one !== undefined; one = edge.pop())
+      for (const other of unseen) if (canMeet(one, other) && unseen.delete(other)) edge.push(other);
+    return unseen.size === 0;
   }
 
   /** All machines are in one LAN from now on, where each hears the others' announcements. */
@@ -174,9 +187,7 @@ export class SimNetwork {
     const b = this.#endpoints.get(other);
     if (a === undefined || b === undefined || !a.scope.isRunning || !b.scope.isRunning) return;
     if (this.isCut(one, other) || this.isCut(other, one)) return;
-    if (!a.allowed.has(other) || !b.allowed.has(one)) return;
-    if (!this.#isLan && a.place.knows(other) !== b.place.address && b.place.knows(one) !== a.place.address)
-      return;
+    if (this.#isLan ? !admit(a, b) : !canMeet(a, b)) return;
     const old = a.peers.get(other);
     if (old?.a.open && old.b.open) return;
     // An end that did not notice yet that its connection is gone learns it from the new one.
@@ -188,6 +199,7 @@ export class SimNetwork {
     for (const end of [connection.a, connection.b]) {
       const peer = otherEnd(connection, end.endpoint.self).endpoint.self;
       end.endpoint.peers.set(peer, connection);
+      end.endpoint.told.set(peer, otherEnd(connection, end.endpoint.self).endpoint.place.address);
       this.#time.after(this.#hopMs(), end.endpoint.scope, () => {
         if (end.open) end.endpoint.tellPeer(peer, true);
       });
@@ -309,6 +321,8 @@ export class Endpoint implements Transport {
   readonly peers = new Map<string, Connection>();
   readonly topics = new Map<string, Set<MessageListener>>();
   allowed: ReadonlySet<string> = new Set();
+  /** Addresses by peer: what itself said over a connection, or what a third one said. */
+  readonly told = new Map<string, string>();
   readonly #network: SimNetwork;
   readonly #time: VirtualTime;
   readonly #channels = new Map<string, MessageListener>();
@@ -330,6 +344,22 @@ export class Endpoint implements Transport {
       if (!peers.has(peer)) this.#network.close(connection, endOf(connection, this.self));
     // Addresses may have changed too.
     if (this.peers.size < peers.size) this.#network.nudge(this);
+  }
+
+  addressesOf(peer: string): readonly string[] {
+    return [this.told.get(peer), this.place.knows(peer)].flatMap((address) => address ?? []);
+  }
+
+  /** It would find this one where it is now. */
+  knows({ self, place }: Endpoint): boolean {
+    return this.addressesOf(self).includes(place.address);
+  }
+
+  learn(peer: string, addresses: readonly string[]): void {
+    const [address] = addresses;
+    if (address === undefined || this.told.get(peer) === address) return;
+    this.told.set(peer, address);
+    this.#network.nudge(this);
   }
 
   tellPeer(peer: string, up: boolean): void {
@@ -443,6 +473,14 @@ export class Endpoint implements Transport {
       if (listeners.size === 0 && this.topics.get(topic) === listeners) this.topics.delete(topic);
     };
   }
+}
+
+function admit(a: Endpoint, b: Endpoint): boolean {
+  return a.allowed.has(b.self) && b.allowed.has(a.self);
+}
+
+function canMeet(a: Endpoint, b: Endpoint): boolean {
+  return admit(a, b) && (a.knows(b) || b.knows(a));
 }
 
 function newEnd(endpoint: Endpoint): End {

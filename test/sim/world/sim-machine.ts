@@ -206,14 +206,6 @@ export class SimMachine {
     this.#run(life).catch((error: unknown) => this.#ended(life, asShoalError(error)));
   }
 
-  /** Members as of now, for one that cannot hear the mesh's own list yet. */
-  tell(members: ReadonlyMap<string, string>): void {
-    this.members = new Map([...members].filter(([peer]) => peer !== this.name));
-    const { life } = this;
-    if (life !== undefined && life.coordinator?.mesh?.settings() === undefined)
-      life.endpoint.setAllowed(new Set(this.members.keys()));
-  }
-
   /** The agent can go on no more. Where that is its disk's fault, it comes back with room, or with a new disk. */
   #ended(life: Life, error: ShoalError): void {
     if (life !== this.#life) return;
@@ -257,7 +249,11 @@ export class SimMachine {
       flightRecord,
       newRequestId: () => `${this.name}-${number}-${requests++}`,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
-      onMembersTold: () => this.#admit(),
+      addressesOf: (peer) => endpoint.addressesOf(peer),
+      onMembersTold: (members) => {
+        this.#admit();
+        for (const { peer, addresses } of members) endpoint.learn(peer, addresses);
+      },
       onEvent: (group, _timeMs, event) => this.#options.onEvent(this, group, event),
       onFatal: (error) => this.#ended(life, error),
     });

@@ -4,7 +4,7 @@ import { Course } from './course.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { drawKinds, drawScript, type FaultKind, type FaultScript } from './fault-script.ts';
 import { Faults } from './faults.ts';
-import { gather, tellMembers } from './gathering.ts';
+import { gather } from './gathering.ts';
 import { drawHabits, type Habit } from './habits.ts';
 import { JobClients } from './job-clients.ts';
 import { beginLists } from './list-clients.ts';
@@ -56,6 +56,8 @@ const RATE = { low: 0.957, high: 1.043 } as const;
 const WALL_SKEW_MS_MAX = 60_000;
 const AUDIT_PERIOD_MS = 1_000;
 const SETTLE_MS_MAX = 2_000;
+/** Until all agents have read their stores. */
+const REOPEN_MS = 1_000;
 
 export async function runSeed(options: RunOptions): Promise<RunResult> {
   const simulation = new Simulation(options);
@@ -247,16 +249,23 @@ class Simulation {
     });
     await this.#course.runFor(chaosMs);
     faults.end();
-    await this.#course.awaiting(
-      'the list of members',
-      CALM_MS_MAX,
-      tellMembers(this.#machines, this.#requests),
-    );
+    await this.#meetAgain();
     await this.#course.until(
       { rule: 'L2', what: 'every request is answered', boundMs: CALM_MS_MAX },
       () => this.#requests.isDone,
     );
     await this.#course.awaiting('the last changes', CALM_MS_MAX, this.#operator.end());
+  }
+
+  /** Where so many moved while they were apart that nobody knows where anybody is, a LAN must help, or a person. */
+  async #meetAgain(): Promise<void> {
+    await this.#course.runFor(REOPEN_MS);
+    const members = this.#machines.filter(
+      (machine) => machine.hasJoined && !this.#operator.removed.has(machine),
+    );
+    if (this.#network.isWhole(members.map(({ name }) => name))) return;
+    this.#timeline.note('faults', 'so many moved that all are put into one LAN');
+    this.#network.discoverAll();
   }
 
   #look(scope: Scope): void {

@@ -88,16 +88,20 @@ export class FewMachines {
     return offer(name, { peer: name, id: this.idOf(name), addresses: [`/sim/${name}`] });
   }
 
-  /** The machine's agent starts again, from what is on its disk. */
-  async restart(name: string): Promise<void> {
+  /** The machine's agent starts again, from what is on its disk, perhaps under another address. */
+  async restart(name: string, address = name): Promise<void> {
     const { disk, endpoint } = this.machine(name);
     disk.crash();
-    await this.run(this.#compose(name, [...endpoint.allowed], disk).coordinator.start());
+    await this.run(this.#compose(name, [...endpoint.allowed], { disk, address }).coordinator.start());
   }
 
-  #compose(name: string, knows: readonly string[], disk = new MemoryDisk()): FewMachine {
+  #compose(
+    name: string,
+    knows: readonly string[],
+    { disk = new MemoryDisk(), address = name } = {},
+  ): FewMachine {
     const scope = new Scope(name);
-    const endpoint = this.network.open({ self: name, scope, address: name, knows: (peer) => peer });
+    const endpoint = this.network.open({ self: name, scope, address, knows: (peer) => peer });
     const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0, sleptMs: 0 };
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
     const self = machineId(name, disk.incarnation);
@@ -120,7 +124,11 @@ export class FewMachines {
       log: silentLog,
       newRequestId: () => `${name}-${this.#requests++}`,
       onMeshChanged: () => admit(),
-      onMembersTold: () => admit(),
+      addressesOf: (peer) => endpoint.addressesOf(peer),
+      onMembersTold: (members) => {
+        admit();
+        for (const { peer, addresses } of members) endpoint.learn(peer, addresses);
+      },
       onEvent: () => undefined,
       onFatal: (error) => {
         throw error;

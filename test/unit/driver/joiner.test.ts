@@ -21,6 +21,21 @@ test('a machine that slept while the mesh changed finds a leader whom it has nev
   await world.until('eve hears of joe', () => knows(world, 'eve', 'joe'), 60_000);
 });
 
+test('two voters that moved while they were apart find each other through a member that both reach', async () => {
+  const world = await FewMachines.found(3, 'ada', 'bob', 'eve', 'joe');
+  await world.until('three vote', () => world.votersIn('ada', MESH_GROUP).length === 3);
+  const voters = [...world.machines.keys()].filter((name) =>
+    world.votersIn('ada', MESH_GROUP).includes(world.idOf(name)),
+  );
+  const [one = '', other = '', third = ''] = voters;
+  for (const name of voters) world.kill(name);
+  await world.restart(one, 'elsewhere');
+  await world.restart(other, 'somewhere');
+  await world.until('they are linked', () => world.machine(one).endpoint.isConnected(other), 60_000);
+  expect(world.machines.get(third)?.endpoint.scope.isDead).toBe(true);
+  expect(await world.answers(one, MESH_GROUP)).toBe(true);
+});
+
 function knows(world: FewMachines, name: string, other: string): boolean {
   return world.machine(name).coordinator.mesh?.machine(world.idOf(other)) !== undefined;
 }
