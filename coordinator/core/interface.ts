@@ -67,6 +67,8 @@ export interface StateMachine<E> {
   apply(index: number, batch: CommandBatch): Applied<E>;
   /** Rejects with a coded error where the entity does not exist or the argument is wrong. */
   query(name: string, argument: unknown, rows: RowReader): Promise<unknown>;
+  /** The group's own time, ms: that of the latest command applied; never goes back. */
+  timeMs(): number;
   /** When `sweep` is due, in the leader's wall-clock ms; undefined if nothing waits for time. */
   dueAtMs(): number | undefined;
   /** Throws where an invariant does not hold. Walks everything: for tests, the simulator and replays. */

@@ -30,6 +30,8 @@ export interface AutoScaleView {
 
 export interface AutoscalerOptions {
   readonly machine: PoolMachine;
+  /** The pool group's own time. */
+  readonly groupMs: () => number;
   readonly clock: Clock;
   readonly random: Prng;
   readonly log: Log;
@@ -184,9 +186,8 @@ export class Autoscaler {
     return this.#options.machine.metrics().join();
   }
 
-  /** By the groups' own time, where this machine's wall clock is behind that of an earlier leader. */
   #nowMs(meshMs: number): number {
-    return Math.max(this.#options.clock.wallMs(), this.#options.machine.timeMs(), meshMs);
+    return Math.max(this.#options.groupMs(), meshMs);
   }
 }
 

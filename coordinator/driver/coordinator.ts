@@ -339,6 +339,7 @@ export class Coordinator {
         mesh: () => replica.machine as MeshMachine,
         router: this.router,
         chooseVoters: () => this.chooseVoters(),
+        groupMs: () => common.host.groupMs(replica),
         clock: common.clock,
         log: common.log,
       });

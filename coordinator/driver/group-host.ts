@@ -385,6 +385,11 @@ export class GroupHost {
     return this.#clocks.bounded(clock.wallMs(), clock.monotonicMs(), others);
   }
 
+  /** The group's own time, also where this machine's wall clock is behind that of an earlier leader. */
+  groupMs(replica: Replica): number {
+    return Math.max(this.wallMs(replica), replica.machine.timeMs());
+  }
+
   /** The replica has something to do: it takes part in the next turn. */
   wake(replica: Replica): void {
     this.#dirty.add(replica);

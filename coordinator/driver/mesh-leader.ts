@@ -84,10 +84,9 @@ export class MeshLeader {
   }
 
   #sweep(): void {
+    const { host, replica } = this.#options;
     const dueAtMs = this.#mesh.dueAtMs();
-    // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
-    const groupMs = Math.max(this.#options.host.wallMs(this.#options.replica), this.#mesh.timeMs());
-    if (this.#sweeping || dueAtMs === undefined || dueAtMs > groupMs) return;
+    if (this.#sweeping || dueAtMs === undefined || dueAtMs > host.groupMs(replica)) return;
     this.#sweeping = true;
     this.#propose({ kind: 'mesh.sweep' }, () => {
       this.#sweeping = false;

@@ -111,10 +111,11 @@ export class PoolLeader {
 
   constructor(options: PoolLeaderOptions) {
     this.#options = options;
-    const { transport, clock, log, random, autoScaleView, proposeToMesh } = options;
+    const { host, replica, transport, clock, log, random, autoScaleView, proposeToMesh } = options;
     this.#dispatcher = new Dispatcher({ pool: this.#pool, transport, clock, log });
     this.#autoscaler = new Autoscaler({
       machine: this.#machine,
+      groupMs: () => host.groupMs(replica),
       clock,
       log,
       random,
@@ -498,8 +499,7 @@ export class PoolLeader {
     if (gapMs > STALL_MS) this.#leases.forgive(gapMs);
     for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
     const dueAtMs = this.#machine.dueAtMs();
-    // By the group's own time, where this machine's wall clock is behind that of an earlier leader.
-    const groupMs = Math.max(this.#options.host.wallMs(this.#options.replica), this.#machine.timeMs());
+    const groupMs = this.#options.host.groupMs(this.#options.replica);
     if (dueAtMs !== undefined && dueAtMs <= groupMs && !this.#sweeping) {
       this.#sweeping = true;
       this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {

@@ -82,7 +82,6 @@ export class Replica {
   #stateHash: number;
   /** Applied index whose rows are in the store. */
   #written: number;
-  #timeMs = 0;
   #logBytes = 0;
   readonly #waiting: Proposal[] = [];
   readonly #inFlight = new Map<number, { term: number; proposals: Proposal[] }>();
@@ -195,7 +194,7 @@ export class Replica {
 
   #submitCommands(wallMs: number): void {
     while (this.#waiting.length > 0) {
-      const timeMs = Math.max(wallMs, this.#timeMs);
+      const timeMs = Math.max(wallMs, this.machine.timeMs());
       const proposals = this.#takeBatch();
       const batch: CommandBatch = {
         timeMs,
@@ -280,7 +279,6 @@ export class Replica {
     this.#logBytes += entry.data.length;
     if (entry.kind === 'command') {
       const batch = decode(entry.data) as CommandBatch;
-      this.#timeMs = Math.max(this.#timeMs, batch.timeMs);
       const result = this.#machine.apply(entry.index, batch);
       for (const row of result.writes) {
         rows.push(row);

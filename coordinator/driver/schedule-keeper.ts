@@ -21,6 +21,8 @@ export interface ScheduleKeeperOptions {
   readonly mesh: () => MeshMachine;
   readonly router: Router;
   readonly chooseVoters: () => readonly MachineId[];
+  /** The mesh group's own time. */
+  readonly groupMs: () => number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -85,7 +87,7 @@ export class ScheduleKeeper {
 
   async #run(schedule: JobScheduleEntity): Promise<void> {
     const { spec, nextRunTimeMs, recentJob, jobs } = schedule;
-    const due = nextRunTimeMs !== undefined && nextRunTimeMs <= this.#nowMs();
+    const due = nextRunTimeMs !== undefined && nextRunTimeMs <= this.#options.groupMs();
     if (!due && nextRunTimeMs !== undefined) return;
     if (recentJob !== undefined && !(await this.#isOver(recentJob))) return;
     if (!due) return this.#end(schedule);
@@ -93,11 +95,6 @@ export class ScheduleKeeper {
     const launched = await this.#propose({ kind: 'schedule.launch', schedule: spec.id, number });
     // Refused: the moment was lost, or the schedule changed, since this look at it.
     if (launched.ok) await this.#makeJob(schedule, number);
-  }
-
-  /** By the group's own time, where this machine's wall clock is behind that of an earlier leader. */
-  #nowMs(): number {
-    return Math.max(this.#options.clock.wallMs(), this.#options.mesh().timeMs());
   }
 
   /** A leader that died may have taken a moment and not made its job. */
@@ -180,7 +177,7 @@ export class ScheduleKeeper {
       const holder = this.#options.mesh().jobPool(auto.owner);
       const isHere = holder !== undefined && idKey(holder) === idKey(spec.id);
       // Its job may be about to be added.
-      if (!isHere && this.#nowMs() - creationTimeMs < AUTO_POOL_JOB_MS_MAX) return;
+      if (!isHere && this.#options.groupMs() - creationTimeMs < AUTO_POOL_JOB_MS_MAX) return;
       if (isHere && !(await this.#isOver(auto.owner))) return;
     }
     await this.#propose({ kind: 'pool.delete', pool: spec.id });

@@ -10,11 +10,7 @@ const FOLDER = 'node_modules/.cache/shoal-planted';
 
 /** Path of the program; see worlds-worker.ts. Throws where a change does not fit its file. */
 export async function bundleWith(root: string, changes: readonly Change[]): Promise<string> {
-  const texts = new Map<string, string>();
-  for (const { file, ...change } of changes) {
-    const path = resolve(root, file);
-    texts.set(path, replaceOnce(file, texts.get(path) ?? (await readFile(path, 'utf8')), change));
-  }
+  const texts = await changedTexts(root, changes);
   const name = createHash('sha256').update(JSON.stringify(changes)).digest('hex').slice(0, 16);
   const outfile = join(root, FOLDER, `${name}.mjs`);
   const unused = new Set(texts.keys());
@@ -43,6 +39,16 @@ export async function bundleWith(root: string, changes: readonly Change[]): Prom
   });
   if (unused.size > 0) throw new Error(`the simulation does not use ${[...unused].join(', ')}`);
   return outfile;
+}
+
+/** The files as the changes leave them, by absolute path. Throws where a change does not fit its file. */
+export async function changedTexts(root: string, changes: readonly Change[]): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const { file, ...change } of changes) {
+    const path = resolve(root, file);
+    texts.set(path, replaceOnce(file, texts.get(path) ?? (await readFile(path, 'utf8')), change));
+  }
+  return texts;
 }
 
 function replaceOnce(file: string, text: string, { find, replace }: Omit<Change, 'file'>): string {

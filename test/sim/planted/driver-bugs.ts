@@ -89,7 +89,7 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
       },
       {
         file: 'coordinator/driver/replica.ts',
-        find: 'const timeMs = Math.max(wallMs, this.#timeMs);',
+        find: 'const timeMs = Math.max(wallMs, this.machine.timeMs());',
         replace: 'const timeMs = wallMs;',
       },
     ],

@@ -59,6 +59,7 @@ class Scaling {
     };
     const autoscaler = new Autoscaler({
       machine: this.pool.machine,
+      groupMs: () => Math.max(clock.wallMs(), this.pool.machine.timeMs()),
       clock,
       random: new Prng(1),
       log: SILENT,
