@@ -1,4 +1,4 @@
-/** Bundles the programs into dist/: the CLI with the agent as a part that is loaded when asked for, the runner alone and lean, and the scripts. */
+/** Bundles the programs into dist/: the CLI with the agent as a part that is loaded when asked for, the runner and the disk thread alone and lean, and the scripts. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -44,6 +44,9 @@ const present = Object.fromEntries(
 
 await Promise.all([
   build({ ...common, entryPoints: present, splitting: true, chunkNames: 'parts/[name]-[hash]' }),
-  build({ ...common, entryPoints: { runner: 'agent/runner/main.ts' } }),
+  build({
+    ...common,
+    entryPoints: { runner: 'agent/runner/main.ts', 'disk-thread': 'agent/files/disk-thread.ts' },
+  }),
 ]);
 await chmod(join(outdir, 'shoal.js'), 0o755);

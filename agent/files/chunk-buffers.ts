@@ -9,7 +9,7 @@ const WORTH_KEEPING = 1 / 4;
 export class ChunkBuffers {
   readonly #chunkBytes: number;
   readonly #keptMax: number;
-  readonly #free: Buffer[] = [];
+  readonly #free: Buffer<ArrayBuffer>[] = [];
 
   /** Keeps `keptMax` pieces of `chunkBytes` for whoever takes the next. */
   constructor(chunkBytes: number, keptMax: number) {
@@ -17,8 +17,8 @@ export class ChunkBuffers {
     this.#keptMax = keptMax;
   }
 
-  /** Of exactly this length; what stands in it is anything. */
-  take(lengthBytes: number): Buffer {
+  /** Of exactly this length, from the beginning of its memory; what stands in it is anything. */
+  take(lengthBytes: number): Buffer<ArrayBuffer> {
     const fits = lengthBytes <= this.#chunkBytes && lengthBytes >= this.#chunkBytes * WORTH_KEEPING;
     if (!fits) return Buffer.allocUnsafeSlow(lengthBytes);
     const free = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#chunkBytes);
@@ -26,7 +26,7 @@ export class ChunkBuffers {
   }
 
   /** Nobody reads these bytes any more, or will; they were taken here. */
-  giveBack({ buffer }: Uint8Array): void {
+  giveBack({ buffer }: Uint8Array<ArrayBuffer>): void {
     if (this.#free.some((free) => free.buffer === buffer)) throw new Error('the memory was given back twice');
     if (buffer.byteLength !== this.#chunkBytes || this.#free.length >= this.#keptMax) return;
     this.#free.push(Buffer.from(buffer));

@@ -13,9 +13,9 @@
  * disk, and a blob is acknowledged when all of it is. Measured (256 MiB, ext4): fdatasync of each 1 MiB file by 4
  * writers 1.6 GB/s, all synced at the end 1.4 GB/s, none synced 2.8 GB/s: the plain way is also the fastest safe one.
  */
-import { type Dirent, constants as fsConstants } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import type { Dirent } from 'node:fs';
+import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
@@ -27,6 +27,8 @@ import {
   CHUNKS_SET_ASIDE_MAX,
 } from '../../src/lib/limits.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
+import { type DiskResult, runDiskJob } from './disk-jobs.ts';
+import type { DiskThreads } from './disk-threads.ts';
 import {
   type ChunkHash,
   chunkLength,
@@ -37,9 +39,10 @@ import {
   type ResolvedManifest,
   resolveManifest,
 } from './manifest.ts';
-import { readInto } from './read-into.ts';
 
 export interface ChunkStoreOptions {
+  /** Who hashes, writes and reads. */
+  readonly disk: DiskThreads;
   /** More is refused with DiskFull. Counted in bytes of content. */
   readonly capacityBytes: number;
   /** Length of the chunks that `ingest` cuts. Default and maximum `CHUNK_BYTES`. */
@@ -60,12 +63,26 @@ export interface ByteRange {
   readonly lengthBytes: number;
 }
 
+/** What came of writing a chunk; `bytes` are the caller's again. */
+export type Written =
+  | { readonly kind: 'stored'; readonly bytes: Buffer<ArrayBuffer> }
+  /** It is here already: nobody has looked at these bytes. */
+  | { readonly kind: 'present'; readonly bytes: Buffer<ArrayBuffer> }
+  /** They are not the chunk of that hash. */
+  | { readonly kind: 'wrong'; readonly bytes: Buffer<ArrayBuffer> };
+
+interface WriteOptions {
+  readonly verify: boolean;
+  readonly syncName: boolean;
+}
+
 /** Chunks that `collect` looks at before it lets the loop turn. */
 const COLLECT_TURN = 4096;
 
 export class ChunkStore {
   readonly #directory: string;
   readonly #options: ChunkStoreOptions;
+  readonly #disk: DiskThreads;
   readonly #chunkBytes: number;
   /** Hash to size of every chunk on disk: some 150 bytes a chunk, 150 MB for a terabyte. */
   readonly #sizes = new Map<ChunkHash, number>();
@@ -73,15 +90,13 @@ export class ChunkStore {
   readonly #pins = new Map<ChunkHash, number>();
   /** Writes and removals under way: at most one for each hash, so that an unlink never meets a rename. */
   readonly #busy = new Map<ChunkHash, Promise<void>>();
-  /** Fan-out directories that exist or are being made. */
-  readonly #fanOuts = new Map<string, Promise<void>>();
-  readonly #writers = new Slots(CHUNK_WRITES_MAX);
   #usedBytes = 0;
   #incomingNumber = 0;
 
   private constructor(directory: string, options: ChunkStoreOptions) {
     this.#directory = directory;
     this.#options = options;
+    this.#disk = options.disk;
     this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
   }
 
@@ -92,7 +107,7 @@ export class ChunkStore {
     for (const name of ['incoming', 'damaged', 'chunks']) {
       await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
     }
-    await syncDirectory(directory);
+    runDiskJob({ kind: 'sync', directories: [directory] });
     for (const name of await readdir(join(directory, 'chunks'))) {
       if (/^[0-9a-f]{2}$/.test(name)) await store.#loadFanOut(name);
     }
@@ -119,31 +134,31 @@ export class ChunkStore {
       throw new ShoalError('TooLarge', `A chunk has at most ${CHUNK_BYTES} bytes; got ${bytes.length}.`);
     }
     const hash = hashOf(bytes);
-    await this.#write(hash, bytes);
-    // Also where it was here already: whoever renamed it may not have come to this line yet.
-    await syncDirectory(this.#fanOut(hash));
+    const { kind } = await this.#write(hash, movable(bytes), { verify: false, syncName: true });
+    // Whoever brought it may not have come to that yet.
+    if (kind === 'present') await this.settle([hash]);
     return hash;
   }
 
   /**
-   * Stores one chunk of many whose hash the caller has computed. Its name may be lost in a crash until `settle` was called
-   * with it; never do wrong bytes get its name. The bytes are the caller's again when it resolves.
+   * Stores one chunk of many if it has this hash. Its name may be lost in a crash until `settle` was called with it; never do
+   * wrong bytes get its name. `bytes`, which begin where their memory begins, move away and come back with the answer.
    */
-  async putHashed(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
+  async putVerified(hash: ChunkHash, bytes: Buffer<ArrayBuffer>): Promise<Written> {
     if (bytes.length > CHUNK_BYTES) throw new ShoalError('TooLarge');
-    await this.#write(hash, bytes);
+    return this.#write(hash, bytes, { verify: true, syncName: false });
   }
 
-  /** Makes the names of chunks that `putHashed` stored durable: one sync for each directory, not for each chunk. */
-  settle(hashes: readonly ChunkHash[]): Promise<void> {
-    return this.#syncFanOuts(hashes);
+  /** Makes the names of chunks that `putVerified` stored durable: one sync for each directory, not for each chunk. */
+  async settle(hashes: readonly ChunkHash[]): Promise<void> {
+    await this.#disk.sync([...new Set(hashes.map((hash) => this.#fanOut(hash)))]);
   }
 
   /** The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. */
   async get(hash: ChunkHash): Promise<Uint8Array | undefined> {
     if (!this.#sizes.has(hash)) return undefined;
-    const bytes = await this.#readFile(hash, Buffer.allocUnsafeSlow);
-    if (bytes !== undefined && hashOf(bytes) === hash) return bytes;
+    const found = await this.#readFile(hash, { hashed: true });
+    if (found?.memory !== undefined && found.hash === hash) return bytesOf(found);
     // A collect may have taken it between the two lines above.
     if (this.#sizes.has(hash)) await this.#setAside(hash);
     return undefined;
@@ -153,8 +168,11 @@ export class ChunkStore {
    * The chunk as it is on disk, for a peer: whoever receives a chunk checks its hash, and says so where it fails. The
    * check here would double the hashing of every transfer. Its memory is taken from `buffers`.
    */
-  getUnchecked(hash: ChunkHash, buffers: ChunkBuffers): Promise<Buffer | undefined> {
-    return this.#readFile(hash, (lengthBytes) => buffers.take(lengthBytes));
+  async getUnchecked(hash: ChunkHash, buffers: ChunkBuffers): Promise<Buffer<ArrayBuffer> | undefined> {
+    const size = this.#sizes.get(hash);
+    if (size === undefined) return undefined;
+    const found = await this.#readFile(hash, { hashed: false, memory: buffers.take(size).buffer });
+    return found === undefined ? undefined : bytesOf(found);
   }
 
   /** Reads the chunk from disk and sets it aside if it is damaged. */
@@ -199,24 +217,18 @@ export class ChunkStore {
     const release = (): void => {
       for (const hash of pinned.splice(0)) this.unpin(hash);
     };
-    const keep = async (bytes: Uint8Array, hash: ChunkHash): Promise<void> => {
+    const keep = async (bytes: Buffer<ArrayBuffer>, hash: ChunkHash): Promise<Written> => {
       this.pin(hash);
       pinned.push(hash);
-      await this.#write(hash, bytes);
-    };
-    // One is being filled while the others are written.
-    const buffers = new ChunkBuffers(this.#chunkBytes, CHUNK_WRITES_MAX + 1);
-    const keepChunk = async (bytes: Uint8Array, hash: ChunkHash): Promise<void> => {
-      await keep(bytes, hash);
-      buffers.giveBack(bytes);
+      return this.#write(hash, bytes, { verify: false, syncName: false });
     };
     try {
-      const manifest = await this.#ingestChunks(source, buffers, keepChunk, signal);
-      await this.#syncFanOuts(manifest.chunks);
+      const manifest = await this.#ingestChunks(source, keep, signal);
+      await this.settle(manifest.chunks);
       const encoded = encodeManifest(manifest, this.#chunkBytes);
       const hashes = encoded.map(hashOf);
-      for (const [i, hash] of hashes.entries()) await keep(encoded[i] ?? new Uint8Array(), hash);
-      await this.#syncFanOuts(hashes);
+      for (const [i, hash] of hashes.entries()) await keep(movable(encoded[i] ?? new Uint8Array()), hash);
+      await this.settle(hashes);
       return { manifest, manifestHash: hashes[hashes.length - 1] ?? '', release };
     } catch (error) {
       release();
@@ -226,12 +238,19 @@ export class ChunkStore {
 
   async #ingestChunks(
     source: AsyncIterable<Uint8Array>,
-    buffers: ChunkBuffers,
-    keep: (bytes: Uint8Array, hash: ChunkHash) => Promise<void>,
+    keep: (bytes: Buffer<ArrayBuffer>, hash: ChunkHash) => Promise<Written>,
     signal: AbortSignal | undefined,
   ): Promise<Manifest> {
     const chunks: ChunkHash[] = [];
     let sizeBytes = 0;
+    // One is being filled while the others are written.
+    const buffers = new ChunkBuffers(this.#chunkBytes, CHUNK_WRITES_MAX + 1);
+    const add = async (chunk: Buffer<ArrayBuffer>, place: number): Promise<void> => {
+      const hashed = await this.#disk.run({ kind: 'hash', memory: chunk.buffer, lengthBytes: chunk.length });
+      const hash = hashed.hash ?? '';
+      chunks[place] = hash;
+      buffers.giveBack((await keep(bytesOf(hashed), hash)).bytes);
+    };
     const window = new Window(CHUNK_WRITES_MAX);
     try {
       for await (const chunk of cutChunks(source, this.#chunkBytes, buffers)) {
@@ -239,9 +258,7 @@ export class ChunkStore {
         sizeBytes += chunk.length;
         if (sizeBytes > BLOB_BYTES_MAX)
           throw new ShoalError('TooLarge', `A blob has at most ${BLOB_BYTES_MAX} bytes.`);
-        const hash = hashOf(chunk);
-        chunks.push(hash);
-        await window.add(keep(chunk, hash));
+        await window.add(add(chunk, chunks.push('') - 1));
       }
     } finally {
       await window.settle();
@@ -304,58 +321,59 @@ export class ChunkStore {
 
   // --- Disk -----------------------------------------------------------------------------------------------------
 
-  async #write(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
+  async #write(hash: ChunkHash, bytes: Buffer<ArrayBuffer>, options: WriteOptions): Promise<Written> {
     for (let busy = this.#busy.get(hash); busy !== undefined; busy = this.#busy.get(hash)) await busy;
-    if (this.#sizes.has(hash)) return;
-    if (this.#usedBytes + bytes.length > this.#options.capacityBytes) {
+    if (this.#sizes.has(hash)) return { kind: 'present', bytes };
+    const lengthBytes = bytes.length;
+    if (this.#usedBytes + lengthBytes > this.#options.capacityBytes) {
       throw new ShoalError(
         'DiskFull',
-        `The chunk store holds ${this.#usedBytes} of ${this.#options.capacityBytes} bytes and cannot take ${bytes.length} more.`,
+        `The chunk store holds ${this.#usedBytes} of ${this.#options.capacityBytes} bytes and cannot take ${lengthBytes} more.`,
       );
     }
-    this.#usedBytes += bytes.length;
+    this.#usedBytes += lengthBytes;
     try {
-      await this.#exclusive(hash, () => this.#writers.run(() => this.#writeFile(hash, bytes)));
+      const written = await this.#exclusive(hash, () => this.#writeFile(hash, bytes, options));
+      if (written.kind === 'wrong') this.#usedBytes -= lengthBytes;
+      return written;
     } catch (error) {
-      this.#usedBytes -= bytes.length;
+      this.#usedBytes -= lengthBytes;
       throw diskError(error);
     }
   }
 
   /** A file that was cut short gives less than the chunk has. */
-  async #readFile(hash: ChunkHash, take: (lengthBytes: number) => Buffer): Promise<Buffer | undefined> {
-    const size = this.#sizes.get(hash);
-    if (size === undefined) return undefined;
+  async #readFile(
+    hash: ChunkHash,
+    how: { readonly hashed: boolean; readonly memory?: ArrayBuffer },
+  ): Promise<DiskResult | undefined> {
+    const lengthBytes = this.#sizes.get(hash);
+    if (lengthBytes === undefined) return undefined;
     try {
-      const handle = await open(this.#path(hash));
-      try {
-        const bytes = take(size);
-        return bytes.subarray(0, await readInto(handle, bytes, 0));
-      } finally {
-        await handle.close();
-      }
+      const { hashed, memory } = how;
+      return await this.#disk.run({ kind: 'read', memory, lengthBytes, path: this.#path(hash), hashed });
     } catch (error) {
       return readFailure(error);
     }
   }
 
-  async #writeFile(hash: ChunkHash, bytes: Uint8Array): Promise<void> {
-    const incoming = join(this.#directory, 'incoming', String(this.#incomingNumber++));
-    try {
-      const handle = await open(incoming, 'wx', 0o600);
-      try {
-        await handle.writeFile(bytes);
-        await handle.datasync();
-      } finally {
-        await handle.close();
-      }
-      await this.#makeFanOut(this.#fanOut(hash));
-      await rename(incoming, this.#path(hash));
-    } catch (error) {
-      await rm(incoming, { force: true }).catch(() => undefined);
-      throw error;
-    }
-    this.#sizes.set(hash, bytes.length);
+  async #writeFile(
+    hash: ChunkHash,
+    bytes: Buffer<ArrayBuffer>,
+    { verify, syncName }: WriteOptions,
+  ): Promise<Written> {
+    const result = await this.#disk.run({
+      kind: 'write',
+      memory: bytes.buffer,
+      lengthBytes: bytes.length,
+      incoming: join(this.#directory, 'incoming', String(this.#incomingNumber++)),
+      path: this.#path(hash),
+      expected: verify ? hash : undefined,
+      syncName,
+    });
+    if (verify && result.hash !== hash) return { kind: 'wrong', bytes: bytesOf(result) };
+    this.#sizes.set(hash, result.lengthBytes);
+    return { kind: 'stored', bytes: bytesOf(result) };
   }
 
   /** Out of the books first: from here on the chunk is missing to everybody. */
@@ -382,12 +400,15 @@ export class ChunkStore {
     this.#options.onDamaged?.(hash);
   }
 
-  #exclusive(hash: ChunkHash, work: () => Promise<void>): Promise<void> {
+  #exclusive<Result>(hash: ChunkHash, work: () => Promise<Result>): Promise<Result> {
     const done = work().finally(() => this.#busy.delete(hash));
     // Those who wait for the hash only need it free; the failure belongs to whoever started the work.
     this.#busy.set(
       hash,
-      done.catch(() => undefined),
+      done.then(
+        () => undefined,
+        () => undefined,
+      ),
     );
     return done;
   }
@@ -396,16 +417,6 @@ export class ChunkStore {
     const path = join(this.#directory, 'chunks', name);
     const files = await readdir(path, { withFileTypes: true });
     await Promise.all(files.map((file) => this.#register(path, file)));
-    this.#fanOuts.set(path, Promise.resolve());
-  }
-
-  /** Made when first needed: all 256 at once would cost a start 0.1 s. */
-  #makeFanOut(path: string): Promise<void> {
-    const making = this.#fanOuts.get(path) ?? makeDirectory(path);
-    this.#fanOuts.set(path, making);
-    // A failure (a full disk) is not remembered.
-    making.catch(() => this.#fanOuts.delete(path));
-    return making;
   }
 
   /** A size that no chunk has, or a name, is nothing of ours or a torn write: either would only fail its hash later. */
@@ -415,11 +426,6 @@ export class ChunkStore {
     if (size > CHUNK_BYTES) return;
     this.#sizes.set(file.name, size);
     this.#usedBytes += size;
-  }
-
-  async #syncFanOuts(hashes: readonly ChunkHash[]): Promise<void> {
-    const directories = new Set(hashes.map((hash) => this.#fanOut(hash)));
-    await Promise.all([...directories].map((path) => this.#writers.run(() => syncDirectory(path))));
   }
 
   #fanOut(hash: ChunkHash): string {
@@ -436,7 +442,7 @@ async function* cutChunks(
   source: AsyncIterable<Uint8Array>,
   chunkBytes: number,
   buffers: ChunkBuffers,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Buffer<ArrayBuffer>> {
   let chunk = buffers.take(chunkBytes);
   let filled = 0;
   for await (const piece of source) {
@@ -485,41 +491,15 @@ class Window {
   }
 }
 
-/** Lets `count` pieces of work run at once; the others wait in order. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      // The slot passes straight to the next in line.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
-  }
+/** In memory that nobody else has, and that can therefore move to a thread. */
+function movable(bytes: Uint8Array): Buffer<ArrayBuffer> {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
-async function makeDirectory(path: string): Promise<void> {
-  await mkdir(path, { mode: 0o700 });
-  await syncDirectory(dirname(path));
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, fsConstants.O_RDONLY | fsConstants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+function bytesOf({ memory, lengthBytes }: DiskResult): Buffer<ArrayBuffer> {
+  return Buffer.from(memory ?? new ArrayBuffer(0), 0, lengthBytes);
 }
 
 /** A block that the disk cannot read any more (EIO) is as good as damaged. */

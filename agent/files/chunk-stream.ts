@@ -19,7 +19,7 @@ const ANSWER_HEADER_BYTES = 1 + LENGTH_BYTES;
 
 interface Asked {
   readonly lengthBytesMax: number;
-  readonly resolve: (bytes: Buffer | undefined) => void;
+  readonly resolve: (bytes: Buffer<ArrayBuffer> | undefined) => void;
   readonly reject: (error: ShoalError) => void;
 }
 
@@ -31,7 +31,7 @@ export class ChunkRequester {
   #unsent: ChunkHash[] = [];
   readonly #header = Buffer.alloc(ANSWER_HEADER_BYTES);
   #headerFilled = 0;
-  #body: Buffer | undefined;
+  #body: Buffer<ArrayBuffer> | undefined;
   #bodyFilled = 0;
   /** All bytes that ever came, for whoever looks whether they still do. */
   receivedBytes = 0;
@@ -53,7 +53,7 @@ export class ChunkRequester {
    * The chunk's bytes, not yet compared with its hash, and from here on the caller's; undefined where the holder does not
    * have it. A holder that sends more than `lengthBytesMax`, or what nobody asked for, breaks the stream.
    */
-  want(hash: ChunkHash, lengthBytesMax: number): Promise<Buffer | undefined> {
+  want(hash: ChunkHash, lengthBytesMax: number): Promise<Buffer<ArrayBuffer> | undefined> {
     return new Promise((resolve, reject) => {
       if (this.#stream.destroyed) return reject(new ShoalError('PeerUnreachable', 'The stream is closed.'));
       this.#asked.push({ lengthBytesMax, resolve, reject });
@@ -105,7 +105,7 @@ export class ChunkRequester {
     else if (found > 1 || lengthBytes > (found === 1 ? first.lengthBytesMax : 0)) {
       this.#lied(`a chunk of ${lengthBytes} bytes where ${first.lengthBytesMax} fit`);
     } else if (found === 0) this.#asked.shift()?.resolve(undefined);
-    else if (lengthBytes === 0) this.#asked.shift()?.resolve(Buffer.alloc(0));
+    else if (lengthBytes === 0) this.#asked.shift()?.resolve(this.#buffers.take(0));
     else {
       this.#body = this.#buffers.take(lengthBytes);
       this.#bodyFilled = 0;
@@ -113,7 +113,7 @@ export class ChunkRequester {
     return taken;
   }
 
-  #takeBody(body: Buffer, piece: Buffer, at: number): number {
+  #takeBody(body: Buffer<ArrayBuffer>, piece: Buffer, at: number): number {
     const taken = piece.copy(body, this.#bodyFilled, at);
     this.#bodyFilled += taken;
     if (this.#bodyFilled < body.length) return taken;
@@ -140,12 +140,12 @@ export class ChunkRequester {
  */
 export async function serveChunks(
   stream: Duplex,
-  read: (hash: ChunkHash, buffers: ChunkBuffers) => Promise<Buffer | undefined>,
+  read: (hash: ChunkHash, buffers: ChunkBuffers) => Promise<Buffer<ArrayBuffer> | undefined>,
   onTurn: () => void,
 ): Promise<void> {
   const buffers = new ChunkBuffers(CHUNK_BYTES, CHUNK_READ_AHEAD + 1);
   for await (const hashes of wantFrames(stream)) {
-    const ahead: Promise<Buffer | undefined>[] = [];
+    const ahead: Promise<Buffer<ArrayBuffer> | undefined>[] = [];
     let next = 0;
     for (let index = 0; index < hashes.length; index++) {
       while (next < hashes.length && next <= index + CHUNK_READ_AHEAD) {

@@ -7,9 +7,9 @@ import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TRANSFER_STALL_BYTES, TRANSFER_STALL_MS } from '../../src/lib/limits.ts';
 import { CHUNKS_PURPOSE, DAMAGED_CHANNEL, Damaged } from '../../src/wire/files.ts';
 import type { ChunkBuffers } from './chunk-buffers.ts';
-import type { ChunkStore } from './chunk-store.ts';
+import type { ChunkStore, Written } from './chunk-store.ts';
 import { ChunkRequester } from './chunk-stream.ts';
-import { type ChunkHash, hashOf } from './manifest.ts';
+import type { ChunkHash } from './manifest.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { TransferPlan } from './transfer-plan.ts';
 
@@ -22,7 +22,7 @@ export interface ChunkSwarmInit {
   /** Where the chunks' memory comes from. */
   readonly buffers: ChunkBuffers;
   /** `bytes`: what was stored, no longer this class's; undefined for a chunk that was here already. */
-  readonly onArrived: (chunk: number, bytes: Buffer | undefined) => void;
+  readonly onArrived: (chunk: number, bytes: Buffer<ArrayBuffer> | undefined) => void;
   /** This machine cannot store any more: the transfer is over. */
   readonly onFailed: (error: ShoalError) => void;
 }
@@ -86,7 +86,7 @@ export class ChunkSwarm {
   }
 
   async #ask(peer: string, chunk: number, hash: ChunkHash): Promise<void> {
-    const { plan, lengthOf, buffers, store } = this.#init;
+    const { plan, lengthOf } = this.#init;
     let line: Line | undefined;
     try {
       line = this.#line(peer);
@@ -95,14 +95,8 @@ export class ChunkSwarm {
       const bytes = await requester.want(hash, exact);
       if (this.#closed) return;
       if (bytes === undefined) plan.missing(peer, chunk, this.#nowMs());
-      else if (bytes.length !== exact || hashOf(bytes) !== hash) {
-        buffers.giveBack(bytes);
-        this.#init.surroundings.transport.send(peer, DAMAGED_CHANNEL, Damaged.encode({ chunk: hash }));
-        this.#expel(peer);
-      } else {
-        await this.#store(store, hash, bytes);
-        this.#arrived(chunk, bytes);
-      }
+      else if (bytes.length === exact) await this.#take(peer, chunk, hash, bytes);
+      else this.#wrong(peer, hash, bytes);
     } catch (error) {
       if (this.#closed) return;
       this.#broken(peer, line, asShoalError(error));
@@ -110,16 +104,31 @@ export class ChunkSwarm {
     this.pump();
   }
 
-  async #store(store: ChunkStore, hash: ChunkHash, bytes: Uint8Array): Promise<void> {
+  async #take(peer: string, chunk: number, hash: ChunkHash, received: Buffer<ArrayBuffer>): Promise<void> {
+    const { kind, bytes } = await this.#store(hash, received);
+    if (kind === 'wrong') return this.#wrong(peer, hash, bytes);
+    if (kind === 'stored') return this.#arrived(chunk, bytes);
+    this.#init.buffers.giveBack(bytes);
+    this.#arrived(chunk, undefined);
+  }
+
+  #wrong(peer: string, hash: ChunkHash, bytes: Buffer<ArrayBuffer>): void {
+    this.#init.buffers.giveBack(bytes);
+    if (this.#closed) return;
+    this.#init.surroundings.transport.send(peer, DAMAGED_CHANNEL, Damaged.encode({ chunk: hash }));
+    this.#expel(peer);
+  }
+
+  async #store(hash: ChunkHash, bytes: Buffer<ArrayBuffer>): Promise<Written> {
     try {
-      await store.putHashed(hash, bytes);
+      return await this.#init.store.putVerified(hash, bytes);
     } catch (error) {
       this.#init.onFailed(asShoalError(error));
       throw error;
     }
   }
 
-  #arrived(chunk: number, bytes: Buffer | undefined): void {
+  #arrived(chunk: number, bytes: Buffer<ArrayBuffer> | undefined): void {
     if (this.#closed || this.#init.plan.hasArrived(chunk)) return;
     this.#init.plan.arrived(chunk, this.#nowMs());
     this.#init.onArrived(chunk, bytes);

@@ -13,6 +13,7 @@ import { Blobs, type NamedContent } from './blobs.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { Collector } from './collect.ts';
 import { Copies } from './copies.ts';
+import { DiskThreads } from './disk-threads.ts';
 import { Fetcher } from './fetcher.ts';
 import { Holds } from './holds.ts';
 import type { FileService, StoredContent } from './interface.ts';
@@ -34,6 +35,8 @@ export interface FileServiceInit {
   readonly coordinator: FileCoordinator;
   readonly clock: Clock;
   readonly log: Log;
+  /** Path of the bundled disk-thread.ts. */
+  readonly diskThreadScript: string;
   /** Length of the chunks that are cut here. Default and maximum `CHUNK_BYTES`. */
   readonly chunkBytes?: number;
 }
@@ -46,6 +49,7 @@ export function createFileService(init: FileServiceInit): LocalFileService {
 }
 
 interface Parts {
+  readonly disk: DiskThreads;
   readonly store: ChunkStore;
   readonly holds: Holds;
   readonly fetcher: Fetcher;
@@ -88,6 +92,7 @@ export class LocalFileService implements FileService {
       parts.serving.stop();
       parts.fetcher.stop();
       await parts.holds.close();
+      await parts.disk.close();
     };
     this.#settle.resolve(parts);
   }
@@ -242,12 +247,14 @@ export class LocalFileService implements FileService {
   }
 
   async #open(): Promise<Parts> {
-    const { directory, nodesDirectory, chunkBytes, clock, ...rest } = this.#init;
+    const { directory, nodesDirectory, chunkBytes, clock, diskThreadScript, ...rest } = this.#init;
     const surroundings: Surroundings = { ...rest, clock };
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const { blocks, bsize } = await statfs(directory);
     let onDamaged = (): void => undefined;
+    const disk = new DiskThreads(diskThreadScript, clock);
     const store = await ChunkStore.open(directory, {
+      disk,
       capacityBytes: Math.floor(blocks * bsize * DISK_SHARE),
       onDamaged: () => onDamaged(),
       ...(chunkBytes === undefined ? {} : { chunkBytes }),
@@ -260,6 +267,7 @@ export class LocalFileService implements FileService {
     const remote = new RemoteFiles(surroundings, new NodeFiles(nodesDirectory));
     remote.start();
     return {
+      disk,
       store,
       holds,
       fetcher,

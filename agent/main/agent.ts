@@ -50,6 +50,8 @@ export interface AgentOptions {
   readonly paths: Paths;
   /** The bundled runner's path. */
   readonly runnerScript: string;
+  /** Path of the bundled program of the threads that hash and write chunks. */
+  readonly diskThreadScript: string;
   readonly log: Log;
   /** The store failed: what is durable is not known, and the process must end. */
   readonly onFatal: (error: ShoalError) => void;
@@ -167,6 +169,7 @@ export class Agent {
       self,
       directory: paths.chunks,
       nodesDirectory: paths.nodes,
+      diskThreadScript: options.diskThreadScript,
       transport: this.#transport,
       bulk: this.#mesh,
       coordinator: this.#coordinator,

@@ -62,7 +62,8 @@ async function live(paths: Paths, log: Log): Promise<number | undefined> {
   const { Agent } = await import('./agent.ts');
   const agent = await Agent.start({
     paths,
-    runnerScript: join(dirname(fileURLToPath(import.meta.url)), runnerScriptName(import.meta.url)),
+    runnerScript: programPath('runner.js'),
+    diskThreadScript: programPath('disk-thread.js'),
     log,
     onFatal: (error) => {
       log.error(
@@ -92,8 +93,9 @@ async function untilThereIsRoom(directory: string, log: Log): Promise<undefined>
 }
 
 /** The bundler puts shared parts one directory below the programs. */
-function runnerScriptName(url: string): string {
-  return url.includes('/parts/') ? '../runner.js' : 'runner.js';
+function programPath(name: string): string {
+  const { url } = import.meta;
+  return join(dirname(fileURLToPath(url)), url.includes('/parts/') ? '..' : '.', name);
 }
 
 /** SIGINT ends the tasks too, as whoever types Ctrl-C means it; SIGTERM leaves them to the next life of the agent, as a restart or an upgrade wants. */

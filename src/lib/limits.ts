@@ -304,8 +304,14 @@ export const CHUNK_BYTES = 1024 * 1024;
 export const BLOB_COPIES = 2;
 export const BLOB_BYTES_MAX = 16 * 1024 ** 4;
 export const BLOB_NAME_LENGTH_MAX = 1024;
-/** Chunk writes on their way at once. libuv has four threads by default: one is left to the synced writes of the store. */
+/** Chunks of one content on their way to the disk at once: each thread works on one, and finds the next when it has done that. */
 export const CHUNK_WRITES_MAX = 3;
+/** Threads that hash, write and read chunks. One nearly does for a fast disk; the second works while the first waits for a slow one. */
+export const DISK_THREADS_MAX = 2;
+/** Jobs handed to one thread: it need not wait for the main thread to turn before it has the next. */
+export const DISK_THREAD_JOBS_MAX = 2;
+/** Threads that had no work for this long end, for each takes 10 MB. To start one takes 0.05 s. */
+export const DISK_THREAD_IDLE_MS = 30_000;
 /** Chunks read ahead of a reader; with the one it holds this is all that a blob of any size takes of memory. */
 export const CHUNK_READ_AHEAD = 2;
 /** Damaged chunks that are kept aside for a look; older ones are removed. */

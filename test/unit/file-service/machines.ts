@@ -13,6 +13,7 @@ import type { BulkTransport, Transport } from '../../../src/mesh/interface.ts';
 import type { Command, MeshCommand } from '../../../src/model/commands.ts';
 import { MESH_GROUP, peerOfMachine } from '../../../src/model/ids.ts';
 import type { MeshQueries, TaskEntity } from '../../../src/model/queries.ts';
+import { diskThreadScript } from '../files/disk-thread-script.ts';
 import { temporaryDirectory } from '../files/temporary-directory.ts';
 import { idOf, MeshWorld } from '../mesh-core/world.ts';
 import { MemoryNetwork, type MemoryPeer } from './memory-network.ts';
@@ -76,6 +77,7 @@ async function startMachine(
     self: id,
     directory: chunks,
     nodesDirectory: nodes,
+    diskThreadScript: await diskThreadScript(),
     transport: options.networkOf?.(name) ?? network,
     bulk: options.networkOf?.(name) ?? network,
     coordinator: coordinatorOf(mesh, name),

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createFileService } from '../../../agent/files/service.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
+import { diskThreadScript } from '../files/disk-thread-script.ts';
 import { temporaryDirectory } from '../files/temporary-directory.ts';
 import { introduce, startMesh } from '../mesh/meshes.ts';
 import { MeshWorld, offer } from '../mesh-core/world.ts';
@@ -44,6 +45,7 @@ test('over real connections a blob goes to three machines, and a node file cross
       const files = createFileService({
         self: idOf(mesh.self),
         directory: join(root, 'chunks'),
+        diskThreadScript: await diskThreadScript(),
         nodesDirectory: nodes,
         transport: mesh,
         bulk: mesh,

@@ -3,10 +3,13 @@ import { createReadStream } from 'node:fs';
 import { mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ChunkStore, type ChunkStoreOptions } from '../../../agent/files/chunk-store.ts';
+import { DiskThreads } from '../../../agent/files/disk-threads.ts';
 import { hashOf } from '../../../agent/files/manifest.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
 import { CHUNK_BYTES } from '../../../src/lib/limits.ts';
+import { diskThreadScript } from './disk-thread-script.ts';
 import { failureCode, temporaryDirectory } from './temporary-directory.ts';
 
 const CAPACITY = 64 * 1024 * 1024;
@@ -15,7 +18,10 @@ async function makeStore(
   options: Partial<ChunkStoreOptions> = {},
 ): Promise<{ store: ChunkStore; directory: string; reopen: () => Promise<ChunkStore> }> {
   const directory = await temporaryDirectory();
-  const open = (): Promise<ChunkStore> => ChunkStore.open(directory, { capacityBytes: CAPACITY, ...options });
+  const disk = new DiskThreads(await diskThreadScript(), systemClock);
+  onTestFinished(() => disk.close());
+  const open = (): Promise<ChunkStore> =>
+    ChunkStore.open(directory, { disk, capacityBytes: CAPACITY, ...options });
   return { store: await open(), directory, reopen: open };
 }
 
