@@ -152,6 +152,12 @@ export function packageFailure(nowMs: number, { code, message, values }: ShoalEr
   );
 }
 
+/** A container that could not be had: no engine (Azure's code for a node that cannot take a task), no image, wrong options. */
+export function containerFailure(nowMs: number, { code, message, values }: ShoalError): TaskOutcome {
+  const known = code === 'TaskSchedulingConstraintFailed' || code === 'ContainerImagePullFailed';
+  return preProcessingError(nowMs, known ? code : 'ContainerError', message, values);
+}
+
 /** An output that could not be stored, in the words of Azure's node agent. */
 export function uploadFailure({ code, message, values }: ShoalError): FailureInfo {
   switch (code) {

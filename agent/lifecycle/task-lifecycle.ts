@@ -10,15 +10,23 @@ import { parseDuration } from '../../src/lib/durations.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import { RETENTION_DEFAULT_MS, TASK_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
+import { parseCommandLine } from '../../src/model/parse-command-line.ts';
 import type { FailureInfo, KeptFile, TaskOutcome } from '../../src/model/task.ts';
+import type { ContainerTasks } from '../containers/container-tasks.ts';
 import type { FileService } from '../files/interface.ts';
-import type { Exit, Launch } from '../runner/interface.ts';
-import { parseCommandLine } from './command-line.ts';
+import type { ContainerLaunch, Exit, Launch } from '../runner/interface.ts';
 import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
-import { endingOf, inputFailure, packageFailure, preProcessingError, uploadFailure } from './outcomes.ts';
+import {
+  containerFailure,
+  endingOf,
+  inputFailure,
+  packageFailure,
+  preProcessingError,
+  uploadFailure,
+} from './outcomes.ts';
 import { keepLogs, keepUploadLogs, storeOutputs } from './outputs.ts';
 import type { Packages } from './packages.ts';
 import type { Reach } from './reach.ts';
@@ -39,6 +47,7 @@ export interface TaskLifecycleOptions {
   /** Kills what is left of the node's processes; `meanwhile` runs while nothing can start there. */
   readonly restartNode: (node: string, meanwhile: () => Promise<void>) => Promise<void>;
   readonly packages: Packages;
+  readonly containers: Pick<ContainerTasks, 'launchOf'>;
 }
 
 export class TaskLifecycle implements Lifecycle {
@@ -75,9 +84,30 @@ export class TaskLifecycle implements Lifecycle {
     }
     const packages = await this.#bringPackages(assigned, signal);
     if (!packages.ok) return packages;
-    const launch = launchOf(assigned, argv, directories);
+    const container = await this.#bringContainer(assigned, signal);
+    if (!container.ok) return container;
+    const launch = { ...launchOf(assigned, argv, directories), ...container.part };
     const environment = { ...launch.environment, ...packages.environment, ...this.#accessOf(assigned) };
     return { ok: true, launch: { ...launch, environment } };
+  }
+
+  async #bringContainer(
+    { pool, spec }: Assigned,
+    signal: AbortSignal,
+  ): Promise<
+    { ok: true; part: { readonly container?: ContainerLaunch } } | { ok: false; outcome: TaskOutcome }
+  > {
+    if (spec.containerSettings === undefined) return { ok: true, part: {} };
+    const { containers, clock } = this.#options;
+    try {
+      return {
+        ok: true,
+        part: { container: await containers.launchOf(pool, spec.containerSettings, signal) },
+      };
+    } catch (error) {
+      signal.throwIfAborted();
+      return { ok: false, outcome: containerFailure(clock.wallMs(), asShoalError(error)) };
+    }
   }
 
   /** What lets a task call the operations of its own job, where its author asked for that. */

@@ -26,6 +26,7 @@ import { unwrap } from '../../src/model/outcome.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
+import { ContainerTasks } from '../containers/container-tasks.ts';
 import type { FileService } from '../files/interface.ts';
 import { createFileService } from '../files/service.ts';
 import { Packages } from '../lifecycle/packages.ts';
@@ -94,6 +95,7 @@ export class Agent {
   readonly #files: FileService;
   readonly #retention: Retention;
   readonly #packages: Packages;
+  readonly #containers: ContainerTasks;
   readonly #sessions: Sessions;
   readonly #events: EventHub;
   readonly #api: ApiServer;
@@ -183,6 +185,13 @@ export class Agent {
       boot: `${boot}`,
       log,
     });
+    this.#containers = new ContainerTasks({
+      directory: paths.containers,
+      choice: config.containerEngine,
+      virtualMachineConfigurationOf: (pool) =>
+        this.#coordinator.mesh?.pool(pool)?.spec.virtualMachineConfiguration,
+      log,
+    });
     this.#sessions = new Sessions({
       self,
       transport: this.#transport,
@@ -202,6 +211,7 @@ export class Agent {
         issueToken: (job) => this.#issueToken(job),
         restartNode: (node, meanwhile) => this.#sessions.restartNode(node, meanwhile),
         packages: this.#packages,
+        containers: this.#containers,
       }),
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
@@ -247,6 +257,7 @@ export class Agent {
     await this.#listen();
     this.#offerTimer = setInterval(() => void this.#offer(), OFFER_CHECK_MS);
     void this.#offer();
+    void this.#containers.engine().then(() => this.#offer());
     log.info(
       { machine: this.#self, addresses: this.#mesh.addresses(), directory: paths.root },
       'the agent is up',
@@ -303,6 +314,7 @@ export class Agent {
       ['runner', () => (how === 'shutdown' ? this.#runner.shutdown() : this.#runner.detach())],
       ['retention', () => this.#retention.stop()],
       ['packages', () => this.#packages.stop()],
+      ['containers', () => this.#containers.stop()],
       ['files', () => this.#files.stop()],
       ['events', () => this.#events.stop()],
       ['coordinator', () => this.#coordinator.stop()],
@@ -334,6 +346,7 @@ export class Agent {
     const allotments = [...mesh.allotmentsOn(this.#self)];
     this.#sessions.setAllotments(allotments);
     this.#packages.setAllotments(allotments);
+    this.#containers.setPools(new Set(allotments.map(({ pool }) => pool)));
     void this.#offer();
   }
 
@@ -394,9 +407,11 @@ export class Agent {
 
   async #currentOffer(): Promise<MachineOffer> {
     const peer = this.#transport.self;
-    const capacity = await probeCapacity(this.#config, this.#options.paths.root, this.#runner.tier);
+    const record = this.#coordinator.mesh?.machineByPeer(peer);
+    const engine = this.#containers.engineName(record?.capacity.containerEngine);
+    const capacity = await probeCapacity(this.#config, this.#options.paths.root, this.#runner.tier, engine);
     // The name of record may have got a suffix when the machine joined.
-    const name = this.#coordinator.mesh?.machineByPeer(peer)?.name ?? this.#config.name;
+    const name = record?.name ?? this.#config.name;
     const addresses = this.#config.announce.length > 0 ? this.#config.announce : this.#mesh.addresses();
     return offerOf({ peer, incarnation: this.#incarnation, name, capacity, addresses, version: VERSION });
   }

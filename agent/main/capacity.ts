@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { availableParallelism, release, type as systemName, totalmem } from 'node:os';
+import { CONTAINER_LABEL } from '../../src/model/container.ts';
 import type { Capacity } from '../../src/model/machine.ts';
 import type { IsolationTier } from '../runner/interface.ts';
 import type { Config } from './config.ts';
@@ -10,6 +11,7 @@ export async function probeCapacity(
   config: Config,
   dataDirectory: string,
   isolation: IsolationTier,
+  containerEngine: string | undefined,
 ): Promise<Capacity> {
   const disk = await statfs(dataDirectory);
   const { cores, memoryBytes, gpus, labels } = config.capacity;
@@ -18,9 +20,11 @@ export async function probeCapacity(
     memoryBytes: memoryBytes ?? memoryLimit(),
     diskBytes: disk.bavail * disk.bsize,
     gpus: gpus ?? countGpus(),
-    labels: labels ?? [],
+    labels:
+      containerEngine === undefined ? (labels ?? []) : [...new Set([...(labels ?? []), CONTAINER_LABEL])],
     isolation,
     operatingSystem: `${systemName()} ${release()}`,
+    ...(containerEngine !== undefined && { containerEngine }),
   };
 }
 

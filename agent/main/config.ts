@@ -37,6 +37,8 @@ export const Config = Type.Object(
         maxItems: 64,
       }),
     ),
+    /** Engine of container tasks; where absent, the first that works. */
+    containerEngine: Type.Optional(Type.Enum(['podman', 'docker', 'none'])),
     /** Addresses of members, from the token; the mesh's own list takes over once it is there. */
     members: Type.Array(
       Type.Object(

@@ -48,7 +48,7 @@ async function register(options: EnterOptions, token: Token): Promise<Config> {
       peer: peerIdOf(identity),
       incarnation: store.incarnation,
       name: config.name,
-      capacity: await probeCapacity(config, paths.root, 'scan'),
+      capacity: await probeCapacity(config, paths.root, 'scan', undefined),
       addresses: config.announce,
       version: VERSION,
     });

@@ -14,6 +14,7 @@ export interface Paths {
   readonly chunks: string;
   readonly runner: string;
   readonly logs: string;
+  readonly containers: string;
   readonly nodes: string;
   readonly apiSocket: string;
 }
@@ -29,6 +30,7 @@ export function pathsOf(dataDirectory: string): Paths {
     chunks: join(secret, 'chunks'),
     runner: join(secret, 'runner'),
     logs: join(secret, 'logs'),
+    containers: join(secret, 'containers'),
     nodes: join(root, 'nodes'),
     apiSocket: join(root, 'api.sock'),
   };
@@ -40,7 +42,7 @@ export async function createDirectories(paths: Paths): Promise<void> {
   await chmod(paths.root, 0o711);
   await mkdir(join(paths.root, 'private'), { recursive: true, mode: 0o700 });
   await chmod(join(paths.root, 'private'), 0o700);
-  for (const directory of [paths.chunks, paths.runner, paths.logs])
+  for (const directory of [paths.chunks, paths.runner, paths.logs, paths.containers])
     await mkdir(directory, { recursive: true, mode: 0o700 });
   await mkdir(paths.nodes, { recursive: true });
   await chmod(paths.nodes, 0o711);

@@ -1,5 +1,6 @@
 import { RUNNER_MESSAGE_LENGTH_MAX } from '../../src/lib/limits.ts';
 import type { CgroupBox } from './cgroups.ts';
+import type { Container } from './containers.ts';
 import type { Exit, ExitReason, Launch } from './interface.ts';
 import { closeQuietly, collectOutput } from './task-files.ts';
 
@@ -27,6 +28,10 @@ export interface Execution {
   /** SIGKILL was sent: nothing of it may go on living. */
   isCondemned: boolean;
   box: CgroupBox | undefined;
+  /** Where its process is an engine's command line. */
+  readonly container: Container | undefined;
+  /** Of the process that watches the container, once it was seen. */
+  monitor: number | undefined;
 }
 
 /** Collects what an ended execution wrote, and gives up its descriptors. */

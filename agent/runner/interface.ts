@@ -28,6 +28,29 @@ export interface NodeSetup {
   readonly memoryBytesMax: number | undefined;
 }
 
+/** Starts containers for the runner: a program with the command line of podman and docker. */
+export interface ContainerEngine {
+  readonly kind: 'podman' | 'docker';
+  /** Absolute path. */
+  readonly program: string;
+  /** The whole environment of the engine's own processes. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `uid:gid` inside the container where the node has no user of its own. */
+  readonly user: string;
+  /** Runs as somebody else than root: users inside the container are then not those of the machine. */
+  readonly isRootless: boolean;
+}
+
+/** The launch is a container: `argv` is what it runs inside, where it is not empty. */
+export interface ContainerLaunch {
+  readonly engine: ContainerEngine;
+  readonly image: string;
+  /** Checked arguments of the engine's `run`. */
+  readonly options: readonly string[];
+  /** False: the image's own working directory. */
+  readonly entersWorkingDirectory: boolean;
+}
+
 export interface Launch {
   readonly key: ExecutionKey;
   readonly node: string;
@@ -48,6 +71,7 @@ export interface Launch {
   readonly wallClockMsMax: number | undefined;
   /** Of stdout.txt and of stderr.txt, each. */
   readonly outputBytesMax: number;
+  readonly container?: ContainerLaunch;
 }
 
 export type ExitReason =

@@ -15,7 +15,8 @@ const DEFAULT_LANG = 'C.UTF-8';
 /** What is wrong with a launch in itself, before anything is touched; undefined if nothing is. */
 export function findFault(launch: Launch, setup: NodeSetup | undefined): LaunchFailure | undefined {
   if (setup === undefined) return failed(`The node ${launch.node} is not set up in this runner.`);
-  if (launch.argv.length === 0 || launch.argv[0] === '') return failed('The command line names no program.');
+  const namesProgram = launch.argv.length > 0 && launch.argv[0] !== '';
+  if (!namesProgram && launch.container === undefined) return failed('The command line names no program.');
   if (launch.argv.some((argument) => argument.includes('\0')))
     return failed('An argument contains a NUL character.');
   if (launch.slots > setup.slots) {
@@ -44,8 +45,8 @@ export function taskEnvironment(
   execution: string,
 ): Record<string, string> {
   return {
-    PATH: DEFAULT_PATH,
-    LANG: DEFAULT_LANG,
+    // A container's image has its own.
+    ...(launch.container === undefined ? { PATH: DEFAULT_PATH, LANG: DEFAULT_LANG } : {}),
     HOME: launch.workingDirectory,
     ...setup.environment,
     ...launch.environment,

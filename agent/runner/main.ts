@@ -5,9 +5,15 @@
 import { unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { KILL_GRACE_MS, RUNNER_IDLE_EXIT_MS, RUNNER_OOM_SCORE_ADJUSTMENT } from '../../src/lib/limits.ts';
+import {
+  CONTAINER_LEFTOVERS_WAIT_MS,
+  KILL_GRACE_MS,
+  RUNNER_IDLE_EXIT_MS,
+  RUNNER_OOM_SCORE_ADJUSTMENT,
+} from '../../src/lib/limits.ts';
 import { Attachment } from './attachment.ts';
 import { CgroupBoxes } from './cgroups.ts';
+import { Containers } from './containers.ts';
 import type { IsolationTier } from './interface.ts';
 import { isInNamespace } from './isolation.ts';
 import { Journal } from './journal.ts';
@@ -28,8 +34,9 @@ function serve(directory: string, socketPath: string, identity: string, hasNames
   const { journal, exits } = Journal.open(join(directory, 'journal'));
   const boxes = CgroupBoxes.open(identity);
   const outbox = new ReportOutbox(journal, exits);
+  const containers = new Containers({ directory: join(directory, 'containers'), identity, log });
   const runner = new Runner(
-    { outbox, boxes, bootMs: openBootClock(), log, exit: (code) => process.exit(code) },
+    { outbox, boxes, containers, bootMs: openBootClock(), log, exit: (code) => process.exit(code) },
     { identity, hasNamespace, pageBytes: readPageBytes() },
   );
   const end = (): void => {
@@ -48,7 +55,11 @@ function serve(directory: string, socketPath: string, identity: string, hasNames
     process.exit(71);
   });
   removeSocket(socketPath);
-  server.listen(socketPath, () => log(`listening, tier ${tier}, ${exits.length} exits to report`));
+  // An agent that finds us listening may launch at once.
+  const late = new Promise((resolve) => setTimeout(resolve, CONTAINER_LEFTOVERS_WAIT_MS));
+  void Promise.race([containers.removeLeftovers(), late]).then(() => {
+    server.listen(socketPath, () => log(`listening, tier ${tier}, ${exits.length} exits to report`));
+  });
   process.on('SIGTERM', end);
   // The agent's terminal, if it has one, is none of ours.
   process.on('SIGINT', () => {});

@@ -3,9 +3,10 @@ import { assertNever } from '../../src/lib/assert.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import { RUNNER_EXITS_MAX, RUNNER_STARTS_PER_TURN_MAX, RUNNER_WAITING_MAX } from '../../src/lib/limits.ts';
 import type { CgroupBoxes } from './cgroups.ts';
+import type { Container, Containers } from './containers.ts';
 import { concludeExecution, type Execution, neverStarted, type Verdict } from './execution.ts';
 import { executionName } from './execution-key.ts';
-import type { ExecutionKey, Launch, NodeSetup, RunnerState, Running } from './interface.ts';
+import type { ExecutionKey, Exit, Launch, NodeSetup, RunnerState, Running } from './interface.ts';
 import {
   explainFailure,
   failed,
@@ -27,6 +28,7 @@ import { closeQuietly, prepareTaskFiles, type TaskFiles } from './task-files.ts'
 export interface RunnerComponents {
   readonly outbox: ReportOutbox;
   readonly boxes: CgroupBoxes | undefined;
+  readonly containers: Containers;
   /** CLOCK_BOOTTIME in milliseconds: what leases count by. */
   readonly bootMs: () => number;
   readonly log: (message: string) => void;
@@ -58,6 +60,8 @@ export class Runner {
   readonly #init: RunnerInit;
   readonly #setups = new Map<string, NodeSetup>();
   readonly #running = new Map<string, Execution>();
+  /** Their process has ended; that their container is gone, too, is not known yet. */
+  readonly #concluding = new Map<string, Execution>();
   readonly #queue = new LaunchQueue<Accepted>();
   readonly #leases = new LeaseTable();
   readonly #supervisor: Supervisor;
@@ -74,6 +78,7 @@ export class Runner {
       setups: this.#setups,
       table: new ProcessTable(init.identity),
       boxes: components.boxes,
+      containers: components.containers,
       hasNamespace: init.hasNamespace,
       pageBytes: init.pageBytes,
       collapse: (message) => {
@@ -88,13 +93,13 @@ export class Runner {
 
   /** True if nothing runs or waits. Exits do not count: the journal keeps them. */
   get isIdle(): boolean {
-    return this.#running.size === 0 && this.#queue.size === 0;
+    return this.#running.size === 0 && this.#concluding.size === 0 && this.#queue.size === 0;
   }
 
   state(): RunnerState {
     return {
       waiting: [...this.#queue.items()].map((item) => item.launch.key),
-      running: [...this.#running.values()].map(describeRunning),
+      running: [...this.#running.values(), ...this.#concluding.values()].map(describeRunning),
       exits: this.#components.outbox.exits(),
     };
   }
@@ -134,7 +139,7 @@ export class Runner {
       message: 'The runner was shut down.',
     });
     const untilMs = machineMonotonicMs() + waitMsMax;
-    while (this.#running.size > 0 && machineMonotonicMs() < untilMs) {
+    while (this.#running.size + this.#concluding.size > 0 && machineMonotonicMs() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     this.#supervisor.stop();
@@ -169,7 +174,7 @@ export class Runner {
   /** A launch that is known already, from before the agent was restarted, has no second effect. */
   #accept(launch: Launch): void {
     const name = executionName(launch.key);
-    if (this.#running.has(name) || this.#queue.has(name)) return;
+    if (this.#running.has(name) || this.#concluding.has(name) || this.#queue.has(name)) return;
     const exit = this.#components.outbox.get(name);
     if (exit !== undefined) {
       this.#components.outbox.repeat(exit);
@@ -278,31 +283,47 @@ export class Runner {
 
   #spawn(accepted: Accepted, setup: NodeSetup, files: TaskFiles): void {
     const { launch, name } = accepted;
-    const [program = ''] = launch.argv;
     const fail = (error: unknown): void => {
       closeQuietly(files.stdoutFd);
       closeQuietly(files.stderrFd);
+      if (container !== undefined) this.#components.containers.forget(container);
       this.#abandon(accepted, explainFailure(error, program, launch.workingDirectory));
     };
+    let program = '';
+    let container: Container | undefined;
     try {
+      const environment = taskEnvironment(launch, setup, this.#init.identity, name);
+      container =
+        launch.container &&
+        this.#components.containers.prepare(name, launch, launch.container, setup, environment);
+      const argv = container?.argv ?? launch.argv;
+      program = argv[0] ?? '';
       const child = startProcess({
-        program: files.isNew ? program : resolveProgram(program, launch.workingDirectory),
-        argv: launch.argv,
-        environment: taskEnvironment(launch, setup, this.#init.identity, name),
+        program:
+          files.isNew || container !== undefined ? program : resolveProgram(program, launch.workingDirectory),
+        argv,
+        // The engine is the machine's, and acts for its owner: neither the task's user nor its variables are its own.
+        ...(container === undefined
+          ? { environment, uid: setup.uid, gid: setup.gid }
+          : { environment: container.engine.environment, uid: undefined, gid: undefined }),
         workingDirectory: launch.workingDirectory,
         stdoutFd: files.stdoutFd,
         stderrFd: files.stderrFd,
-        uid: setup.uid,
-        gid: setup.gid,
       });
       if (child.pid === undefined) child.once('error', fail);
-      else this.#begin(accepted, child, child.pid, files);
+      else this.#begin(accepted, child, child.pid, files, container);
     } catch (error) {
       fail(error);
     }
   }
 
-  #begin(accepted: Accepted, child: ChildProcess, pid: number, files: TaskFiles): void {
+  #begin(
+    accepted: Accepted,
+    child: ChildProcess,
+    pid: number,
+    files: TaskFiles,
+    container: Container | undefined,
+  ): void {
     const { launch, name } = accepted;
     const execution: Execution = {
       name,
@@ -316,6 +337,8 @@ export class Runner {
       killAtMs: undefined,
       isCondemned: false,
       box: undefined,
+      container,
+      monitor: undefined,
     };
     this.#running.set(name, execution);
     this.#components.outbox.started(describeRunning(execution));
@@ -323,10 +346,35 @@ export class Runner {
     child.once('exit', (code, signal) => {
       this.#running.delete(name);
       this.#supervisor.ended(execution);
-      this.#components.outbox.ended(concludeExecution(execution, exitCodeOf(code, signal)));
-      this.#queue.release(accepted);
-      this.#schedule();
+      const exitCode = exitCodeOf(code, signal);
+      if (container === undefined) this.#finish(accepted, concludeExecution(execution, exitCode));
+      else void this.#concludeContainer(accepted, execution, container, { exitCode, signal });
     });
+  }
+
+  #finish(accepted: Accepted, exit: Exit): void {
+    this.#components.outbox.ended(exit);
+    this.#queue.release(accepted);
+    this.#schedule();
+  }
+
+  /** Until its container is gone the execution has its slots, and nobody is told that it ended. */
+  async #concludeContainer(
+    accepted: Accepted,
+    execution: Execution,
+    container: Container,
+    { exitCode, signal }: { readonly exitCode: number; readonly signal: NodeJS.Signals | null },
+  ): Promise<void> {
+    const { name, verdict: ours, stderrFd } = execution;
+    this.#concluding.set(name, execution);
+    const { verdict, message } = await this.#components.containers.conclude(container, {
+      exitCode,
+      wasLeftAlone: ours === undefined && signal === null,
+      stderrFd,
+    });
+    this.#concluding.delete(name);
+    if (verdict !== undefined) execution.verdict ??= { reason: verdict, message };
+    this.#finish(accepted, concludeExecution(execution, exitCode));
   }
 
   /** Ends one that has its slots already. */

@@ -7,6 +7,7 @@ import {
   RUNNER_UNKILLABLE_MS,
 } from '../../src/lib/limits.ts';
 import type { CgroupBoxes } from './cgroups.ts';
+import type { Containers } from './containers.ts';
 import type { Execution, Verdict } from './execution.ts';
 import type { NodeSetup } from './interface.ts';
 import { machineMonotonicMs } from './machine-clocks.ts';
@@ -21,6 +22,7 @@ export interface SupervisorComponents {
   readonly boxes: CgroupBoxes | undefined;
   readonly hasNamespace: boolean;
   readonly pageBytes: number;
+  readonly containers: Containers;
   /** The last resort inside a namespace: ends the runner, and with it every process. Never returns. */
   readonly collapse: (message: string) => void;
   /** Called on every tick while something runs. */
@@ -157,12 +159,21 @@ export class Supervisor {
 
   #scan(): ProcessEntry[] {
     const roots = new Map<number, string>();
-    for (const execution of this.#components.running.values()) roots.set(execution.pid, execution.name);
+    const { running, containers } = this.#components;
+    for (const execution of running.values()) {
+      roots.set(execution.pid, execution.name);
+      if (execution.container === undefined) continue;
+      execution.monitor ??= containers.monitorOf(execution.container);
+      if (execution.monitor !== undefined) roots.set(execution.monitor, execution.name);
+    }
+    for (const pid of containers.helpers) roots.set(pid, HELPER);
     return [...this.#components.table.scan(roots)].filter(isAlive);
   }
 
   #isToBeBoxed(execution: Execution, nowMs: number): boolean {
     if (this.#components.boxes === undefined || execution.box !== undefined) return false;
+    // Its engine has given the container a group of its own.
+    if (execution.container !== undefined) return false;
     return nowMs - execution.startedMonotonicMs >= RUNNER_TICK_MS / 2;
   }
 
@@ -232,7 +243,7 @@ export class Supervisor {
       if (isLiveRoot && startTicks < eldestTicks) eldestTicks = startTicks;
     }
     return entries.filter(({ pid, owner, startTicks }) => {
-      if (pid === 1 || pid === process.pid) return false;
+      if (pid === 1 || pid === process.pid || owner === HELPER) return false;
       if (owner === undefined) return hasNamespace && this.#isForsaken(startTicks, eldestTicks);
       const execution = running.get(owner);
       return execution === undefined || execution.isCondemned;
@@ -266,6 +277,8 @@ export class Supervisor {
 }
 
 const SWEEP_ROUNDS_MAX = 20;
+/** Owner of the processes with which the runner ends containers. No execution has this name. */
+const HELPER = '\u0000helper';
 
 /** Zombies and the dead run nothing any more. */
 function isAlive(entry: ProcessEntry): boolean {

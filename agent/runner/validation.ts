@@ -1,5 +1,5 @@
 import { ShoalError } from '../../src/lib/errors.ts';
-import type { ExecutionKey, Launch, NodeSetup } from './interface.ts';
+import type { ContainerLaunch, ExecutionKey, Launch, NodeSetup } from './interface.ts';
 import type { ToRunner } from './protocol.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -71,6 +71,17 @@ function checkLaunch(raw: Fields): void {
   check(isString(launch.taskDirectory) && isString(launch.workingDirectory), 'directories');
   check(isOptionalNumber(launch.wallClockMsMax) && isNumber(launch.outputBytesMax), 'bounds');
   checkEnvironment(launch.environment);
+  if (launch.container !== undefined) checkContainer(fields(launch.container, 'container'));
+}
+
+function checkContainer(raw: Fields): void {
+  const { image, options, entersWorkingDirectory } = raw as Partial<ContainerLaunch>;
+  check(isString(image) && list(options, 'options').every(isString), 'container');
+  check(typeof entersWorkingDirectory === 'boolean', 'container');
+  const { kind, program, user, isRootless, environment } = fields(raw.engine, 'engine');
+  check(kind === 'podman' || kind === 'docker', 'engine');
+  check(isString(program) && isString(user) && typeof isRootless === 'boolean', 'engine');
+  checkEnvironment(environment);
 }
 
 function checkEnvironment(raw: unknown): void {

@@ -2,6 +2,7 @@
  * Why a task does not run: the reasons that hold whatever the node, and for each node the first rule it fails, with
  * what would change it. The rules are those of the assignment gate, in its order.
  */
+import { CONTAINER_LABEL } from '../../src/model/container.ts';
 import type { Explanation } from '../../src/model/queries.ts';
 import type { JobState, TaskState } from '../../src/model/states.ts';
 
@@ -206,6 +207,13 @@ function verdictOf(node: ExplainedNode, task: ExplainedTask): NodeVerdict {
     );
   if (!node.enabled)
     return refusal(node, 'nodeDisabled', 'Its scheduling is disabled.', 'Enable the scheduling of the node.');
+  if (task.requiredLabels.includes(CONTAINER_LABEL) && !node.labels.includes(CONTAINER_LABEL))
+    return refusal(
+      node,
+      'containerEngine',
+      'The task runs in a container, and no container engine works on its machine.',
+      'Install podman or docker there (`apt-get install podman`) and restart its agent.',
+    );
   const missing = task.requiredLabels.filter((label) => !node.labels.includes(label));
   if (missing.length > 0)
     return refusal(

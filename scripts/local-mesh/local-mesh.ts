@@ -81,8 +81,8 @@ export class LocalMesh {
     }
   }
 
-  /** One more machine: made or joined, and started. */
-  async add(): Promise<LocalAgent> {
+  /** One more machine: made or joined, and started. `own`: keys of its configuration alone. */
+  async add(own: Readonly<Record<string, unknown>> = {}): Promise<LocalAgent> {
     const number = this.agents.length;
     const name = `machine-${number + 1}`;
     const data = join(this.directory, name);
@@ -103,8 +103,8 @@ export class LocalMesh {
         (await this.alive().client.mesh.createToken({ validMs: 60_000, uses: 1 })).token,
         ...flags,
       ]);
-    const { config } = this.#options;
-    if (config !== undefined) await amendConfig(join(data, 'config.json'), config);
+    const config = { ...this.#options.config, ...own };
+    if (Object.keys(config).length > 0) await amendConfig(join(data, 'config.json'), config);
     const client = new ShoalClient(new SocketTransport({ kind: 'socket', path: join(data, 'api.sock') }));
     const agent: LocalAgent = { name, data, client, process: undefined };
     this.agents.push(agent);

@@ -23,14 +23,7 @@ import { bodyReader } from './validate.ts';
 
 const strict = { additionalProperties: false } as const;
 
-/** Of JobAddParameter, what needs a feature that this mesh has not. */
-const NOT_YET = [
-  'jobManagerTask/containerSettings',
-  'jobPreparationTask/containerSettings',
-  'jobReleaseTask/containerSettings',
-];
-
-const readSpec = bodyReader(JobSpec, NOT_YET);
+const readSpec = bodyReader(JobSpec);
 const readPatch = bodyReader(JobPatch);
 const readUpdate = bodyReader(JobUpdate);
 const readDisable = bodyReader(Type.Object({ disableTasks: Type.Enum([...DISABLE_TASKS_OPTIONS]) }, strict));

@@ -25,7 +25,6 @@ import { bodyReader } from './validate.ts';
 
 /** Of PoolAddParameter and its kin, what needs a feature that this mesh has not. */
 const NOT_YET = [
-  'startTask/containerSettings',
   'applicationLicenses',
   'certificateReferences',
   'userAccounts',

@@ -1,6 +1,7 @@
 /** A job as Azure Batch's CloudJob, and its task counts. */
 import { UNLIMITED_DURATION } from '../lib/durations.ts';
 import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
+import { withoutPasswords } from '../model/container.ts';
 import type { TaskCounts } from '../model/job.ts';
 import type { JobEntity } from '../model/queries.ts';
 import type { ApiVersion } from './api-version.ts';
@@ -29,7 +30,7 @@ export function renderJob(job: JobEntity, baseUrl: string): Record<string, unkno
       maxTaskRetryCount: spec.constraints?.maxTaskRetryCount ?? 0,
     },
     commonEnvironmentSettings: spec.commonEnvironmentSettings,
-    poolInfo: renderPoolInfo(spec.poolInfo),
+    poolInfo: withoutPasswords(renderPoolInfo(spec.poolInfo)),
     jobManagerTask: spec.jobManagerTask && renderManager(spec.jobManagerTask),
     jobPreparationTask: spec.jobPreparationTask && renderPreparation(spec.jobPreparationTask),
     jobReleaseTask: spec.jobReleaseTask && renderRelease(spec.jobReleaseTask),

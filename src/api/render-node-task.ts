@@ -1,6 +1,7 @@
 /** The tasks of nodes: a pool's start task, a job's preparation and release tasks, and how their runs went. */
 
 import { formatTimestamp } from '../lib/timestamps.ts';
+import { withoutPasswords } from '../model/container.ts';
 import type { JobManagerTask } from '../model/job.ts';
 import {
   type JobPreparationTask,
@@ -23,6 +24,7 @@ import {
 export function renderStartTask(start: StartTask): Record<string, unknown> {
   return {
     ...start,
+    containerSettings: withoutPasswords(start.containerSettings),
     userIdentity: start.userIdentity ?? DEFAULT_USER,
     maxTaskRetryCount: start.maxTaskRetryCount ?? 0,
     waitForSuccess: start.waitForSuccess ?? true,
@@ -32,6 +34,7 @@ export function renderStartTask(start: StartTask): Record<string, unknown> {
 export function renderManager(manager: JobManagerTask): Record<string, unknown> {
   return {
     ...manager,
+    containerSettings: withoutPasswords(manager.containerSettings),
     constraints: renderConstraints(manager.constraints),
     requiredSlots: manager.requiredSlots ?? 1,
     userIdentity: manager.userIdentity ?? DEFAULT_USER,
@@ -44,6 +47,7 @@ export function renderManager(manager: JobManagerTask): Record<string, unknown> 
 export function renderPreparation(preparation: JobPreparationTask): Record<string, unknown> {
   return {
     ...preparation,
+    containerSettings: withoutPasswords(preparation.containerSettings),
     id: preparation.id ?? PREPARATION_ID,
     constraints: renderConstraints(preparation.constraints),
     userIdentity: preparation.userIdentity ?? DEFAULT_USER,
@@ -55,6 +59,7 @@ export function renderPreparation(preparation: JobPreparationTask): Record<strin
 export function renderRelease(release: JobReleaseTask): Record<string, unknown> {
   return {
     ...release,
+    containerSettings: withoutPasswords(release.containerSettings),
     id: release.id ?? RELEASE_ID,
     userIdentity: release.userIdentity ?? DEFAULT_USER,
     maxWallClockTime: release.maxWallClockTime ?? RELEASE_WALL_CLOCK_DEFAULT,

@@ -2,6 +2,7 @@
 import { formatDuration } from '../lib/durations.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
 import type { AutoScaleRun } from '../model/autoscale.ts';
+import { withoutPasswords } from '../model/container.ts';
 import type { PoolEntity } from '../model/queries.ts';
 import type { ApiVersion } from './api-version.ts';
 import { poolUrl } from './entity-url.ts';
@@ -51,7 +52,7 @@ export function renderPool(pool: PoolEntity, baseUrl: string, version: ApiVersio
     allocationState: pool.allocationState,
     allocationStateTransitionTime: formatTimestamp(pool.allocationStateTransitionTimeMs),
     vmSize: spec.vmSize,
-    virtualMachineConfiguration: spec.virtualMachineConfiguration,
+    virtualMachineConfiguration: withoutPasswords(spec.virtualMachineConfiguration),
     cloudServiceConfiguration: spec.cloudServiceConfiguration,
     networkConfiguration: spec.networkConfiguration,
     targetNodeCommunicationMode: spec.targetNodeCommunicationMode,

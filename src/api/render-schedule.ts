@@ -1,5 +1,6 @@
 /** A job schedule as Azure Batch's CloudJobSchedule. */
 import { formatTimestamp, parseTimestamp, timestampOf } from '../lib/timestamps.ts';
+import { withoutPasswords } from '../model/container.ts';
 import type { JobScheduleEntity } from '../model/queries.ts';
 import { jobUrl, scheduleUrl } from './entity-url.ts';
 
@@ -22,7 +23,7 @@ export function renderSchedule(entity: JobScheduleEntity, baseUrl: string): Reco
       doNotRunUntil: moment(doNotRunUntil),
       doNotRunAfter: moment(doNotRunAfter),
     },
-    jobSpecification: spec.jobSpecification,
+    jobSpecification: withoutPasswords(spec.jobSpecification),
     executionInfo: {
       nextRunTime: entity.state === 'active' ? timestampOf(entity.nextRunTimeMs) : undefined,
       recentJob: recentJob === undefined ? undefined : { id: recentJob, url: jobUrl(baseUrl, recentJob) },

@@ -1,6 +1,7 @@
 /** A task as Azure Batch's CloudTask. */
 import { formatDuration, UNLIMITED_DURATION } from '../lib/durations.ts';
 import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
+import { withoutPasswords } from '../model/container.ts';
 import type { TaskEntity } from '../model/queries.ts';
 import type { FailureInfo, TaskConstraints } from '../model/task.ts';
 import { affinityIdOf, fileUrl, nodeUrl, taskUrl } from './entity-url.ts';
@@ -34,6 +35,7 @@ export function renderTask(task: TaskEntity, baseUrl: string): Record<string, un
     nodeInfo: task.node === undefined ? undefined : renderNodeInfo(task, task.node, baseUrl),
     dependsOn: spec.dependsOn,
     applicationPackageReferences: spec.applicationPackageReferences,
+    containerSettings: withoutPasswords(spec.containerSettings),
     authenticationTokenSettings: spec.authenticationTokenSettings,
     ...(spec.requiredLabels !== undefined && { requiredLabels: spec.requiredLabels }),
     ...(task.epoch !== undefined && { shoal: { epoch: task.epoch, machine: task.machine } }),

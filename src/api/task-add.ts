@@ -13,7 +13,7 @@ import type { Call } from './route.ts';
 import { bodyReader, invalidProperty } from './validate.ts';
 
 /** Of TaskAddParameter, what needs a feature that this mesh has not. */
-const NOT_YET = ['containerSettings', 'multiInstanceSettings'];
+const NOT_YET = ['multiInstanceSettings'];
 
 /** The coordinator knows tasks of several instances, agents do not yet: none is let in. */
 export const AcceptedTask = Type.Omit(TaskSpec, ['multiInstanceSettings'], { additionalProperties: false });

@@ -249,6 +249,10 @@ export const ERRORS = {
     message: 'No agent answers on this machine.',
     hint: 'Start one with `shoal agent`, or name another with --endpoint.',
   },
+  /** Azure's code of a node that cannot take a task; here of a machine without a container engine. */
+  TaskSchedulingConstraintFailed: { status: 500, message: 'The task cannot run on this node.' },
+  /** Ours. */
+  ContainerImagePullFailed: { status: 500, message: 'The container image could not be fetched.' },
   DiskFull: { status: 507, message: 'The disk is full.' },
 } as const satisfies Record<string, ErrorRow>;
 

@@ -292,6 +292,23 @@ export const RUNNER_PROCESSES_MIN = 8_192;
 export const RUNNER_PROCESSES_PER_CORE = 1_024;
 /** Tasks inherit it, so that the kernel's out-of-memory killer takes a task before an agent (-1000 to 1000). */
 export const RUNNER_OOM_SCORE_ADJUSTMENT = 500;
+/** One run of the engine that removes a container, or tells what it did; a hung daemon is asked again after it. */
+export const CONTAINER_REMOVAL_TIMEOUT_MS = 20_000;
+/** A container that its engine does not remove is tried for this often, with the pause between, before its end is reported all the same. */
+export const CONTAINER_REMOVALS_MAX = 30;
+export const CONTAINER_REMOVAL_PAUSE_MS = 500;
+/** A new runner waits so long for the containers of a dead one to go, less than RUNNER_START_TIMEOUT_MS; then it goes on removing beside its work. */
+export const CONTAINER_LEFTOVERS_WAIT_MS = 8_000;
+/** How much of an engine's last words goes into the failure of a task. */
+export const CONTAINER_MESSAGE_BYTES_MAX = 2_048;
+/** Asking an engine for its version; the first run of podman sets its storage up. */
+export const CONTAINER_PROBE_TIMEOUT_MS = 30_000;
+/** Fetching one image, tens of gigabytes on a slow line included. */
+export const CONTAINER_PULL_TIMEOUT_MS = 2 * 3_600_000;
+/** Images fetched at once on one machine: engines fetch the layers of each side by side already. */
+export const CONTAINER_PULLS_MAX = 3;
+/** Characters of a task's options for its container. */
+export const CONTAINER_OPTIONS_LENGTH_MAX = 4_096;
 /** `sun_path` of a Unix socket, without its final NUL. */
 export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
 /** A process's environment read when looking for our mark. */

@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { COMMAND_LINE_BYTES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
 import { ApplicationPackageReferences } from './application-schema.ts';
+import { ContainerSettings } from './container.ts';
 import { JobPreparationTask, JobReleaseTask } from './node-task.ts';
 import { AutoPoolSpecification } from './pool.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Metadata } from './schema.ts';
@@ -55,6 +56,7 @@ export const JobManagerTask = Type.Object(
     requiredSlots: Type.Optional(Type.Integer({ minimum: 1, maximum: TASK_SLOTS_PER_NODE_MAX })),
     userIdentity: Type.Optional(UserIdentity),
     applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+    containerSettings: Type.Optional(ContainerSettings),
     authenticationTokenSettings: Type.Optional(AuthenticationTokenSettings),
     /** Default true: its end, whatever it is, ends the job. */
     killJobOnCompletion: Type.Optional(Type.Boolean()),

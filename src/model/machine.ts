@@ -11,6 +11,8 @@ export interface Capacity {
   /** How well a task's processes can be held: see the runner's isolation tiers. */
   readonly isolation: 'namespace' | 'cgroup' | 'scan';
   readonly operatingSystem: string;
+  /** Kind and version of the container engine that works there. */
+  readonly containerEngine?: string;
 }
 
 export interface MachineRecord {

@@ -5,6 +5,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { COMMAND_LINE_BYTES_MAX } from '../lib/limits.ts';
+import { ContainerSettings } from './container.ts';
 import { Duration, Environment, Id } from './schema.ts';
 import { ResourceFile, TaskConstraints, type TaskSpec, UserIdentity } from './task.ts';
 
@@ -15,6 +16,7 @@ const command = {
   resourceFiles: Type.Optional(Type.Array(ResourceFile, { maxItems: 10_000 })),
   environmentSettings: Type.Optional(Environment),
   userIdentity: Type.Optional(UserIdentity),
+  containerSettings: Type.Optional(ContainerSettings),
 };
 
 const RetryCount = Type.Integer({ minimum: -1, maximum: 2_147_483_647 });

@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { COMMAND_LINE_BYTES_MAX, TASK_INSTANCES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
 import { ApplicationPackageReferences } from './application-schema.ts';
+import { ContainerSettings } from './container.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Int32 } from './schema.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -171,6 +172,7 @@ export const TaskSpec = Type.Object(
     dependsOn: Type.Optional(DependsOn),
     /** Brought to the node before the task runs, and kept there. */
     applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+    containerSettings: Type.Optional(ContainerSettings),
     /** Ours: the task runs only on nodes whose machine carries all of these labels. */
     requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),
   },

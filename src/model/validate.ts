@@ -3,7 +3,7 @@
  * functions, so that a task refused by one is refused by the other with the same words.
  */
 import { parseDuration } from '../lib/durations.ts';
-import type { ErrorCode } from '../lib/errors.ts';
+import { asShoalError, type ErrorCode } from '../lib/errors.ts';
 import {
   COMMAND_LINE_BYTES_MAX,
   DEPENDENCY_IDS_LENGTH_MAX,
@@ -12,6 +12,7 @@ import {
   TASK_SLOTS_PER_NODE_MAX,
 } from '../lib/limits.ts';
 import { isValidContainerName, parseMeshUrl } from './blob.ts';
+import { type ContainerSettings, readRunOptions } from './container.ts';
 import { idKey, isValidId, isValidJobReference } from './ids.ts';
 import { type JobConstraints, type JobPatch, type JobSpec, managerSpec } from './job.ts';
 import {
@@ -71,8 +72,21 @@ export function validateTask(task: TaskSpec): Violation | undefined {
     (task.dependsOn && validateDependsOn(task.id, task.dependsOn)) ??
     (task.exitConditions && validateExitConditions(task.exitConditions)) ??
     firstViolation(task.resourceFiles, validateResourceFile) ??
-    firstViolation(task.outputFiles, validateOutputFile)
+    firstViolation(task.outputFiles, validateOutputFile) ??
+    validateContainer(task.containerSettings)
   );
+}
+
+function validateContainer(settings: ContainerSettings | undefined): Violation | undefined {
+  if (settings?.containerRunOptions === undefined) return undefined;
+  try {
+    readRunOptions(settings.containerRunOptions);
+    return undefined;
+  } catch (error) {
+    const { values } = asShoalError(error);
+    const name = 'containerSettings/containerRunOptions';
+    return invalidValue(name, settings.containerRunOptions, values.Reason ?? 'it is no list of options');
+  }
 }
 
 const ID_RULE = 'an id has 1 to 64 letters, digits, hyphens and underscores';

@@ -156,6 +156,7 @@ const Offer = Type.Object({
     labels: Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 64 }),
     isolation: Type.Enum(['namespace', 'cgroup', 'scan']),
     operatingSystem: Name,
+    containerEngine: Type.Optional(Name),
   }),
   addresses: Type.Array(Type.String({ maxLength: 512 }), { maxItems: 32 }),
   version: Name,

@@ -46,6 +46,8 @@ const KEYS: Readonly<Record<string, string>> = {
   capacity: '`cores`, `memoryBytes`, `gpus` and `labels` to offer, where they differ from what is found.',
   allowLocalUrls:
     '`address:port` of servers on this machine, such as `127.0.0.1:10000`, that resource files may come from and output files go to. Every other loopback or link-local address is refused.',
+  containerEngine:
+    '`podman`, `docker`, or `none` for a machine that runs no container tasks. If absent, the first of the two that works. The agent asks once, when it starts.',
   members: "Addresses of members from the token; the mesh's own list takes over once it is there.",
   founding: 'Only on the first machine, until its first start.',
   logLevel: '`debug`, `info`, `warn` or `error`. The log goes to standard error, as JSON lines.',

@@ -1,6 +1,7 @@
 /** One job as it is kept in memory. */
 
 import { parseDuration } from '../../../src/lib/durations.ts';
+import { CONTAINER_LABEL } from '../../../src/model/container.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { JobConstraints, JobSpec } from '../../../src/model/job.ts';
 import type { JobState, TaskState } from '../../../src/model/states.ts';
@@ -166,10 +167,14 @@ export class Job {
   }
 
   /** What a task asks of a node, as the index of its ready queue. */
-  shapeOf({ requiredSlots, requiredLabels, multiInstanceSettings }: TaskSpec, task: number): number {
+  shapeOf(
+    { requiredSlots, requiredLabels, multiInstanceSettings, containerSettings }: TaskSpec,
+    task: number,
+  ): number {
     const own: string[] = [];
     if (this.waitsForPreparation) own.push(preparedLabel(this.number));
     if (this.isManager(task) && this.manager?.allowLowPriorityNode === false) own.push(DEDICATED_LABEL);
+    if (containerSettings !== undefined) own.push(CONTAINER_LABEL);
     const labels = own.length === 0 ? requiredLabels : [...own, ...(requiredLabels ?? [])];
     const instances =
       multiInstanceSettings === undefined ? 0 : (multiInstanceSettings.numberOfInstances ?? 1);

@@ -110,6 +110,7 @@ async function showMachine(run: Run, wanted: string): Promise<void> {
     ['labels', found.capacity.labels.join(', ')],
     ['isolation', found.capacity.isolation],
     ['system', found.capacity.operatingSystem],
+    ['containers', found.capacity.containerEngine ?? 'no engine'],
     ['nodes', found.nodes.join(', ')],
     ['votes in', found.votesIn.join(', ')],
   ]);

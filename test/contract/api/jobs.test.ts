@@ -56,8 +56,8 @@ describe('a job', () => {
     [{ poolInfo: {} }, 'MissingRequiredProperty'],
     [{ poolInfo: { autoPoolSpecification: { poolLifetimeOption: 'job' } } }, 'MissingRequiredProperty'],
     [
-      { jobManagerTask: { id: 'm', commandLine: 'x', containerSettings: { imageName: 'i' } } },
-      'UnsupportedProperty',
+      { jobManagerTask: { id: 'm', commandLine: 'x', containerSettings: { imageName: '-i' } } },
+      'InvalidPropertyValue',
     ],
     [{ jobManagerTask: { id: 'm' } }, 'MissingRequiredProperty'],
     [{ jobReleaseTask: { commandLine: 'x' } }, 'InvalidPropertyValue'],

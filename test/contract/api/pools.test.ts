@@ -74,9 +74,9 @@ describe('a pool', () => {
   test.each([
     [{ startTask: {} }, 'MissingRequiredProperty', 'startTask/commandLine'],
     [
-      { startTask: { commandLine: 'x', containerSettings: { imageName: 'i' } } },
-      'UnsupportedProperty',
-      'startTask/containerSettings',
+      { startTask: { commandLine: 'x', containerSettings: {} } },
+      'MissingRequiredProperty',
+      'startTask/containerSettings/imageName',
     ],
     [{ colour: 'red' }, 'InvalidRequestBody', 'colour'],
     [{ targetDedicatedNodes: -1 }, 'InvalidPropertyValue', 'targetDedicatedNodes'],

@@ -93,7 +93,12 @@ describe('a task', () => {
       400,
       'UnsupportedProperty',
     ],
-    [{ containerSettings: { imageName: 'x' } }, 400, 'UnsupportedProperty'],
+    [{ containerSettings: { imageName: '--privileged' } }, 400, 'InvalidPropertyValue'],
+    [
+      { containerSettings: { imageName: 'x', containerRunOptions: '--privileged' } },
+      400,
+      'InvalidPropertyValue',
+    ],
     [{ resourceFiles: [{ httpUrl: 'http://x', filePath: '../../etc/passwd' }] }, 400, 'InvalidPropertyValue'],
     [{ environmentSettings: [{ name: 'A=B', value: '' }] }, 400, 'InvalidPropertyValue'],
     [{ exitConditions: { default: { jobAction: 'explode' } } }, 400, 'InvalidPropertyValue'],
@@ -102,6 +107,24 @@ describe('a task', () => {
       json: { id: 't', commandLine: '/bin/true', ...change },
     });
     expect([answer.status, answer.body.code]).toEqual([status, code]);
+  });
+
+  test('in a container is shown without the password of its registry', async () => {
+    const containerSettings = {
+      imageName: 'registry.example/x:1',
+      registry: { username: 'me', password: 'secret', registryServer: 'registry.example' },
+      workingDirectory: 'containerImageDefault',
+    };
+    const json = { id: 'boxed', commandLine: 'true', containerSettings };
+    expect((await api.ask('POST', '/jobs/j/tasks', { json })).status).toBe(201);
+    const { body } = await api.ask('GET', '/jobs/j/tasks/boxed');
+    expect(body.containerSettings).toEqual({
+      imageName: 'registry.example/x:1',
+      registry: { username: 'me', registryServer: 'registry.example' },
+      workingDirectory: 'containerimagedefault',
+    });
+    const { body: explained } = await api.ask('GET', '/shoal/v1/jobs/j/tasks/boxed/explain');
+    expect(explained.nodes).toMatchObject([{ verdict: 'refused', rule: 'containerEngine' }]);
   });
 
   test('has no subtasks', async () => {

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseCommandLine } from '../../../agent/lifecycle/command-line.ts';
 import { Combinations, itemsOfText, splitOperands } from '../../../src/cli/run/items.ts';
 import { containerName, generatedJobId, RunPlan, type RunWish } from '../../../src/cli/run/plan.ts';
 import { checkPlaceholders, expand, expandWords, usesItems } from '../../../src/cli/run/template.ts';
 import { isValidContainerName } from '../../../src/model/blob.ts';
 import { joinCommandLine, quoteArgument, shellCommandLine } from '../../../src/model/command-line.ts';
+import { parseCommandLine } from '../../../src/model/parse-command-line.ts';
 
 const choice = (...items: string[]): { items: string[]; number: number } => ({ items, number: 3 });
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Containers } from '../../../agent/runner/containers.ts';
 import { Journal } from '../../../agent/runner/journal.ts';
 import { machineMonotonicMs } from '../../../agent/runner/machine-clocks.ts';
 import { readPageBytes } from '../../../agent/runner/process-table.ts';
@@ -26,8 +27,10 @@ beforeEach(() => {
     for (const running of started) recorder.onStarted(running);
     for (const exit of ended) recorder.onExit(exit);
   };
+  const directory = join(bench.directory, 'containers');
+  const containers = new Containers({ directory, identity: 'test', log: () => {} });
   runner = new Runner(
-    { outbox, boxes: undefined, bootMs, log: () => {}, exit: () => {} },
+    { outbox, boxes: undefined, containers, bootMs, log: () => {}, exit: () => {} },
     { identity: runnerIdentity(bench.directory), hasNamespace: false, pageBytes: readPageBytes() },
   );
   runner.handle({ type: 'configure', setup: bench.setup() });

@@ -1,4 +1,4 @@
-import { ShoalError } from '../../src/lib/errors.ts';
+import { ShoalError } from '../lib/errors.ts';
 
 /**
  * Splits an Azure `commandLine` into program and arguments, as Azure's agent on Linux does: no shell takes
