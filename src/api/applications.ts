@@ -3,7 +3,7 @@ import type { ApplicationRecord } from '../model/application.ts';
 import { idKey, MESH_GROUP } from '../model/ids.ts';
 import type { ApiContext } from './context.ts';
 import { elementMetadata } from './entity-url.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readPageWish } from './paging.ts';
 import { type Answer, type Call, json, param, type Route } from './route.ts';
 
 export function applicationRoutes(context: ApiContext): readonly Route[] {
@@ -25,14 +25,10 @@ export function applicationRoutes(context: ApiContext): readonly Route[] {
 }
 
 async function listApplications({ control }: ApiContext, call: Call): Promise<Answer> {
-  const limit = readLimit(call.query);
-  const after = readSkipToken(call.query, 'string')?.[0];
+  const wish = readPageWish(call.query);
   const applications = await control.query(MESH_GROUP, 'application.list', {}, call.options());
-  const rest = applications.filter(({ id }) => after === undefined || idKey(id) > after);
-  const page = rest.slice(0, limit);
-  const last = page[page.length - 1];
-  const next = rest.length > limit && last !== undefined ? [idKey(last.id)] : undefined;
-  return listAnswer(call, 'applications', page.map(renderApplication), next);
+  const { items, next } = pageByKey(applications, wish, ({ id }) => idKey(id));
+  return listAnswer(call, 'applications', items.map(renderApplication), next);
 }
 
 async function getApplication({ control }: ApiContext, call: Call): Promise<Answer> {

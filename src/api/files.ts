@@ -5,7 +5,7 @@ import { readRange } from './byte-range.ts';
 import { isNotModified } from './conditions.ts';
 import { exactLength } from './exact-length.ts';
 import { matcherOf } from './list-query.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readPageWish } from './paging.ts';
 import { fileHeaders, renderFile } from './render-file.ts';
 import { type Answer, type Call, empty, param, type Route } from './route.ts';
 
@@ -77,19 +77,13 @@ export function fileRoutes(
 
 async function listFiles(call: Call, source: FileSource): Promise<Answer> {
   const matches = matcherOf(call, 'file');
-  const limit = readLimit(call.query);
-  const after = readSkipToken(call.query, 'string')?.[0];
+  const wish = readPageWish(call.query);
   const entries = await source.list(call.query.boolean('recursive'), call.options());
-  const rest = entries
-    .filter((entry) => (after === undefined || entry.path > after) && matches(entry))
-    .sort((a, b) => (a.path < b.path ? -1 : 1));
-  const page = rest.slice(0, limit);
-  const last = page[page.length - 1];
-  const next = rest.length > limit && last !== undefined ? [last.path] : undefined;
+  const { items, next } = pageByKey(entries, wish, ({ path }) => path, matches);
   return listAnswer(
     call,
     'files',
-    page.map((entry) => renderFile(entry, source.url)),
+    items.map((entry) => renderFile(entry, source.url)),
     next,
   );
 }

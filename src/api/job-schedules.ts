@@ -11,7 +11,7 @@ import type { ApiContext } from './context.ts';
 import { elementMetadata, scheduleUrl } from './entity-url.ts';
 import { listJobs } from './job-list.ts';
 import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readLimit, readPageWish, readSkipToken } from './paging.ts';
 import { renderJob } from './render-job.ts';
 import { renderSchedule } from './render-schedule.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
@@ -87,14 +87,10 @@ class ScheduleHandlers {
   list = async (call: Call): Promise<Answer> => {
     const matches = matcherOf(call, 'jobSchedule');
     const select = selector(call.query);
-    const limit = readLimit(call.query);
-    const after = readSkipToken(call.query, 'string')?.[0];
+    const wish = readPageWish(call.query);
     const all = await this.#context.control.query(MESH_GROUP, 'schedule.list', {}, call.options());
-    const rest = all.filter((one) => (after === undefined || idKey(one.spec.id) > after) && matches(one));
-    const page = rest.slice(0, limit);
-    const last = page.at(-1);
-    const next = rest.length > limit && last !== undefined ? [idKey(last.spec.id)] : undefined;
-    const value = page.map((one) => select(renderSchedule(one, call.baseUrl)));
+    const { items, next } = pageByKey(all, wish, ({ spec }) => idKey(spec.id), matches);
+    const value = items.map((one) => select(renderSchedule(one, call.baseUrl)));
     return listAnswer(call, 'jobschedules', value, next);
   };
 

@@ -10,7 +10,7 @@ import type { NodeEntity } from '../model/queries.ts';
 import type { ApiContext } from './context.ts';
 import { elementMetadata, nodeUrl } from './entity-url.ts';
 import { filterOf, LIST_QUERY, matcherOf } from './list-query.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readLimit, readPageWish, readSkipToken } from './paging.ts';
 import { findPool, poolIdOf } from './pools.ts';
 import { renderNode, renderNodeCounts } from './render-node.ts';
 import { type Answer, type Call, empty, json, param, type Route } from './route.ts';
@@ -172,19 +172,13 @@ class NodeHandlers {
 
   counts = async (call: Call): Promise<Answer> => {
     const matches = matcherOf(call, 'nodeCounts');
-    const limit = readLimit(call.query, NODE_COUNTS_PAGE_MAX);
-    const after = readSkipToken(call.query, 'string')?.[0];
+    const wish = readPageWish(call.query, NODE_COUNTS_PAGE_MAX);
     const pools = await this.#context.control.query(MESH_GROUP, 'pool.list', {}, call.options());
-    const rest = pools
-      .map((pool) => pool.spec.id)
-      .filter((pool) => (after === undefined || idKey(pool) > after) && matches({ pool }))
-      .sort((a, b) => (idKey(a) < idKey(b) ? -1 : 1));
-    const page = rest.slice(0, limit);
+    const ids = pools.map(({ spec }) => spec.id);
+    const { items, next } = pageByKey(ids, wish, idKey, (pool) => matches({ pool }));
     const value = await Promise.all(
-      page.map(async (pool) => renderNodeCounts(pool, await this.#allNodes(call, pool))),
+      items.map(async (pool) => renderNodeCounts(pool, await this.#allNodes(call, pool))),
     );
-    const last = page[page.length - 1];
-    const next = rest.length > limit && last !== undefined ? [idKey(last)] : undefined;
     return listAnswer(call, 'poolnodecounts', value, next);
   };
 

@@ -54,6 +54,36 @@ function decode(text: string): unknown {
   }
 }
 
+/** Which page of a list that is in memory whole. */
+export interface PageWish {
+  readonly limit: number;
+  /** Key of the last item of the page before. */
+  readonly after: string | undefined;
+}
+
+export function readPageWish(query: Query, maximum?: number): PageWish {
+  return { limit: readLimit(query, maximum), after: readSkipToken(query, 'string')?.[0] };
+}
+
+/** In the order of the keys, which are unique. Only items that a page may show are asked whether they match. */
+export function pageByKey<T>(
+  all: readonly T[],
+  { limit, after }: PageWish,
+  keyOf: (item: T) => string,
+  matches: (item: T) => boolean = () => true,
+): { readonly items: readonly T[]; readonly next: SkipToken | undefined } {
+  const rest = all
+    .map((item) => ({ item, key: keyOf(item) }))
+    .filter(({ item, key }) => (after === undefined || key > after) && matches(item))
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+  const page = rest.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    items: page.map(({ item }) => item),
+    next: rest.length > limit && last !== undefined ? [last.key] : undefined,
+  };
+}
+
 /** The answer of a list. `next` makes the link, which repeats the request's query: clients follow it as it is. */
 export function listAnswer(
   call: Call,

@@ -15,7 +15,7 @@ import { isNotModified, readCondition } from './conditions.ts';
 import type { ApiContext } from './context.ts';
 import { elementMetadata, poolUrl } from './entity-url.ts';
 import { LIST_QUERY, matcherOf } from './list-query.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readPageWish } from './paging.ts';
 import { renderPool } from './render-pool.ts';
 import { type Answer, type Call, empty, json, param, type Route } from './route.ts';
 import { selector } from './select.ts';
@@ -115,17 +115,11 @@ class PoolHandlers {
   list = async (call: Call): Promise<Answer> => {
     const matches = matcherOf(call, 'pool');
     const select = selector(call.query);
-    const limit = readLimit(call.query);
-    const after = readSkipToken(call.query, 'string')?.[0];
+    const wish = readPageWish(call.query);
     const pools = await this.#context.control.query(MESH_GROUP, 'pool.list', {}, call.options());
-    const rest = pools
-      .filter((pool) => (after === undefined || idKey(pool.spec.id) > after) && matches(pool))
-      .sort((a, b) => (idKey(a.spec.id) < idKey(b.spec.id) ? -1 : 1));
-    const page = rest.slice(0, limit);
-    const last = page[page.length - 1];
-    const next = rest.length > limit && last !== undefined ? [idKey(last.spec.id)] : undefined;
+    const { items, next } = pageByKey(pools, wish, ({ spec }) => idKey(spec.id), matches);
     const statsOf = await poolStats(this.#context, call);
-    const value = page.map((pool) =>
+    const value = items.map((pool) =>
       select({ ...renderPool(pool, call.baseUrl, call.version), ...(statsOf && { stats: statsOf(pool) }) }),
     );
     return listAnswer(call, 'pools', value, next);

@@ -6,7 +6,7 @@ import type { ApiContext } from './context.ts';
 import { elementMetadata } from './entity-url.ts';
 import { type JobListPosition, listJobs } from './job-list.ts';
 import { matcherOf } from './list-query.ts';
-import { listAnswer, readLimit, readSkipToken } from './paging.ts';
+import { listAnswer, pageByKey, readPageWish } from './paging.ts';
 import { invalidQuery, type Query } from './query.ts';
 import { type Answer, type Call, json, type Route } from './route.ts';
 import { allotmentsByPool, coreTimeMs, renderPoolStats } from './usage.ts';
@@ -48,33 +48,25 @@ async function listUsage(context: ApiContext, call: Call): Promise<Answer> {
   if (startMs > endMs)
     throw invalidQuery('starttime', call.query.get('starttime') ?? '', 'it lies behind the end');
   const matches = matcherOf(call, 'nodeCounts');
-  const limit = readLimit(call.query);
-  const after = readSkipToken(call.query, 'string')?.[0];
+  const wish = readPageWish(call.query);
   const [pools, byPool] = await Promise.all([
     context.control.query(MESH_GROUP, 'pool.list', {}, call.options()),
     allotmentsByPool(context, call),
   ]);
   const rows = pools
     .map(({ spec }) => ({ ...spec, key: idKey(spec.id) }))
-    .filter(({ id, key }) => (after === undefined || key > after) && matches({ pool: id }))
+    .filter(({ id }) => matches({ pool: id }))
     .map((pool) => ({ ...pool, coreMs: coreTimeMs(byPool.get(pool.key) ?? [], { startMs, endMs }) }))
-    .filter(({ coreMs }) => coreMs > 0)
-    .sort((a, b) => (a.key < b.key ? -1 : 1));
-  const page = rows.slice(0, limit);
-  const last = page[page.length - 1];
-  const value = page.map(({ id, vmSize, coreMs }) => ({
+    .filter(({ coreMs }) => coreMs > 0);
+  const { items, next } = pageByKey(rows, wish, ({ key }) => key);
+  const value = items.map(({ id, vmSize, coreMs }) => ({
     poolId: id,
     startTime: formatTimestamp(startMs),
     endTime: formatTimestamp(endMs),
     vmSize,
     totalCoreHours: coreMs / MS_PER_HOUR,
   }));
-  return listAnswer(
-    call,
-    'poolusagemetrics',
-    value,
-    rows.length > limit && last !== undefined ? [last.key] : undefined,
-  );
+  return listAnswer(call, 'poolusagemetrics', value, next);
 }
 
 async function allPools(context: ApiContext, call: Call): Promise<Answer> {
