@@ -375,6 +375,8 @@ export interface ReportItem {
   readonly epoch: number;
   /** Wall clock of the node. */
   readonly startedAtMs?: number;
+  /** Of a subtask: its coordination command succeeded. What that left running stays until the subtask is stopped. */
+  readonly coordinated?: true;
   readonly outcome?: TaskOutcome;
 }
 

@@ -76,7 +76,21 @@ export type NodeRestart = 'reboot' | 'reimage';
  * The task as its row holds it and as it is dispatched. Those of users have no role; a client cannot give one, for the
  * schema of its tasks knows none.
  */
-export type StoredTaskSpec = TaskSpec & { readonly role?: NodeTaskRole; readonly gang?: Subtask };
+export type StoredTaskSpec = TaskSpec & {
+  readonly role?: NodeTaskRole;
+  readonly gang?: Subtask;
+  /** Of all instances, in their order: told with the dispatch of a subtask or a primary. In no row. */
+  readonly hosts?: readonly InstanceHost[];
+};
+
+/** Where an instance of a multi-instance task runs. */
+export interface InstanceHost {
+  /** As the machine's peers reach it; instances on one machine share it. */
+  readonly address: string;
+  /** The agent's own, at that address. */
+  readonly port: number;
+  readonly cores: number;
+}
 
 /** Place of a subtask in a multi-instance task. */
 export interface Subtask {

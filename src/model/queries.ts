@@ -162,6 +162,19 @@ export interface NodeTaskRun {
   readonly lastRetryTimeMs?: number;
 }
 
+/** One instance of a multi-instance task beside the primary: its coordination command, and what that left running. */
+export interface SubtaskEntity {
+  /** 1 to one less than the number of instances. */
+  readonly id: number;
+  readonly pool: string;
+  readonly node: string;
+  readonly state: 'preparing' | 'running' | 'completed';
+  readonly stateTransitionTimeMs: number;
+  readonly previousState?: 'preparing' | 'running' | 'completed';
+  readonly previousStateTransitionTimeMs?: number;
+  readonly run: NodeTaskRun;
+}
+
 /** What a node did for a job before its first task there and after its last. */
 export interface JobNodeEntity {
   /** Page token: the number of the preparation task. */
@@ -208,6 +221,8 @@ export interface PoolQueries {
   'task.get': [{ readonly job: string; readonly task: string }, TaskEntity];
   'task.list': [PageRequest & { readonly job: string }, Page<TaskEntity>];
   'task.explain': [{ readonly job: string; readonly task: string }, Explanation];
+  /** In the order of their ids; none of a task that has one instance, or never ran. */
+  'task.subtasks': [{ readonly job: string; readonly task: string }, readonly SubtaskEntity[]];
   /** Rejects with JobPreparationTaskOrReleaseTaskNotSpecified where the job has neither. */
   'job.nodes': [PageRequest & { readonly job: string }, Page<JobNodeEntity>];
   'node.get': [{ readonly node: string }, NodeEntity];

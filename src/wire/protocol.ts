@@ -341,6 +341,7 @@ export const ReportBody = message(
         task: Count,
         epoch: Count,
         startedAtMs: Type.Optional(Type.Number()),
+        coordinated: Type.Optional(Type.Literal(true)),
         outcome: Type.Optional(Outcome),
       }),
       { maxItems: 10_000 },

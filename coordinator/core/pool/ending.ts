@@ -7,7 +7,8 @@ import { afterTask } from './job-state.ts';
 import type { NodeRecord } from './node-record.ts';
 import { settleNodeTask } from './node-task-ending.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
-import { exitActions, failureOf, isSuccess, TASK_ENDED, verdictOf } from './outcome.ts';
+import { exitActions, failureOf, isSuccess, SUBTASK_FAILED, TASK_ENDED, verdictOf } from './outcome.ts';
+import { Intent } from './task-table.ts';
 import { completeTask, type Ending, removeTask, requeueTask } from './transition.ts';
 import type { Turn } from './turn.ts';
 
@@ -26,8 +27,9 @@ export function settleExecution(
     settleNodeTask(turn, job, task, own, outcome, started);
     return;
   }
+  const intent = table.intent(task);
   const verdict = verdictOf({
-    intent: table.intent(task),
+    intent,
     outcome,
     retryCount: table.retryCount(task),
     maxRetryCount: table.maxRetryCount(task),
@@ -36,9 +38,11 @@ export function settleExecution(
   endExecution(turn, job, task);
   disbandGang(turn, job, task);
   switch (verdict.kind) {
-    case 'complete':
-      completeTask(turn, job, task, endingOf(turn, job, task, outcome, started, verdict));
+    case 'complete': {
+      const ended = intent === Intent.fail && !verdict.succeeded ? failedByPart(turn, outcome) : outcome;
+      completeTask(turn, job, task, endingOf(turn, job, task, ended, started, verdict));
       break;
+    }
     case 'retry':
       requeueTask(turn, job, task, 'retry');
       break;
@@ -50,6 +54,12 @@ export function settleExecution(
       afterTask(turn, job, 'none');
       break;
   }
+}
+
+/** It was killed because a part of it had failed: that is why it failed, not the kill. */
+function failedByPart(turn: Turn, outcome: TaskOutcome | undefined): TaskOutcome {
+  const { endedAtMs, files } = outcome ?? { endedAtMs: turn.nowMs, files: [] };
+  return { kind: 'exited', endedAtMs, files, failure: SUBTASK_FAILED };
 }
 
 function endingOf(

@@ -6,8 +6,10 @@ import type {
   JobNodeEntity,
   NodeEntity,
   NodeTaskRun,
+  SubtaskEntity,
   TaskEntity,
 } from '../../../src/model/queries.ts';
+import type { TaskState } from '../../../src/model/states.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
 import type { Job } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
@@ -186,6 +188,32 @@ export function nodeTaskRun(job: Job, task: number, completion: Completion | und
     retryCount: table.retryCount(task),
     lastRetryTimeMs: job.lastRetryAtMs.get(task),
   });
+}
+
+export function subtaskEntity(
+  state: PoolState,
+  job: Job,
+  task: number,
+  { run, node, instance }: { readonly run: NodeTaskRun; readonly node: string; readonly instance: number },
+): SubtaskEntity {
+  const { table } = job;
+  const previous = table.previousState(task);
+  // Sent to its agent and not yet started is all that a client would call preparing.
+  const isNew = table.state(task) === 'active';
+  return defined<SubtaskEntity>({
+    id: instance,
+    pool: state.poolName,
+    node,
+    run,
+    state: isNew ? 'preparing' : subtaskState(table.state(task)),
+    stateTransitionTimeMs: isNew ? table.createdAtMs(task) : table.stateAtMs(task),
+    previousState: isNew || previous === undefined ? undefined : subtaskState(previous),
+    previousStateTransitionTimeMs: isNew || previous === undefined ? undefined : table.previousAtMs(task),
+  });
+}
+
+function subtaskState(state: TaskState): SubtaskEntity['state'] {
+  return state === 'active' ? 'preparing' : state;
 }
 
 export function jobNodeEntity(

@@ -7,7 +7,7 @@ import type { Job } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
 import { ascending, packTask } from './numbers.ts';
 import { changeState, writeRuntime } from './runtime.ts';
-import { Flag, Intent } from './task-table.ts';
+import { Flag, Intent, outranks } from './task-table.ts';
 import type { Turn } from './turn.ts';
 
 /**
@@ -38,13 +38,13 @@ export function isUnprepared(job: Job, node: NodeRecord): boolean {
 export function mustWait(job: Job, task: number, node: NodeRecord): boolean {
   return (
     isUnprepared(job, node) ||
-    (job.gangs.has(task) && !job.nodeTasks.subtasksOf(task).every((one) => isParked(job, one)))
+    (job.gangs.has(task) && !job.nodeTasks.subtasksOf(task).every((one) => isCoordinated(job, one)))
   );
 }
 
-/** A subtask that did its part, and keeps its node for its task. */
-export function isParked({ table, nodeTasks }: Job, task: number): boolean {
-  return table.state(task) === 'running' && nodeTasks.isHeld(table.node(task), task);
+/** A subtask whose coordination command succeeded: it keeps its node, and what it started there, for its task. */
+export function isCoordinated({ table }: Job, task: number): boolean {
+  return table.flag(task, Flag.live) && table.flag(task, Flag.succeeded);
 }
 
 /** A subtask gets its place with that of its task. */
@@ -93,7 +93,7 @@ function send(turn: Turn, job: Job, task: number, node: NodeRecord): void {
 export function sendHeld(turn: Turn, job: Job, node: NodeRecord): void {
   for (const task of ascending(job.nodeTasks.heldOn(node.index))) {
     // About to be settled: see stopExecution.
-    if (job.table.intent(task) !== Intent.none || isParked(job, task) || mustWait(job, task, node)) continue;
+    if (job.table.intent(task) !== Intent.none || mustWait(job, task, node)) continue;
     job.nodeTasks.letGo(node.index, task);
     job.table.setExecution(task, turn.index, node.index);
     send(turn, job, task, node);
@@ -124,7 +124,7 @@ function countRunning(turn: Turn, node: NodeRecord, slots: number, sign: 1 | -1)
 export function stopExecution(turn: Turn, job: Job, task: number, intent: number): void {
   const { table } = job;
   const before = table.intent(task);
-  if (before >= intent) return;
+  if (!outranks(intent, before)) return;
   const node = turn.state.nodes.at(table.node(task));
   if (before === Intent.none) node?.noteStop(job.slotsOf(task), 1);
   table.setIntent(task, intent);

@@ -1,8 +1,8 @@
 /**
  * Multi-instance tasks. Such a task (the primary) begins on n nodes at once or not at all; each node is its own as long
- * as it lives. On every one of them a subtask runs the coordination command, the primary's own node included. One that
- * succeeded keeps its place without an execution (it is parked, as what waits for a preparation is held). When all are
- * parked the primary is dispatched; its end, however it comes, ends them, and the end of one ends it.
+ * as it lives. On every one of them a subtask runs the coordination command, the primary's own node included. When that
+ * has succeeded the subtask lives on, with whatever the command left running there. When all have, the primary is
+ * dispatched; its end, however it comes, ends them, and the end of one ends it.
  */
 import type { TaskOutcome, TaskSpec } from '../../../src/model/task.ts';
 import { beginSubtask, endExecution, sendHeld, stopExecution } from './execution.ts';
@@ -12,7 +12,7 @@ import type { NodeRecord } from './node-record.ts';
 import { appendNodeTask, canAppend, dropNodeTask } from './node-task-record.ts';
 import type { NodeTask, Subtask } from './node-tasks.ts';
 import { packTask } from './numbers.ts';
-import { isSuccess } from './outcome.ts';
+import { failureOf, isSuccess, NODE_LOST } from './outcome.ts';
 import type { Completion } from './rows.ts';
 import { changeState, writeRuntime } from './runtime.ts';
 import { Flag, Intent } from './task-table.ts';
@@ -33,18 +33,22 @@ export function formGang(turn: Turn, job: Job, primary: number, nodes: readonly 
   const spec = job.gangs.get(primary);
   if (spec === undefined) return;
   forgetSubtasks(turn, job, primary);
+  const command = coordinationSpec(spec, job.updatedConstraints.get(primary) ?? spec.constraints ?? {});
   const names = nodes.map(({ id }) => id);
   nodes.forEach((node, instance) => {
     const gang = { primary, instance, run: turn.index, nodes: names };
     const own = { role: 'subtask', waits: false, gang } as const;
-    beginSubtask(turn, job, appendNodeTask(turn, job, own, node, coordinationSpec(spec)), node);
+    beginSubtask(turn, job, appendNodeTask(turn, job, own, node, command), node);
   });
 }
 
-function coordinationSpec(spec: TaskSpec): TaskSpec {
-  const { id, environmentSettings, userIdentity, multiInstanceSettings, constraints } = spec;
+/** Its wall clock time is the task's own, and counts from here: it lives as long as the task does. */
+function coordinationSpec(
+  spec: TaskSpec,
+  { maxWallClockTime, retentionTime }: NonNullable<TaskSpec['constraints']>,
+): TaskSpec {
+  const { id, environmentSettings, userIdentity, multiInstanceSettings } = spec;
   const packages = spec.applicationPackageReferences;
-  const retentionTime = constraints?.retentionTime;
   return {
     id,
     commandLine: multiInstanceSettings?.coordinationCommandLine ?? '',
@@ -52,70 +56,79 @@ function coordinationSpec(spec: TaskSpec): TaskSpec {
     ...(environmentSettings === undefined ? {} : { environmentSettings }),
     ...(userIdentity === undefined ? {} : { userIdentity }),
     ...(packages === undefined ? {} : { applicationPackageReferences: packages }),
-    constraints: { maxTaskRetryCount: 0, ...(retentionTime === undefined ? {} : { retentionTime }) },
+    constraints: {
+      maxTaskRetryCount: 0,
+      ...(maxWallClockTime === undefined ? {} : { maxWallClockTime }),
+      ...(retentionTime === undefined ? {} : { retentionTime }),
+    },
   };
 }
 
-/** The coordination command ended, was stopped, or its node was lost. */
+/** The coordination command succeeded. When all have, the task itself is sent to the first node. */
+export function coordinateSubtask(turn: Turn, job: Job, task: number): void {
+  const { table, nodeTasks } = job;
+  const gang = nodeTasks.get(task)?.gang;
+  if (gang === undefined || table.flag(task, Flag.succeeded)) return;
+  if (table.state(task) !== 'running') changeState(turn, job, task, 'running');
+  table.setFlag(task, Flag.succeeded, true);
+  writeRuntime(turn, job, task);
+  const { primary } = gang;
+  const node = turn.state.nodes.at(table.node(primary));
+  if (node !== undefined && isOfRun(job, task, primary)) sendHeld(turn, job, node);
+}
+
+function isOfRun(job: Job, task: number, primary: number): boolean {
+  return job.live.has(primary) && job.nodeTasks.subtasksOf(primary).includes(task);
+}
+
+/** It failed, was stopped, or its node was lost: none ends by itself otherwise. */
 export function settleSubtask(
   turn: Turn,
   job: Job,
   task: number,
-  { gang }: NodeTask & { readonly gang: Subtask },
+  { gang: { primary } }: NodeTask & { readonly gang: Subtask },
   outcome: TaskOutcome | undefined,
   startedAtMs: number | undefined,
 ): void {
-  const { table, nodeTasks } = job;
-  const { primary } = gang;
-  const intent = table.intent(task);
-  const isOfRun = job.live.has(primary) && nodeTasks.subtasksOf(primary).includes(task);
-  if (isOfRun && intent === Intent.none && outcome !== undefined && isSuccess(outcome)) {
-    park(turn, job, task);
-    const node = turn.state.nodes.at(table.node(primary));
-    if (node !== undefined) sendHeld(turn, job, node);
-    return;
-  }
-  endExecution(turn, job, task);
-  if (table.has(primary) && nodeTasks.subtasksOf(primary).includes(task))
-    completeSubtask(turn, job, task, outcome, startedAtMs);
-  else dropNodeTask(turn, job, task);
-  if (isOfRun) failGang(turn, job, primary, intent, outcome);
-  settleJob(turn, job);
-}
-
-function park(turn: Turn, job: Job, task: number): void {
   const { table } = job;
-  const node = turn.state.nodes.at(table.node(task));
-  if (node === undefined) return;
-  node.unsent({ job: job.number, task, epoch: table.epoch(task) });
-  job.nodeTasks.hold(node.index, task);
-  if (table.state(task) !== 'running') changeState(turn, job, task, 'running');
-  turn.touchNode(node);
-  writeRuntime(turn, job, task);
+  const intent = table.intent(task);
+  const breaks = isOfRun(job, task, primary);
+  // That it is stopped with its task says nothing of its own command.
+  const succeeded = table.flag(task, Flag.succeeded) && intent !== Intent.none;
+  endExecution(turn, job, task);
+  if (table.has(primary) && job.nodeTasks.subtasksOf(primary).includes(task))
+    completeSubtask(turn, job, task, succeeded, { outcome, startedAtMs });
+  else dropNodeTask(turn, job, task);
+  if (breaks) failGang(turn, job, primary, intent, outcome);
+  settleJob(turn, job);
 }
 
 function completeSubtask(
   turn: Turn,
   job: Job,
   task: number,
-  outcome: TaskOutcome | undefined,
-  startedAtMs: number | undefined,
+  succeeded: boolean,
+  {
+    outcome,
+    startedAtMs,
+  }: { readonly outcome: TaskOutcome | undefined; readonly startedAtMs: number | undefined },
 ): void {
   const completion: Completion = {
     startedAtMs,
     endedAtMs: outcome?.endedAtMs ?? turn.nowMs,
-    exitCode: outcome?.exitCode,
-    failure: outcome?.failure,
+    exitCode: succeeded ? 0 : outcome?.exitCode,
+    failure: succeeded ? undefined : outcome === undefined ? NODE_LOST : failureOf(outcome),
     files: outcome?.files ?? [],
   };
-  changeState(turn, job, task, 'completed');
+  changeState(turn, job, task, 'completed', { clear: succeeded ? 0 : Flag.succeeded, set: 0 });
   job.startedAtMs.delete(task);
   writeRuntime(turn, job, task, completion);
 }
 
 /**
- * A failed coordination command is the failure of the whole task, which is retried or not as after any other; a lost or
- * stopped one only makes it run again. A primary that waits still runs nowhere: its end is settled with this entry.
+ * A failed coordination command is the failure of the whole task, which is retried or not as after any other; so is what
+ * it left running, if that is ended for using more than it may. A lost or stopped one only makes the task run again.
+ * A primary that waits still runs nowhere: its end is settled with this entry.
  */
 function failGang(
   turn: Turn,
@@ -125,10 +138,16 @@ function failGang(
   outcome: TaskOutcome | undefined,
 ): void {
   const { table, nodeTasks } = job;
-  const failed = intent === Intent.none && outcome !== undefined && !isSuccess(outcome);
-  if (failed && table.intent(primary) === Intent.none && nodeTasks.isHeld(table.node(primary), primary))
+  const failed = intent === Intent.none && outcome !== undefined && isFailure(outcome);
+  if (!failed) stopExecution(turn, job, primary, intent === Intent.none ? Intent.recover : intent);
+  else if (table.intent(primary) === Intent.none && nodeTasks.isHeld(table.node(primary), primary))
     turn.revoked.set(packTask(job.number, primary), outcome);
-  else stopExecution(turn, job, primary, Math.max(intent, Intent.recover));
+  else stopExecution(turn, job, primary, Intent.fail);
+}
+
+/** By its own fault, and not that of the machine. */
+function isFailure(outcome: TaskOutcome): boolean {
+  return outcome.kind !== 'lost' && outcome.kind !== 'killed' && !isSuccess(outcome);
 }
 
 /** The primary's execution ended. Its subtasks stay listed until it runs again. */

@@ -15,7 +15,7 @@ import type {
 } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
 import { compileFilter as compileOData } from '../../../src/model/filter.ts';
-import { PREPARATION_ID } from '../../../src/model/node-task.ts';
+import { PREPARATION_ID, type Subtask } from '../../../src/model/node-task.ts';
 import type { NodeEntity } from '../../../src/model/queries.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
 import type { Sample } from '../../autoscale/variables.ts';
@@ -234,6 +234,17 @@ export class PoolMachine implements StateMachine<PoolEffect> {
       onNodeCutOff: job.onNodeCutOff,
       ...(job.preparation === undefined ? {} : { preparation: job.preparation.id ?? PREPARATION_ID }),
     };
+  }
+
+  /**
+   * Where the task is one of several instances, or one of those: its place among them. Of the primary that of its own
+   * subtask on the same node.
+   */
+  gangOf(job: number, task: number): Subtask | undefined {
+    const { gangs, nodeTasks } = this.#state.jobs.get(job) ?? {};
+    if (gangs === undefined || nodeTasks === undefined || gangs.size === 0) return undefined;
+    const first = gangs.has(task) ? nodeTasks.subtasksOf(task)[0] : task;
+    return first === undefined ? undefined : nodeTasks.get(first)?.gang;
   }
 
   /** The task's constraints where they were updated since it was added; they take the place of those in its row. */

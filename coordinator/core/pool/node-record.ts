@@ -158,7 +158,7 @@ export class NodeRecord {
     if (this.restart !== undefined) return this.restart === 'reboot' ? 'rebooting' : 'reimaging';
     if (this.start === 'waiting') return 'waitingforstarttask';
     if (this.start === 'failed') return 'starttaskfailed';
-    if (this.runningTasks > 0) return 'running';
+    if (this.runningTasks > 0 || this.gangs > 0) return 'running';
     return this.enabled ? 'idle' : 'offline';
   }
 

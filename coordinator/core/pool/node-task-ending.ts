@@ -1,6 +1,6 @@
 /** What becomes of a task of a node when its execution ends, and what its end means for the node and the job. */
 import { assertNever } from '../../../src/lib/assert.ts';
-import type { FailureInfo, TaskOutcome } from '../../../src/model/task.ts';
+import type { TaskOutcome } from '../../../src/model/task.ts';
 import { endExecution, sendHeld, stopExecution } from './execution.ts';
 import { settleSubtask } from './gang.ts';
 import type { Job } from './job-record.ts';
@@ -16,18 +16,11 @@ import {
 } from './node-task-record.ts';
 import type { NodeTask } from './node-tasks.ts';
 import { ascending, jobOf, taskOf } from './numbers.ts';
-import { failureOf, TASK_ENDED, verdictOf } from './outcome.ts';
+import { failureOf, NODE_LOST, TASK_ENDED, verdictOf } from './outcome.ts';
 import type { Completion } from './rows.ts';
 import { changeState, writeRuntime } from './runtime.ts';
 import { Flag, Intent } from './task-table.ts';
 import type { Turn } from './turn.ts';
-
-const NODE_LOST: FailureInfo = {
-  category: 'servererror',
-  code: 'NodeLost',
-  message: 'The node was lost, or left the pool, before the task had ended.',
-  details: [],
-};
 
 /** `outcome` is undefined where the node was lost. */
 export function settleNodeTask(

@@ -32,6 +32,7 @@ export function verdictOf({ intent, outcome, retryCount, maxRetryCount }: Execut
     return { kind: 'complete', succeeded: true, byUser: false };
   if (intent === Intent.terminate) return { kind: 'complete', succeeded: false, byUser: true };
   if (intent === Intent.requeue) return { kind: 'requeue', counted: true };
+  if (intent === Intent.fail) return failedOrRetried(retryCount, maxRetryCount);
   if (intent === Intent.recover || outcome === undefined) return { kind: 'requeue', counted: false };
   switch (outcome.kind) {
     case 'lost':
@@ -41,13 +42,17 @@ export function verdictOf({ intent, outcome, retryCount, maxRetryCount }: Execut
     case 'exited':
     // Azure kills at the end of maxWallClockTime; the exit code is then not zero, and a nonzero exit is retried.
     case 'wallClock':
-      return maxRetryCount === -1 || retryCount < maxRetryCount
-        ? { kind: 'retry' }
-        : { kind: 'complete', succeeded: false, byUser: false };
+      return failedOrRetried(retryCount, maxRetryCount);
     case 'preProcessingError':
     case 'fileUploadError':
       return { kind: 'complete', succeeded: false, byUser: false };
   }
+}
+
+function failedOrRetried(retryCount: number, maxRetryCount: number): Verdict {
+  return maxRetryCount === -1 || retryCount < maxRetryCount
+    ? { kind: 'retry' }
+    : { kind: 'complete', succeeded: false, byUser: false };
 }
 
 export function isSuccess(outcome: TaskOutcome): boolean {
@@ -115,6 +120,20 @@ export const TASK_ENDED: FailureInfo = failure('TaskEnded', 'The task was termin
 export const DEPENDENCY_FAILED: FailureInfo = failure(
   'DependencyFailed',
   'A task that this one depends on failed or was cancelled, and its exit conditions cancel its dependents.',
+);
+
+/** Of a task of a node, or a subtask. */
+export const NODE_LOST: FailureInfo = {
+  category: 'servererror',
+  code: 'NodeLost',
+  message: 'The node was lost, or left the pool, before the task had ended.',
+  details: [],
+};
+
+/** A multi-instance task that was ended because one of its subtasks failed. The code is ours. */
+export const SUBTASK_FAILED: FailureInfo = failure(
+  'SubtaskFailed',
+  'A subtask failed, or reached the maxWallClockTime, after its coordination command had succeeded: see the subtasks.',
 );
 
 /** What the agent said, or what Azure says of the same end. */

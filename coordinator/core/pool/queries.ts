@@ -22,6 +22,7 @@ import type {
   Page,
   PageRequest,
   PoolQueries,
+  SubtaskEntity,
   TaskEntity,
 } from '../../../src/model/queries.ts';
 import type { DependsOn, TaskSpec } from '../../../src/model/task.ts';
@@ -36,6 +37,7 @@ import {
   jobNodeEntity,
   nodeEntity,
   nodeTaskRun,
+  subtaskEntity,
   taskEntity,
 } from './entities.ts';
 import type { Job } from './job-record.ts';
@@ -83,6 +85,7 @@ const HANDLERS: Handlers = {
   'task.get': getTask,
   'task.list': listTasks,
   'task.explain': explain,
+  'task.subtasks': listSubtasks,
   'job.nodes': listJobNodes,
   'node.get': getNode,
   'node.list': listNodes,
@@ -304,6 +307,23 @@ async function withCompletions<T>(
       read.set(task, value === undefined ? undefined : unpackRuntime(value).completion);
     }
   }
+}
+
+/** Those of the present or the last run, but for that on the primary's own node, which is the task itself to clients. */
+async function listSubtasks(
+  { state, rows }: QueryContext,
+  { job: jobId, task: id }: { readonly job: string; readonly task: string },
+): Promise<readonly SubtaskEntity[]> {
+  const job = jobNamed(state, jobId);
+  const subtasks = job.nodeTasks.subtasksOf(taskNamed(job, id)).slice(1);
+  const runs = await readRuns(job, subtasks, rows);
+  return subtasks.flatMap((task) => {
+    const run = runs.get(task);
+    const own = job.nodeTasks.get(task);
+    return run === undefined || own?.gang === undefined
+      ? []
+      : [subtaskEntity(state, job, task, { run, node: own.node, instance: own.gang.instance })];
+  });
 }
 
 async function readSpecs(

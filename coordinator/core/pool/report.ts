@@ -2,6 +2,7 @@
 import type { Outcome, PoolCommand, ReportItem, ReportVerdict } from '../../../src/model/commands.ts';
 import { settleExecution } from './ending.ts';
 import { startExecution } from './execution.ts';
+import { coordinateSubtask } from './gang.ts';
 import type { NodeRecord } from './node-record.ts';
 import { Flag } from './task-table.ts';
 import { accepted, type Turn } from './turn.ts';
@@ -17,7 +18,7 @@ export function recordReport(
 function recordItem(
   turn: Turn,
   node: NodeRecord,
-  { job: jobNumber, task, epoch, startedAtMs, outcome }: ReportItem,
+  { job: jobNumber, task, epoch, startedAtMs, coordinated, outcome }: ReportItem,
 ): ReportVerdict {
   const job = turn.state.jobs.get(jobNumber);
   if (job === undefined) return 'stale';
@@ -28,6 +29,9 @@ function recordItem(
   if (job.nodeTasks.isHeld(node.index, task)) return 'stale';
   // Started and ended in one item is one transition.
   if (outcome !== undefined) settleExecution(turn, job, task, outcome, startedAtMs);
-  else if (startedAtMs !== undefined) startExecution(turn, job, task, startedAtMs);
+  else {
+    if (startedAtMs !== undefined) startExecution(turn, job, task, startedAtMs);
+    if (coordinated === true) coordinateSubtask(turn, job, task);
+  }
   return 'recorded';
 }

@@ -205,8 +205,7 @@ export class Restorer {
       const own = job.nodeTasks.get(task);
       const live = job.table.flag(task, Flag.live);
       // A place on a node without an execution: it is held until that is prepared.
-      const state = job.table.state(task);
-      const held = !live && (state === 'preparing' || (own?.role === 'subtask' && state === 'running'));
+      const held = !live && job.table.state(task) === 'preparing';
       if (live || held) this.#finishExecution(job, task, held);
       if (own !== undefined) this.#finishNodeTask(job, task, own);
       else if (!job.table.flag(task, Flag.ghost)) job.tally(task, 1);

@@ -7,11 +7,11 @@ import { addDigest, executionDigest } from '../../../src/model/execution.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import { integerOfId } from '../../../src/model/validate.ts';
 import { isOverdue } from './attend.ts';
-import { isParked, isUnprepared, mustWait } from './execution.ts';
+import { isUnprepared, mustWait } from './execution.ts';
 import { emptyTally, type Job, type Tally } from './job-record.ts';
 import type { NodeRecord } from './node-record.ts';
 import { packTask } from './numbers.ts';
-import { Flag, Intent } from './task-table.ts';
+import { Flag, Intent, outranks } from './task-table.ts';
 import { isPlaceable, type PoolState } from './turn.ts';
 
 export function checkState(state: PoolState): void {
@@ -111,7 +111,10 @@ function checkTask(state: PoolState, job: Job, task: number, books: ReadonlyMap<
     `${name} was retried too often (S10)`,
   );
   if (job.isEnding && live)
-    invariant(table.intent(task) >= Intent.terminate, `${name} lives in a job that ends and nobody stops it`);
+    invariant(
+      !outranks(Intent.terminate, table.intent(task)),
+      `${name} lives in a job that ends and nobody stops it`,
+    );
   const cancelled = job.dependencies.isCancelled(task);
   const ready = !live && table.isActive(task) && table.waitingOn(task) === 0 && !cancelled;
   invariant(
@@ -199,8 +202,10 @@ function enterExecution(
   book.executions.add(packTask(job.number, task));
   book.assigned += slots;
   const held = job.nodeTasks.isHeld(node.index, task);
+  // One that was sent may lose a subtask; then it is to be stopped.
+  const waits = table.state(task) === 'preparing' && mustWait(job, task, node);
   invariant(
-    held === (isParked(job, task) || (table.state(task) === 'preparing' && mustWait(job, task, node))),
+    held === waits || (waits && table.intent(task) !== Intent.none),
     `task ${job.number}/${task} is ${held ? 'held by' : 'let past'} the preparation of its job (S12)`,
   );
   if (!held)

@@ -83,6 +83,7 @@ const ReportItem = Type.Object({
   task: Type.Number(),
   epoch: Type.Number(),
   startedAtMs: Type.Optional(Type.Number()),
+  coordinated: Type.Optional(Type.Literal(true)),
   outcome: Type.Optional(TaskOutcome),
 });
 const Assignment = Type.Object({

@@ -20,7 +20,7 @@ export const Flag = {
   satisfied: 8,
   /** Completed so that its dependents are to be cancelled. */
   cancels: 16,
-  /** Completed with success. */
+  /** Completed with success; of a live subtask: its coordination command was. */
   succeeded: 32,
   /** Deleted while live: hidden and uncounted, but it holds its node, its row and its id until the execution ends. */
   ghost: 64,
@@ -28,9 +28,19 @@ export const Flag = {
   gone: 128,
 } as const;
 
-/** What is to become of a live execution when its end is reported. A later wish replaces a lesser one. */
-export const Intent = { none: 0, recover: 1, requeue: 2, terminate: 3, delete: 4 } as const;
+/**
+ * What is to become of a live execution when its end is reported; the numbers stand in rows. `fail`: it is to count as
+ * failed, for a part of it has.
+ */
+export const Intent = { none: 0, recover: 1, requeue: 2, terminate: 3, delete: 4, fail: 5 } as const;
 export type Intent = (typeof Intent)[keyof typeof Intent];
+
+const STRENGTH = [0, 1, 2, 4, 5, 3] as const;
+
+/** A later wish replaces a lesser one. */
+export function outranks(intent: number, other: number): boolean {
+  return (STRENGTH[intent] ?? 0) > (STRENGTH[other] ?? 0);
+}
 
 export interface NewTask {
   readonly id: string;

@@ -33,7 +33,7 @@ import {
   taskUpdateRowKey,
 } from './rows.ts';
 import { taskFault } from './shape.ts';
-import { Flag, Intent } from './task-table.ts';
+import { Flag, Intent, outranks } from './task-table.ts';
 import { completeTask, deleteTask, reactivateTask } from './transition.ts';
 import { accepted, type PoolState, stampOf, type Turn } from './turn.ts';
 
@@ -230,7 +230,7 @@ export function terminateTask(turn: Turn, command: Of<'task.terminate'>): Outcom
     if (table.state(task) === 'completed')
       return refuse('TaskCompleted', `The task ${table.idOf(task)} is already completed.`);
     // It is being stopped already: nothing changes.
-    if (table.intent(task) >= Intent.terminate) return undefined;
+    if (!outranks(Intent.terminate, table.intent(task))) return undefined;
     stamp(turn, job, task);
     if (table.flag(task, Flag.live)) stopExecution(turn, job, task, Intent.terminate);
     else endUnstarted(turn, job, task);

@@ -286,7 +286,11 @@ export class RandomPool {
     const node = this.random.pick(NODE_IDS);
     const items: ReportItem[] = [];
     for (const { job, task, epoch, stop } of this.#machine().executions(node)) {
-      if (this.random.chance(0.5)) items.push({ job, task, epoch, startedAtMs: 1000 });
+      if (this.random.chance(0.5))
+        items.push({
+          ...{ job, task, epoch, startedAtMs: 1000 },
+          ...(this.random.chance(0.5) ? { coordinated: true } : {}),
+        });
       else if (this.random.chance(0.7))
         items.push({ job, task, epoch, startedAtMs: 1000, outcome: this.#outcome(stop) });
       if (this.random.chance(0.1)) items.push({ job, task, epoch: epoch - 1, outcome: this.#outcome(stop) });
