@@ -2,6 +2,9 @@
 import { join } from 'node:path';
 import type { Assigned } from './interface.ts';
 
+/** Of the coordination command that runs beside a primary: the logs of the task itself are the primary's. */
+const COORDINATION_DIRECTORY = 'coordination';
+
 /** Relative to the node's root, as Azure's `taskRootDirectory`. */
 export function taskRootDirectory(jobId: string, taskId: string): string {
   const [schedule, scheduled] = jobId.split(':');
@@ -15,13 +18,17 @@ export const START_DIRECTORY = 'startup';
 
 export interface TaskDirectories {
   readonly nodeRoot: string;
-  /** Holds stdout.txt and stderr.txt. */
+  /** All that is the task's. */
+  readonly root: string;
+  /** Holds stdout.txt and stderr.txt: the root, but for a subtask beside its primary. */
   readonly task: string;
   readonly working: string;
 }
 
 export function directoriesOf(nodesDirectory: string, { node, job, spec }: Assigned): TaskDirectories {
   const nodeRoot = join(nodesDirectory, node);
-  const task = join(nodeRoot, spec.role === 'start' ? START_DIRECTORY : taskRootDirectory(job.id, spec.id));
-  return { nodeRoot, task, working: join(task, 'wd') };
+  const root = join(nodeRoot, spec.role === 'start' ? START_DIRECTORY : taskRootDirectory(job.id, spec.id));
+  const isBesidePrimary = spec.role === 'subtask' && spec.gang?.instance === 0;
+  const task = isBesidePrimary ? join(root, COORDINATION_DIRECTORY) : root;
+  return { nodeRoot, root, task, working: join(root, 'wd') };
 }

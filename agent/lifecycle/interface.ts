@@ -23,6 +23,11 @@ export type Prepared =
 export interface Lifecycle {
   /** Directory, inputs, environment. Aborted when the execution is stopped meanwhile. Never rejects but by abort. */
   prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared>;
+  /**
+   * Of a subtask that was launched: resolves to true once its coordination command has succeeded, and to false when the
+   * signal is aborted before that.
+   */
+  coordinated(assigned: Assigned, signal: AbortSignal): Promise<boolean>;
   /** Outputs and logs to where they outlive the node. Never rejects: a failed upload is the outcome `fileUploadError`. */
   finish(assigned: Assigned, exit: Exit): Promise<TaskOutcome>;
   /** The outcome was refused as stale, or the execution dropped: what it published gives way, its directory goes. */

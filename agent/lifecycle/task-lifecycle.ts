@@ -17,6 +17,7 @@ import type { FileService } from '../files/interface.ts';
 import type { ContainerLaunch, Exit, Launch } from '../runner/interface.ts';
 import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
+import { coordination, instanceEnvironment, isPrimary, stayingArgv } from './instances.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
 import {
@@ -71,12 +72,11 @@ export class TaskLifecycle implements Lifecycle {
         outcome: preProcessingError(clock.wallMs(), 'CommandLaunchFailed', asShoalError(error).message),
       };
     }
-    this.#options.retention.hold(directories.task);
-    // What an earlier execution of the task left here is not this one's. What prepared the node stays: such a task must
-    // bear to be run again, and others may be at work on what it made.
-    if (role !== 'start' && role !== 'preparation' && existsSync(directories.task))
-      await rm(directories.task, { recursive: true, force: true });
+    this.#options.retention.hold(directories.root);
+    if (beginsAfresh(assigned) && existsSync(directories.root))
+      await rm(directories.root, { recursive: true, force: true });
     if (role === 'start' || role === 'preparation') await this.#makeShared(assigned.node, directories);
+    if (role === 'subtask') await this.#makeOwn(assigned.node, directories);
     const resources = assigned.spec.resourceFiles ?? [];
     if (resources.length > 0) {
       const failed = await this.#bringInputs(assigned, directories, signal);
@@ -156,21 +156,27 @@ export class TaskLifecycle implements Lifecycle {
     };
   }
 
+  async #makeOwn(node: string, { root, working }: TaskDirectories): Promise<void> {
+    await mkdir(working, { recursive: true, mode: 0o711 });
+    const owner = this.#options.ownerOf(node);
+    if (owner === undefined) return;
+    await chown(root, owner.uid, owner.gid);
+    await chown(working, owner.uid, owner.gid);
+  }
+
   async #bringInputs(
     assigned: Assigned,
     directories: TaskDirectories,
     signal: AbortSignal,
   ): Promise<TaskOutcome | undefined> {
     const { files, reach, clock, ownerOf } = this.#options;
+    const { role, resourceFiles = [] } = assigned.spec;
     const owner = ownerOf(assigned.node);
+    // What is common to all instances lies above the working directory.
+    const target = role === 'subtask' ? directories.root : directories.working;
     try {
-      await mkdir(directories.working, { recursive: true, mode: 0o711 });
-      if (owner !== undefined) {
-        await chown(directories.task, owner.uid, owner.gid);
-        await chown(directories.working, owner.uid, owner.gid);
-      }
-      const resources = assigned.spec.resourceFiles ?? [];
-      await bringInputs({ files, reach, owner }, resources, directories.working, signal);
+      await this.#makeOwn(assigned.node, directories);
+      await bringInputs({ files, reach, owner }, resourceFiles, target, signal);
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
@@ -184,7 +190,7 @@ export class TaskLifecycle implements Lifecycle {
     const directories = directoriesOf(nodesDirectory, assigned);
     const ending = endingOf(exit);
     const retainedUntilMs = clock.wallMs() + retentionMs(assigned);
-    if (hasRetention(assigned)) retention.add(directories.task, retainedUntilMs);
+    if (hasRetention(assigned)) retention.add(directories.root, retainedUntilMs);
     if (ending.kind === 'lost' || ending.kind === 'killed') return { ...ending, files: [] };
     const logs =
       exit.stdoutBytes + exit.stderrBytes === 0
@@ -226,8 +232,21 @@ export class TaskLifecycle implements Lifecycle {
     if (!hasRetention(assigned)) return;
     const { nodesDirectory, retention, clock } = this.#options;
     // Not at once: the processes may be dying, and another execution of the task may be about to begin in the same place.
-    retention.add(directoriesOf(nodesDirectory, assigned).task, clock.wallMs() + retentionMs(assigned));
+    retention.add(directoriesOf(nodesDirectory, assigned).root, clock.wallMs() + retentionMs(assigned));
   }
+
+  coordinated(assigned: Assigned, signal: AbortSignal): Promise<boolean> {
+    const { nodesDirectory, clock } = this.#options;
+    return coordination(directoriesOf(nodesDirectory, assigned), assigned.epoch, clock, signal);
+  }
+}
+
+/**
+ * What an earlier execution of the task left here is not this one's. What prepared the node stays: such a task must bear
+ * to be run again, and others may be at work on what it made. So does what a primary's own subtask made for it.
+ */
+function beginsAfresh({ spec }: Assigned): boolean {
+  return spec.role !== 'start' && spec.role !== 'preparation' && !isPrimary(spec);
 }
 
 /** What a start task leaves belongs to the node as long as that is in the pool; a restart leaves nothing. */
@@ -259,11 +278,15 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
   return {
     key: { pool, job: job.number, task, epoch },
     node,
-    lease: job.onNodeCutOff === 'keep' && spec.role === undefined ? keptLease(pool) : pool,
+    // One instance is of no use without the others, which run elsewhere by then.
+    lease:
+      job.onNodeCutOff === 'keep' && spec.role === undefined && spec.gang === undefined
+        ? keptLease(pool)
+        : pool,
     // Tasks of the node itself use no slot and wait for none.
     slots: spec.role === undefined ? (spec.requiredSlots ?? 1) : 0,
     priority: spec.role === undefined ? job.priority : NODE_TASK_PRIORITY,
-    argv,
+    argv: spec.role === 'subtask' ? stayingArgv(argv, directories, epoch) : argv,
     environment: environmentOf(assigned, directories),
     taskDirectory: directories.task,
     workingDirectory: directories.working,
@@ -273,10 +296,8 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
 }
 
 /** The job's settings, then the task's, then what the system says of itself: nobody can pretend to be another task. */
-function environmentOf(
-  { job, spec }: Assigned,
-  { nodeRoot, task, working }: TaskDirectories,
-): Record<string, string> {
+function environmentOf({ job, spec }: Assigned, directories: TaskDirectories): Record<string, string> {
+  const { nodeRoot, root, working } = directories;
   const environment: Record<string, string> = {};
   for (const { name, value } of [...job.environment, ...(spec.environmentSettings ?? [])])
     if (!name.startsWith('AZ_BATCH_')) environment[name] = value ?? '';
@@ -289,7 +310,7 @@ function environmentOf(
     environment.AZ_BATCH_JOB_PREP_DIR = preparation;
     environment.AZ_BATCH_JOB_PREP_WORKING_DIR = join(preparation, 'wd');
   }
-  environment.AZ_BATCH_TASK_DIR = task;
+  environment.AZ_BATCH_TASK_DIR = root;
   environment.AZ_BATCH_TASK_WORKING_DIR = working;
-  return environment;
+  return { ...environment, ...instanceEnvironment(spec, directories) };
 }

@@ -23,6 +23,8 @@ export interface Execution {
   stopping: boolean;
   startedAtMs: number | undefined;
   startReported: boolean;
+  /** Of a subtask: its coordination command has succeeded. */
+  coordinated: boolean;
   outcome: TaskOutcome | undefined;
 }
 
@@ -79,6 +81,7 @@ export class ExecutionTable {
       stopping: false,
       startedAtMs: undefined,
       startReported: false,
+      coordinated: false,
       outcome: undefined,
     };
     this.#live.set(key, execution);

@@ -110,8 +110,10 @@ export class PoolSession {
       const exit = exits.get(execution.key);
       if (outcome !== undefined) this.#settle(execution, outcome);
       else if (exit !== undefined) void this.#finish(execution, exit);
-      else if (known.has(execution.key)) execution.phase = 'launched';
-      else
+      else if (known.has(execution.key)) {
+        execution.phase = 'launched';
+        void this.#awaitCoordination(execution);
+      } else
         this.#giveUp(
           execution,
           lostOutcome(this.#options.clock.wallMs(), 'The agent died before the task had ended.'),
@@ -242,6 +244,7 @@ export class PoolSession {
       if (!this.#lease.isHeld(this.#options.bootMs())) return this.#giveUpLapsed(execution);
       execution.phase = 'launched';
       runner.launch([prepared.launch]);
+      void this.#awaitCoordination(execution);
     } catch (error) {
       if (this.#closed || execution.phase !== 'preparing' || !this.#holds(execution)) return;
       if (execution.stopping) this.#giveUp(execution, stoppedOutcome(this.#options.clock.wallMs()));
@@ -315,6 +318,17 @@ export class PoolSession {
     });
   }
 
+  /** Told at once: all of its task waits for it. */
+  async #awaitCoordination(execution: Execution): Promise<void> {
+    const { assigned, abort } = execution;
+    if (assigned.spec.role !== 'subtask') return;
+    const coordinated = await this.#options.lifecycle.coordinated(assigned, abort.signal);
+    if (!coordinated || this.#closed || execution.phase !== 'launched' || !this.#holds(execution)) return;
+    execution.coordinated = true;
+    this.#toReport.add(execution);
+    void this.#report();
+  }
+
   onExit(exit: Exit): void {
     const execution = this.#table.get(exit.key);
     if (execution === undefined || execution.phase === 'finishing' || execution.phase === 'reporting') {
@@ -355,6 +369,7 @@ export class PoolSession {
   #settle(execution: Execution, outcome: TaskOutcome): void {
     execution.phase = 'reporting';
     execution.outcome = outcome;
+    execution.abort.abort();
     const key = this.#keyOf(execution);
     // The runner may forget the exit once the outbox has it, and not before: the next life asks for it then.
     this.#outbox.keepOutcome(execution.assigned, outcome).then(
@@ -423,8 +438,9 @@ export class PoolSession {
     }
     execution.startReported = true;
     if (item.outcome === undefined) {
-      // The start is known; if the end came meanwhile it is still to be told.
-      if (execution.outcome === undefined) this.#toReport.delete(execution);
+      // So much is known; what came meanwhile is still to be told.
+      const isAll = execution.outcome === undefined && execution.coordinated === (item.coordinated ?? false);
+      if (isAll) this.#toReport.delete(execution);
       return;
     }
     this.#toReport.delete(execution);
@@ -455,10 +471,11 @@ function firstOf<T>(items: Iterable<T>): T | undefined {
 }
 
 function reportOf(execution: Execution): ReportItem {
-  const { startedAtMs, outcome } = execution;
+  const { startedAtMs, coordinated, outcome } = execution;
   return {
     ...idOf(execution),
     ...(startedAtMs === undefined ? {} : { startedAtMs }),
+    ...(coordinated ? { coordinated } : {}),
     ...(outcome === undefined ? {} : { outcome }),
   };
 }

@@ -350,6 +350,7 @@ export class Coordinator {
       ...common,
       specs: this.#specs,
       poolView: () => this.#poolView(group),
+      addressesOf: (machine) => this.mesh?.machine(machine)?.addresses ?? [],
       autoScaleView: () => this.#autoScaleView(group),
       proposeToMesh: (command) => this.router.propose(MESH_GROUP, command),
       random: this.#options.random,

@@ -28,8 +28,9 @@ import type {
   PoolMirror,
 } from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import { hostOf } from '../../src/model/machine.ts';
+import type { InstanceHost, StoredTaskSpec } from '../../src/model/node-task.ts';
 import { unwrap } from '../../src/model/outcome.ts';
-import type { TaskSpec } from '../../src/model/task.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import {
   type Acknowledgement,
@@ -73,6 +74,8 @@ export interface PoolLeaderOptions {
   readonly self: MachineId;
   readonly specs: SpecCache;
   readonly poolView: () => PoolView;
+  /** Multiaddrs of a machine; none where it is not known here. */
+  readonly addressesOf: (machine: MachineId) => readonly string[];
   /** Undefined where the pool is not sized by a formula. */
   readonly autoScaleView: () => AutoScaleView | undefined;
   readonly proposeToMesh: (command: MeshCommand) => Promise<Outcome<unknown>>;
@@ -245,8 +248,10 @@ export class PoolLeader {
     const jobs = new Map<number, DispatchJob>();
     const items = new Map<MachineId, DispatchItem[]>();
     effects.forEach(({ node, job, task, epoch }, position) => {
-      const spec = found[position];
+      const stored = found[position];
       const info = this.#machine.nodeInfo(node);
+      const spec = stored && this.#toDispatch(job, task, stored);
+      // One without is not forgotten: the node is compared with its next heartbeat.
       if (spec === undefined || info === undefined) return;
       this.#lastTrafficMs.set(node, this.#nowMs);
       if (!jobs.has(job)) {
@@ -255,17 +260,34 @@ export class PoolLeader {
         jobs.set(job, described);
       }
       const list = items.get(info.machine);
-      const item = { node, job, task, epoch, spec: this.#withUpdates(job, task, spec) };
+      const item = { node, job, task, epoch, spec };
       if (list === undefined) items.set(info.machine, [item]);
       else list.push(item);
     });
     this.#dispatcher.dispatch(replica.leadership.term, items, jobs);
   }
 
-  /** A task's constraints may have been changed since it was added; the row of its specification never is. */
-  #withUpdates(job: number, task: number, spec: Uint8Array): Uint8Array {
+  /**
+   * A task's constraints may have been changed since it was added, and one of several instances must know where the
+   * others are; the row of its specification is never written again. Undefined where a machine is not known here yet.
+   */
+  #toDispatch(job: number, task: number, stored: Uint8Array): Uint8Array | undefined {
     const constraints = this.#machine.updatedConstraints(job, task);
-    return constraints === undefined ? spec : encode({ ...(decode(spec) as TaskSpec), constraints });
+    const gang = this.#machine.gangOf(job, task);
+    if (constraints === undefined && gang === undefined) return stored;
+    const hosts = gang?.nodes.map((node) => this.#hostOf(node));
+    if (hosts?.includes(undefined) === true) return undefined;
+    return encode({
+      ...(decode(stored) as StoredTaskSpec),
+      ...(constraints === undefined ? {} : { constraints }),
+      ...(gang === undefined ? {} : { gang, hosts }),
+    });
+  }
+
+  #hostOf(node: string): InstanceHost | undefined {
+    const info = this.#machine.nodeInfo(node);
+    const host = info && hostOf(this.#options.addressesOf(info.machine));
+    return info && host && { ...host, cores: info.cores };
   }
 
   onTaken(from: string, batch: number): void {

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { MACHINE_ADDRESSES_FRESH_MS } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { type MachineId, MESH_GROUP } from '../model/ids.ts';
+import { hostOf } from '../model/machine.ts';
 
 export type AddressOf = (machine: MachineId) => string | undefined;
 
@@ -23,7 +24,7 @@ export class MachineAddresses {
       const machines = await this.#control.query(MESH_GROUP, 'machine.list', {}, options);
       const addresses = new Map<MachineId, string>();
       for (const machine of machines) {
-        const address = bestAddress(machine.addresses);
+        const address = hostOf(machine.addresses)?.address;
         if (address !== undefined) addresses.set(machine.id, address);
       }
       this.#known = { addresses, readAtMs: nowMs };
@@ -31,12 +32,4 @@ export class MachineAddresses {
     const { addresses } = this.#known;
     return (machine) => addresses.get(machine);
   }
-}
-
-const MULTIADDR = /^\/(?:ip4|ip6|dns4|dns6|dns)\/([^/]+)/;
-
-/** Of multiaddrs: the first that leads off the machine, else the first. */
-export function bestAddress(multiaddrs: readonly string[]): string | undefined {
-  const hosts = multiaddrs.flatMap((address) => MULTIADDR.exec(address)?.[1] ?? []);
-  return hosts.find((host) => !/^(?:127\.|::1$|localhost$)/.test(host)) ?? hosts[0];
 }

@@ -203,6 +203,8 @@ export const LIST_SCAN_ROWS_MAX = 5_000;
 export const EXPLAIN_DEPENDENCIES_MAX = 10;
 export const TASK_SLOTS_PER_NODE_MAX = 256;
 export const ENVIRONMENT_BYTES_MAX = 64 * 1024;
+/** How often an agent looks whether a coordination command has succeeded; while it waits it does nothing else. */
+export const COORDINATION_POLL_MS = 20;
 /** Nodes of one multi-instance task; Azure Batch's agent 1.11.11 has the same. */
 export const TASK_INSTANCES_MAX = 150;
 export const COMMAND_LINE_BYTES_MAX = 128 * 1024;

@@ -46,3 +46,16 @@ export interface Allotment {
     readonly reason: 'resize' | 'preempted' | 'drain' | 'poolDeleted';
   };
 }
+
+const MULTIADDR = /^\/(?:ip4|ip6|dns4|dns6|dns)\/([^/]+)(?:\/tcp\/(\d+))?/;
+
+/** Of a machine's multiaddrs: the first that leads off the machine, else the first. The port is the agent's own. */
+export function hostOf(
+  multiaddrs: readonly string[],
+): { readonly address: string; readonly port: number } | undefined {
+  const hosts = multiaddrs.flatMap((text) => {
+    const [, address, port] = MULTIADDR.exec(text) ?? [];
+    return address === undefined ? [] : [{ address, port: Number(port ?? 0) }];
+  });
+  return hosts.find(({ address }) => !/^(?:127\.|::1$|localhost$)/.test(address)) ?? hosts[0];
+}

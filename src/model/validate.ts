@@ -71,9 +71,10 @@ export function validateTask(task: TaskSpec): Violation | undefined {
     (task.environmentSettings && validateEnvironment('environmentSettings', task.environmentSettings)) ??
     (task.dependsOn && validateDependsOn(task.id, task.dependsOn)) ??
     (task.exitConditions && validateExitConditions(task.exitConditions)) ??
-    firstViolation(task.resourceFiles, validateResourceFile) ??
+    firstViolation(task.resourceFiles, (file, position) => validateResourceFile(file, position)) ??
     firstViolation(task.outputFiles, validateOutputFile) ??
-    validateContainer(task.containerSettings)
+    validateContainer(task.containerSettings) ??
+    (task.multiInstanceSettings && validateInstances(task, task.multiInstanceSettings))
   );
 }
 
@@ -89,15 +90,29 @@ function validateContainer(settings: ContainerSettings | undefined): Violation |
   }
 }
 
+function validateInstances(
+  { containerSettings }: TaskSpec,
+  { coordinationCommandLine, commonResourceFiles }: NonNullable<TaskSpec['multiInstanceSettings']>,
+): Violation | undefined {
+  if (containerSettings !== undefined)
+    return invalidValue('containerSettings', '', 'a multi-instance task runs without a container');
+  const violation =
+    validateCommandLine(coordinationCommandLine, 'coordinationCommandLine') ??
+    firstViolation(commonResourceFiles, (file, position) =>
+      validateResourceFile(file, position, 'commonResourceFiles'),
+    );
+  return within('multiInstanceSettings', violation);
+}
+
 const ID_RULE = 'an id has 1 to 64 letters, digits, hyphens and underscores';
 
-function validateCommandLine(commandLine: string): Violation | undefined {
+function validateCommandLine(commandLine: string, name = 'commandLine'): Violation | undefined {
   if (typeof commandLine !== 'string' || commandLine.trim() === '') {
-    return invalidValue('commandLine', commandLine, 'it names no program');
+    return invalidValue(name, commandLine, 'it names no program');
   }
-  if (commandLine.includes('\0')) return invalidValue('commandLine', '', 'it holds a NUL character');
+  if (commandLine.includes('\0')) return invalidValue(name, '', 'it holds a NUL character');
   if (exceedsBytes(commandLine, COMMAND_LINE_BYTES_MAX)) {
-    return invalidValue('commandLine', commandLine, `it is longer than ${COMMAND_LINE_BYTES_MAX} bytes`);
+    return invalidValue(name, commandLine, `it is longer than ${COMMAND_LINE_BYTES_MAX} bytes`);
   }
   return undefined;
 }
@@ -243,8 +258,12 @@ export function* exitOptionsIn(conditions: ExitConditions): Iterable<ExitOptions
 
 // --- Files --------------------------------------------------------------------------------------------------------
 
-function validateResourceFile(file: ResourceFile, position: number): Violation | undefined {
-  const name = `resourceFiles/${position}`;
+function validateResourceFile(
+  file: ResourceFile,
+  position: number,
+  property = 'resourceFiles',
+): Violation | undefined {
+  const name = `${property}/${position}`;
   const sources = [file.httpUrl, file.storageContainerUrl, file.autoStorageContainerName].filter(
     (source) => source !== undefined,
   );

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { bestAddress } from '../../../src/api/machine-addresses.ts';
 import { coreTimeMs } from '../../../src/api/usage.ts';
 import { machineId } from '../../../src/model/ids.ts';
+import { hostOf } from '../../../src/model/machine.ts';
 import { ApiFixture } from './api-fixture.ts';
 
 let api: ApiFixture;
@@ -109,10 +109,10 @@ describe('the machine of a node', () => {
   });
 
   test('is told by the address that leads off it, where there is one', () => {
-    expect(bestAddress(['/ip4/127.0.0.1/tcp/4001', '/ip4/10.1.2.3/tcp/4001'])).toBe('10.1.2.3');
-    expect(bestAddress(['/ip6/::1/tcp/4001', '/ip6/fd00::1/tcp/4001'])).toBe('fd00::1');
-    expect(bestAddress(['/ip4/127.0.0.1/tcp/4001'])).toBe('127.0.0.1');
-    expect(bestAddress([])).toBeUndefined();
+    expect(hostOf(['/ip4/127.0.0.1/tcp/4001', '/ip4/10.1.2.3/tcp/4001'])?.address).toBe('10.1.2.3');
+    expect(hostOf(['/ip6/::1/tcp/4001', '/ip6/fd00::1/tcp/4001'])?.address).toBe('fd00::1');
+    expect(hostOf(['/ip4/127.0.0.1/tcp/4001'])?.address).toBe('127.0.0.1');
+    expect(hostOf([])).toBeUndefined();
   });
 });
 

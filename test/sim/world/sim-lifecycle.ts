@@ -61,6 +61,11 @@ export class SimLifecycle implements Lifecycle {
 
   async discard(): Promise<void> {}
 
+  /** No world has tasks of several instances. */
+  async coordinated(): Promise<boolean> {
+    return false;
+  }
+
   #pause(delayMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#clock.after(delayMs, resolve);
