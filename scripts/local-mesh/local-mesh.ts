@@ -21,8 +21,10 @@ const END_MS_MAX = 10_000;
 export interface LocalMeshOptions {
   /** Where the agents' directories are made; a new one below the system's temporary directory by default. */
   readonly directory?: string;
-  /** Default 127.0.0.1 and a free port, the same one at every start. */
+  /** Default: the agent's address and a free port, the same one at every start. */
   readonly listen?: (agent: number) => string;
+  /** Default 127.0.0.1 for all of them; Linux has the rest of 127.0.0.0/8 as well. */
+  readonly address?: (agent: number) => string;
   readonly mdns?: boolean;
   /** Put before the agent's command, as `ip netns exec NAME`. */
   readonly prefix?: (agent: number) => readonly string[];
@@ -86,11 +88,12 @@ export class LocalMesh {
     const number = this.agents.length;
     const name = `machine-${number + 1}`;
     const data = join(this.directory, name);
+    const address = this.#options.address?.(number) ?? '127.0.0.1';
     const flags = [
       '--name',
       name,
       '--listen',
-      this.#options.listen?.(number) ?? `/ip4/127.0.0.1/tcp/${await freePort()}`,
+      this.#options.listen?.(number) ?? `/ip4/${address}/tcp/${await freePort(address)}`,
       ...(this.#options.mdns === true ? [] : ['--no-mdns']),
     ];
     if (this.#options.apiPort === true) flags.push('--api', '127.0.0.1:0');
@@ -267,13 +270,13 @@ async function amendConfig(file: string, keys: Readonly<Record<string, unknown>>
 const PORT_MIN = 20_000;
 const PORTS = 12_000;
 
-async function freePort(): Promise<number> {
+async function freePort(address: string): Promise<number> {
   for (;;) {
     const port = PORT_MIN + randomInt(PORTS);
     const server = createServer();
     const free = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+      server.listen(port, address, () => server.close(() => resolve(true)));
     });
     if (free) return port;
   }

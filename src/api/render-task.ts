@@ -2,7 +2,7 @@
 import { formatDuration, UNLIMITED_DURATION } from '../lib/durations.ts';
 import { formatTimestamp, timestampOf } from '../lib/timestamps.ts';
 import { withoutPasswords } from '../model/container.ts';
-import type { TaskEntity } from '../model/queries.ts';
+import type { SubtaskEntity, TaskEntity } from '../model/queries.ts';
 import type { FailureInfo, TaskConstraints } from '../model/task.ts';
 import { affinityIdOf, fileUrl, nodeUrl, taskUrl } from './entity-url.ts';
 
@@ -32,11 +32,18 @@ export function renderTask(task: TaskEntity, baseUrl: string): Record<string, un
     requiredSlots: spec.requiredSlots ?? 1,
     userIdentity: spec.userIdentity ?? DEFAULT_USER,
     executionInfo: renderExecution(task),
-    nodeInfo: task.node === undefined ? undefined : renderNodeInfo(task, task.node, baseUrl),
+    nodeInfo:
+      task.node === undefined
+        ? undefined
+        : renderNodeInfo({ job: task.job, id: spec.id, pool: task.pool, node: task.node }, baseUrl),
     dependsOn: spec.dependsOn,
     applicationPackageReferences: spec.applicationPackageReferences,
     containerSettings: withoutPasswords(spec.containerSettings),
     authenticationTokenSettings: spec.authenticationTokenSettings,
+    multiInstanceSettings: spec.multiInstanceSettings && {
+      ...spec.multiInstanceSettings,
+      numberOfInstances: spec.multiInstanceSettings.numberOfInstances ?? 1,
+    },
     ...(spec.requiredLabels !== undefined && { requiredLabels: spec.requiredLabels }),
     ...(task.epoch !== undefined && { shoal: { epoch: task.epoch, machine: task.machine } }),
   };
@@ -94,13 +101,41 @@ export function taskDirectory(job: string, task: string): string {
     : `workitems/${schedule}/${scheduled}/${task}`;
 }
 
-function renderNodeInfo(task: TaskEntity, node: string, baseUrl: string): Record<string, unknown> {
-  const directory = taskDirectory(task.job, task.spec.id);
-  const url = nodeUrl(baseUrl, task.pool, node);
+/** Azure's SubtaskInformation. On its node a subtask has the directory that the task has on its own. */
+export function renderSubtask(
+  { id, pool, node, run, ...subtask }: SubtaskEntity,
+  { job, task }: { readonly job: string; readonly task: string },
+  baseUrl: string,
+): Record<string, unknown> {
+  return {
+    id,
+    nodeInfo: renderNodeInfo({ job, id: task, pool, node }, baseUrl),
+    startTime: timestampOf(run.startTimeMs),
+    endTime: timestampOf(run.endTimeMs),
+    exitCode: run.exitCode,
+    failureInfo: run.failure === undefined ? undefined : renderFailure(run.failure),
+    state: subtask.state,
+    stateTransitionTime: formatTimestamp(subtask.stateTransitionTimeMs),
+    previousState: subtask.previousState,
+    previousStateTransitionTime: timestampOf(subtask.previousStateTransitionTimeMs),
+    result: run.result,
+  };
+}
+
+interface TaskPlace {
+  readonly job: string;
+  readonly id: string;
+  readonly pool: string;
+  readonly node: string;
+}
+
+function renderNodeInfo({ job, id, pool, node }: TaskPlace, baseUrl: string): Record<string, unknown> {
+  const directory = taskDirectory(job, id);
+  const url = nodeUrl(baseUrl, pool, node);
   return {
     affinityId: affinityIdOf(node),
     nodeUrl: url,
-    poolId: task.pool,
+    poolId: pool,
     nodeId: node,
     taskRootDirectory: directory,
     taskRootDirectoryUrl: fileUrl(url, directory),

@@ -1,5 +1,4 @@
 /** addtaskcollection: up to 100 tasks in one request, each with a result of its own. */
-import Type from 'typebox';
 import { ShoalError } from '../lib/errors.ts';
 import { TASKS_PER_ADD_EXTENDED_MAX, TASKS_PER_ADD_MAX } from '../lib/limits.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
@@ -12,13 +11,7 @@ import { type ErrorContext, errorDetail } from './errors.ts';
 import type { Call } from './route.ts';
 import { bodyReader, invalidProperty } from './validate.ts';
 
-/** Of TaskAddParameter, what needs a feature that this mesh has not. */
-const NOT_YET = ['multiInstanceSettings'];
-
-/** The coordinator knows tasks of several instances, agents do not yet: none is let in. */
-export const AcceptedTask = Type.Omit(TaskSpec, ['multiInstanceSettings'], { additionalProperties: false });
-
-export const readTask = bodyReader(AcceptedTask, NOT_YET);
+export const readTask = bodyReader(TaskSpec);
 
 /** A task of the request: what to add, or why not. */
 export type ReadTask = { readonly id: string } & (

@@ -11,7 +11,7 @@ import type { ApiContext } from './context.ts';
 import { elementMetadata, taskUrl } from './entity-url.ts';
 import { filterOf, LIST_QUERY } from './list-query.ts';
 import { listAnswer, readLimit, readSkipToken } from './paging.ts';
-import { renderTask, renderTaskStats } from './render-task.ts';
+import { renderSubtask, renderTask, renderTaskStats } from './render-task.ts';
 import { type Answer, type Call, empty, type Headers, json, param, type Route } from './route.ts';
 import { expandsStats, selector } from './select.ts';
 import { type PoolStampCommand, stampHeaders } from './stamps.ts';
@@ -138,10 +138,15 @@ class TaskHandlers {
     return empty(204, headersOf(call, stamp));
   };
 
-  /** No task has subtasks as long as multi-instance tasks are refused. */
+  /** All in one answer: they are TASK_INSTANCES_MAX at most. */
   subtasks = async (call: Call): Promise<Answer> => {
-    await findTask(this.#context, call);
-    return json({ 'odata.metadata': `${call.baseUrl}/$metadata#subtasks`, value: [] });
+    const select = selector(call.query);
+    const { job, task } = taskKeyOf(call);
+    const subtasks = await this.#inGroup(call, (group) =>
+      this.#context.control.query(group, 'task.subtasks', { job, task }, call.options()),
+    );
+    const value = subtasks.map((one) => select(renderSubtask(one, { job, task }, call.baseUrl)));
+    return json({ 'odata.metadata': `${call.baseUrl}/$metadata#subtasks`, value });
   };
 
   #renderer(call: Call): (task: TaskEntity) => Record<string, unknown> {

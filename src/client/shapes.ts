@@ -141,6 +141,10 @@ export interface TaskResource {
   readonly stateTransitionTime?: string;
   readonly commandLine?: string;
   readonly requiredSlots?: number;
+  readonly multiInstanceSettings?: {
+    readonly numberOfInstances?: number;
+    readonly coordinationCommandLine: string;
+  };
   readonly executionInfo?: {
     readonly startTime?: string;
     readonly endTime?: string;
@@ -158,6 +162,22 @@ export interface TaskResource {
   readonly nodeInfo?: { readonly nodeId?: string; readonly poolId?: string };
   /** Ours: the present or last execution. */
   readonly shoal?: { readonly epoch: number; readonly machine?: string };
+}
+
+/** An instance of a multi-instance task beside the primary. */
+export interface SubtaskResource {
+  readonly id: number;
+  readonly state?: 'preparing' | 'running' | 'completed';
+  readonly startTime?: string;
+  readonly endTime?: string;
+  readonly exitCode?: number;
+  readonly result?: 'success' | 'failure';
+  readonly failureInfo?: { readonly code?: string; readonly message?: string };
+  readonly nodeInfo?: {
+    readonly nodeId?: string;
+    readonly poolId?: string;
+    readonly taskRootDirectory?: string;
+  };
 }
 
 export interface TaskCountsResource {

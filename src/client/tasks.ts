@@ -6,7 +6,7 @@ import { API_VERSION, type Caller, type CallOptions } from './caller.ts';
 import { type ListOptions, type ListPage, listAll, listPage } from './paging.ts';
 import { backoffMs, pause } from './retry.ts';
 import { encodePath, route } from './route.ts';
-import type { FileResource, ListAnswer, TaskAddAnswer, TaskResource } from './shapes.ts';
+import type { FileResource, ListAnswer, SubtaskResource, TaskAddAnswer, TaskResource } from './shapes.ts';
 import type { HttpAnswer } from './transport.ts';
 
 const query = { 'api-version': API_VERSION };
@@ -113,6 +113,13 @@ export class TaskCalls {
       query: { ...query, $select: select?.join(',') },
       ...rest,
     });
+  }
+
+  /** None of a task of one instance; in the order of their ids. */
+  async subtasks(job: string, task: string, options: CallOptions = {}): Promise<readonly SubtaskResource[]> {
+    const path = route`/jobs/${job}/tasks/${task}/subtasksinfo`;
+    const request = { method: 'GET', path, query, ...options } as const;
+    return (await this.#caller.json<ListAnswer<SubtaskResource>>(request)).value;
   }
 
   async terminate(job: string, task: string, options: CallOptions = {}): Promise<void> {

@@ -319,6 +319,34 @@ describe('tasks', () => {
     await expectError(other.task.get('hand', 't'), 404, 'TaskNotFound');
   });
 
+  it('run as several instances, of which each but the first is a subtask', async () => {
+    const pool = { id: 'gang', vmSize: 'shoal.1c1g', targetDedicatedNodes: 2 };
+    await azure.pool.add({ ...pool, taskSlotsPerNode: 1, enableInterNodeCommunication: true });
+    await addJob('mpi', { poolInfo: { poolId: 'gang' } });
+    const settings = { numberOfInstances: 2, coordinationCommandLine: "/bin/sh -c 'echo ready'" };
+    const task = { id: 't', commandLine: 'printenv CCP_NODES', multiInstanceSettings: settings };
+    await azure.task.add('mpi', task);
+    const alone = { ...task, id: 'u', multiInstanceSettings: { ...settings, numberOfInstances: 151 } };
+    await expectError(azure.task.add('mpi', alone), 400, 'InvalidPropertyValue');
+    await expectError(azure.task.add('mpi', { ...task, id: 'v', requiredSlots: 2 }), 400, 'TaskCanNeverRun');
+    await completed('mpi', 1);
+    expect(await other.task.get('mpi', 't')).toMatchObject({
+      executionInfo: { exitCode: 0 },
+      multiInstanceSettings: settings,
+    });
+    await until('its subtask has ended', STEP_MS_MAX, async () => {
+      const { value = [] } = await other.task.listSubtasks('mpi', 't');
+      return value.every(({ state }) => state === 'completed');
+    });
+    const [subtask, ...more] = (await other.task.listSubtasks('mpi', 't')).value ?? [];
+    expect(more).toEqual([]);
+    expect(subtask).toMatchObject({ id: 1, exitCode: 0, result: 'success', startTime: expect.any(Date) });
+    const { nodeId = '', taskRootDirectory = '' } = subtask?.nodeInfo ?? {};
+    const log = await other.file.getFromComputeNode('gang', nodeId, `${taskRootDirectory}/stdout.txt`);
+    expect(await textOf(log)).toBe('ready\n');
+    await azure.pool.deleteMethod('gang');
+  });
+
   it('are added a hundred at a time, each with its own answer', async () => {
     await addJob('many');
     const tasks = Array.from({ length: 100 }, (_, number) => ({

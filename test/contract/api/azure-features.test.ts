@@ -3,11 +3,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { BatchServiceMappers } from '@azure/batch';
 import type { TSchema } from 'typebox';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { AcceptedTask } from '../../../src/api/task-add.ts';
 import { JobSpec } from '../../../src/model/job.ts';
 import { PoolSpec } from '../../../src/model/pool.ts';
 import { JobScheduleSpec } from '../../../src/model/schedule.ts';
 import { Echoed } from '../../../src/model/schema.ts';
+import { TaskSpec } from '../../../src/model/task.ts';
 import { OPERATIONS } from '../../e2e/azure/operations.ts';
 import { ApiFixture } from './api-fixture.ts';
 
@@ -48,7 +48,7 @@ const BODIES: readonly Body[] = [
   {
     name: 'task',
     path: '/jobs/j/tasks',
-    schema: AcceptedTask,
+    schema: TaskSpec,
     known: namesOf(BatchServiceMappers.TaskAddParameter),
     minimal: { id: 'new', commandLine: '/bin/true' },
   },

@@ -180,9 +180,10 @@ export class LocalControl implements Control {
   }
 
   /** Assigns a task; returns its epoch. */
-  async assign(job: string, task: string, node: string): Promise<number> {
+  async assign(job: string, task: string, node: string, others?: readonly string[]): Promise<number> {
     const { group, numbers } = await this.#numbers(job, task);
-    const assigned = unwrap(this.#apply(group, null, { kind: 'assign', items: [{ ...numbers, node }] }));
+    const item = { ...numbers, node, ...(others === undefined ? {} : { others }) };
+    const assigned = unwrap(this.#apply(group, null, { kind: 'assign', items: [item] }));
     return (assigned as { readonly epoch: number }).epoch;
   }
 

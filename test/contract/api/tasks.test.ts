@@ -88,11 +88,6 @@ describe('a task', () => {
     [{ id: 'a b' }, 400, 'InvalidPropertyValue'],
     [{ requiredSlots: 5 }, 400, 'TaskCanNeverRun'],
     [{ dependsOn: { taskIds: ['x'] } }, 400, 'TaskDependenciesNotSpecifiedOnJob'],
-    [
-      { multiInstanceSettings: { numberOfInstances: 2, coordinationCommandLine: 'true' } },
-      400,
-      'UnsupportedProperty',
-    ],
     [{ containerSettings: { imageName: '--privileged' } }, 400, 'InvalidPropertyValue'],
     [
       { containerSettings: { imageName: 'x', containerRunOptions: '--privileged' } },

@@ -40,8 +40,8 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'agent/session/pool-session.ts',
-        find: 'this.#toReport.add(execution);\n    void this.#report();',
-        replace: 'this.#toReport.add(execution);\n    this.#outbox.forget(execution.assigned);',
+        find: '    );\n    this.#toReport.add(execution);\n    void this.#report();',
+        replace: '    );\n    this.#toReport.add(execution);\n    this.#outbox.forget(execution.assigned);',
       },
     ],
   },
