@@ -9,8 +9,8 @@ import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
 import { apiSecretOf, issueBearerToken } from '../../src/lib/bearer-token.ts';
-import { type Clock, systemClock } from '../../src/lib/clock.ts';
-import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
+import { type Clock, systemClock, type Timer } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TASK_TOKEN_VALID_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { Prng } from '../../src/lib/prng.ts';
@@ -43,6 +43,7 @@ import { probeCapacity } from './capacity.ts';
 import { type Config, loadConfig, saveConfig } from './config.ts';
 import { AgentControl } from './control.ts';
 import { EventHub } from './event-hub.ts';
+import { KnownMembers } from './known-members.ts';
 import { offerOf } from './machine-offer.ts';
 import { nodeSetupOf, taskOwner } from './node-setup.ts';
 import { createDirectories, type Paths } from './paths.ts';
@@ -72,6 +73,8 @@ const API_SECRET_BYTES = 32;
 const JOIN_ANSWER_MS = 5_000;
 /** How often the machine says anew what it offers, if it changed. */
 const OFFER_CHECK_MS = 10_000;
+/** Changes of the mesh group that come closer to each other are one list of members on disk. */
+const NOTE_MEMBERS_MS = 1_000;
 
 /** What a start reads before anything is built. */
 interface Loaded {
@@ -85,6 +88,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #config: Config;
   readonly #clock: Clock = systemClock;
+  readonly #knownMembers: KnownMembers;
   readonly #self: MachineId;
   readonly #incarnation: string;
   readonly #store: Store;
@@ -103,6 +107,7 @@ export class Agent {
   readonly #joining = new Set<string>();
   #offered = '';
   #offerTimer: NodeJS.Timeout | undefined;
+  #noteTimer: Timer | undefined;
   #stopping: Promise<void> | undefined;
 
   /** Loads what the directory holds and starts. Throws NotInitialized, AgentRunning, InvalidArgument or CorruptStore. */
@@ -111,14 +116,16 @@ export class Agent {
     const config = await loadConfig(paths.config);
     await createDirectories(paths);
     const identity = await readFile(paths.identity);
-    const store = await openLevelStore(paths.store);
+    const store = await openLevelStore(paths.store).catch((error) => {
+      throw withPlace(error, paths.store);
+    });
     const agent = new Agent(options, { config, identity, store, boot: await countBoots(store) });
     try {
       await agent.#start();
       return agent;
     } catch (error) {
       await agent.stop('detach');
-      throw error;
+      throw withPlace(error, paths.store);
     }
   }
 
@@ -142,6 +149,7 @@ export class Agent {
       clock,
       log,
     });
+    this.#knownMembers = new KnownMembers(paths.members);
     this.#transport = withLoopback(this.#mesh, clock);
     const bootMs = openBootClock();
     this.#runner = createRunnerClient({ directory: paths.runner, runnerScript, log, clock, bootMs });
@@ -241,8 +249,9 @@ export class Agent {
 
   async #start(): Promise<void> {
     const { paths, log } = this.#options;
-    this.#mesh.setAllowed(new Set(this.#config.members.map(({ peer }) => peer)));
-    for (const { peer, addresses } of this.#config.members) this.#mesh.learn(peer, addresses);
+    const members = [...this.#config.members, ...(await this.#knownMembers.load())];
+    this.#mesh.setAllowed(new Set(members.map(({ peer }) => peer)));
+    for (const { peer, addresses } of members) this.#mesh.learn(peer, addresses);
     // The runner begins beside the mesh. Both have come to an end, good or bad, before anything may be stopped again.
     const started = await Promise.allSettled([this.#mesh.start(), this.#sessions.start()]);
     for (const part of started) if (part.status === 'rejected') throw part.reason;
@@ -308,6 +317,7 @@ export class Agent {
 
   async #stop(how: 'detach' | 'shutdown'): Promise<void> {
     clearInterval(this.#offerTimer);
+    this.#noteTimer?.cancel();
     const steps: [string, () => unknown][] = [
       ['api', () => this.#api.close()],
       ['sessions', () => this.#sessions.stop()],
@@ -343,6 +353,7 @@ export class Agent {
     // Before the first word of the group the addresses of the token are all there is.
     if (mesh.settings() === undefined) return;
     this.#admit(mesh.machines());
+    this.#noteTimer ??= this.#clock.after(NOTE_MEMBERS_MS, () => void this.#noteMembers());
     const allotments = [...mesh.allotmentsOn(this.#self)];
     this.#sessions.setAllotments(allotments);
     this.#packages.setAllotments(allotments);
@@ -368,6 +379,20 @@ export class Agent {
       accountName: this.#coordinator.mesh?.settings()?.accountName ?? 'shoal',
       accountUrl: this.#api.url() ?? `unix:${this.#options.paths.apiSocket}`,
     });
+  }
+
+  async #noteMembers(): Promise<void> {
+    this.#noteTimer = undefined;
+    const others = this.#coordinator.mesh?.machines().filter(({ peer }) => peer !== this.#transport.self);
+    if (others === undefined || others.length === 0) return;
+    try {
+      await this.#knownMembers.note(others);
+    } catch (error) {
+      this.#options.log.debug(
+        { error: asShoalError(error).message },
+        'the members could not be written down',
+      );
+    }
   }
 
   // --- This machine's word --------------------------------------------------------------------------------------------
@@ -471,4 +496,12 @@ export class Agent {
   groups(): readonly GroupId[] {
     return [...this.#coordinator.host.replicas.keys()];
   }
+}
+
+/** A damaged store is named by its directory, for that is what its owner has to lay hands on. */
+function withPlace(error: unknown, directory: string): unknown {
+  if (!(error instanceof ShoalError) || error.code !== 'CorruptStore' || error.message.includes(directory))
+    return error;
+  const message = `The store in ${directory} is damaged: ${error.message}`;
+  return new ShoalError(error.code, message, { directory, ...error.values }, { cause: error });
 }

@@ -67,7 +67,7 @@ async function live(paths: Paths, log: Log): Promise<number | undefined> {
     log,
     onFatal: (error) => {
       log.error(
-        { code: error.code, error: error.message },
+        { code: error.code, error: error.message, directory: paths.store, hint: error.hint },
         'the store failed: this agent stops, because it no longer knows what is durable',
       );
       if (error.code === 'DiskFull') sayFull();

@@ -10,6 +10,8 @@ export interface Paths {
   readonly root: string;
   readonly config: string;
   readonly identity: string;
+  /** See KnownMembers. */
+  readonly members: string;
   readonly store: string;
   readonly chunks: string;
   readonly runner: string;
@@ -26,6 +28,7 @@ export function pathsOf(dataDirectory: string): Paths {
     root,
     config: join(root, 'config.json'),
     identity: join(secret, 'identity.key'),
+    members: join(secret, 'members.json'),
     store: join(secret, 'store'),
     chunks: join(secret, 'chunks'),
     runner: join(secret, 'runner'),

@@ -217,7 +217,11 @@ export const ERRORS = {
   // 5xx and busy: try again
   TooManyRequests: { status: 429, message: 'Too many requests are waiting.', retryable: true },
   InternalError: { status: 500, message: 'The server encountered an internal error.' },
-  CorruptStore: { status: 500, message: 'A stored record fails its checksum.' },
+  CorruptStore: {
+    status: 500,
+    message: 'A stored record fails its checksum.',
+    hint: 'Move the directory private/store of the agent aside and start the agent again: it comes back under its name as a new machine, and gets what it needs from the others. Where no majority of a group is left: shoal recover.',
+  },
   OperationTimedOut: {
     status: 500,
     message: 'The operation could not be completed within the permitted time.',

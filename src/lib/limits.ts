@@ -41,6 +41,8 @@ export const DIALS_AGAIN_MAX = 16;
 export const DIAL_ADDRESS_MS = 5_000;
 export const PEER_ADDRESSES_MAX = 16;
 export const ADDRESS_LENGTH_MAX = 256;
+/** Members that a machine remembers beside its store; any one of them leads back to all others. */
+export const KNOWN_MEMBERS_MAX = 1_024;
 /** Peers whose addresses are kept while they are not (yet) on the allow-list. */
 export const STRANGER_ADDRESSES_MAX = 1_024;
 /** New connections from one host in a second: several agents may share an address, but a handshake costs milliseconds. */

@@ -80,6 +80,11 @@ describe('a mesh under faults', () => {
       6182,
       '[{"kind":"fillDisk","atMs":2071,"forMs":639,"machines":[4,2],"amount":0.5227542200591415}]',
     ],
+    [
+      'the machine that founded the mesh comes back with an empty store',
+      1,
+      '[{"kind":"wipeDisk","atMs":3000,"forMs":600,"machines":[0,1],"amount":0.5}]',
+    ],
   ] as const)('%s (seed %i)', async (_claim, seed, script) => {
     await hold({ seed, script: parseScript(script) });
   });

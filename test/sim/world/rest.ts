@@ -60,7 +60,10 @@ function isAtRest({ machines, pools }: RestingWorld): boolean {
     const leader = leaders[0]?.replica;
     if (leader === undefined || leaders.length > 1) return false;
     const { voters, learners } = leader.meta.configuration;
-    const present = [...voters, ...learners].filter((member) => machines.some(({ id }) => id === member));
+    const members = [...voters, ...learners];
+    // L3: every machine follows the mesh group, whatever became of its disk.
+    if (group === MESH_GROUP && !machines.every(({ id }) => members.includes(id))) return false;
+    const present = members.filter((member) => machines.some(({ id }) => id === member));
     return present.every((member) => {
       const replica = replicas.find(({ id }) => id === member)?.replica;
       return (

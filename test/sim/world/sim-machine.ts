@@ -90,7 +90,7 @@ export class SimMachine {
   #life: Life | undefined;
   #boots = 1;
   #lives = 0;
-  /** As its configuration file says: whom to dial, and where, before the mesh group's first word. */
+  /** Whom to dial, and where, before the mesh group's first word: what it noted beside its store. A new disk gets it by hand. */
   members: ReadonlyMap<string, string> = new Map();
   #founding = false;
   #hasJoined = false;
@@ -316,6 +316,8 @@ export class SimMachine {
     const life = this.#life;
     if (life === undefined || mesh.settings() === undefined) return;
     this.#admit();
+    const others = mesh.machines().filter(({ peer }) => peer !== this.name);
+    this.members = new Map(others.map(({ peer, addresses }) => [peer, addresses[0] ?? '']));
     life.sessions.setAllotments([...mesh.allotmentsOn(this.id)] as Allotment[]);
   }
 
