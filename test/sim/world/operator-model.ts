@@ -59,7 +59,7 @@ export class OperatorModel {
   }
 
   async #addPool(id: string, targetDedicatedNodes: number, startTask?: StartTask): Promise<boolean> {
-    const { ok } = await this.#requests.command(MESH_GROUP, (life) => ({
+    const added = await this.#requests.command(MESH_GROUP, (life) => ({
       kind: 'pool.add',
       spec: {
         id,
@@ -70,7 +70,10 @@ export class OperatorModel {
       },
       voters: life.coordinator.chooseVoters(),
     }));
-    return ok;
+    if (added.ok || added.code !== 'ServerBusy') return added.ok;
+    // The machine that was asked had not heard who is in the mesh.
+    await this.#requests.pause(RETRY_MS);
+    return this.#addPool(id, targetDedicatedNodes, startTask);
   }
 
   /** Some changes at random moments until then. */
