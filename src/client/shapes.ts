@@ -107,6 +107,7 @@ export interface JobResource {
   readonly previousState?: JobState;
   readonly creationTime?: string;
   readonly priority?: number;
+  readonly allowTaskPreemption?: boolean;
   readonly maxParallelTasks?: number;
   readonly onAllTasksComplete?: string;
   readonly poolInfo?: Static<typeof PoolInfo>;

@@ -33,6 +33,7 @@ interface CreateOptions {
   readonly pool: string;
   readonly displayName?: string;
   readonly priority?: number;
+  readonly preemptible?: true;
   readonly maxParallel?: number;
   readonly retries?: number;
   readonly maxTime?: string;
@@ -126,6 +127,7 @@ function addCreate(job: Command, context: CliContext): void {
       .option('--pool <pool>', 'where its tasks run', id, 'default')
       .option('--display-name <text>', 'a name for people', nonEmpty)
       .option('--priority <n>', 'from -1000 to 1000; higher goes first', integer(-1000, 1000))
+      .option('--preemptible', 'its running tasks may be put back for a job of higher priority')
       .option('--max-parallel <n>', 'tasks that run at the same time', integer(1, INT32_MAX))
       .option(
         '--retries <n>',
@@ -147,6 +149,7 @@ function addCreate(job: Command, context: CliContext): void {
     [
       ['shoal job create nightly --pool render --retries 2', 'on the pool `render`'],
       ['shoal job create build --dependencies', 'whose tasks have an order'],
+      ['shoal job create sweep --priority -10 --preemptible', 'that gives way to every other'],
     ],
   );
 }
@@ -228,6 +231,7 @@ function jobSpec(jobId: string, options: CreateOptions): JobSpec {
     poolInfo: { poolId: options.pool },
     ...(options.displayName === undefined ? {} : { displayName: options.displayName }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.preemptible === undefined ? {} : { allowTaskPreemption: true }),
     ...(options.maxParallel === undefined ? {} : { maxParallelTasks: options.maxParallel }),
     ...(Object.keys(constraints).length === 0 ? {} : { constraints }),
     ...(options.env === undefined ? {} : { commonEnvironmentSettings: [...options.env] }),
@@ -249,6 +253,7 @@ async function showJob(run: Run, jobId: string): Promise<void> {
     ['state', found.state],
     ['pool', found.executionInfo?.poolId ?? found.poolInfo?.poolId],
     ['priority', found.priority],
+    ['preemptible', found.allowTaskPreemption === true ? 'yes' : 'no'],
     ['tasks waiting', counts.active],
     ['tasks running', counts.running],
     ['tasks succeeded', counts.succeeded],

@@ -26,6 +26,8 @@ interface RunFlags {
   readonly flat?: true;
   readonly jobsParallel?: number;
   readonly slots?: number;
+  readonly priority?: number;
+  readonly preemptible?: true;
   readonly retries?: number;
   readonly timeout?: string;
   readonly env?: readonly Setting[];
@@ -91,6 +93,8 @@ function addTaskFlags(command: Command): void {
       integer(-1, INT32_MAX),
     )
     .option('--timeout <time>', 'kill a task after this long', duration)
+    .option('--priority <n>', 'from -1000 to 1000; higher goes first', integer(-1000, 1000))
+    .option('--preemptible', 'running tasks may be put back for a job of higher priority')
     .option('--env <name=value>', 'in the environment of every task (repeatable)', settings);
 }
 
@@ -194,6 +198,8 @@ function wishOf({ command }: Operands, combinations: Combinations, flags: RunFla
     ...(flags.slots === undefined ? {} : { slots: flags.slots }),
     ...(flags.retries === undefined ? {} : { retries: flags.retries }),
     ...(flags.timeout === undefined ? {} : { timeout: flags.timeout }),
+    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
+    ...(flags.preemptible === undefined ? {} : { preemptible: true }),
     ...(flags.jobsParallel === undefined ? {} : { parallel: flags.jobsParallel }),
   };
 }

@@ -28,6 +28,7 @@ interface CreateOptions {
   readonly until?: string;
   readonly window?: string;
   readonly priority?: number;
+  readonly preemptible?: true;
   readonly maxTime?: string;
 }
 
@@ -118,6 +119,7 @@ function addCreate(schedule: Command, context: CliContext): void {
       .option('--until <moment>', 'not at this moment or later', nonEmpty)
       .option('--window <time>', 'give a job up that could not begin for so long', duration)
       .option('--priority <n>', 'from -1000 to 1000; higher goes first', integer(-1000, 1000))
+      .option('--preemptible', 'running tasks may be put back for a job of higher priority')
       .option('--max-time <time>', 'end each job after this long', duration)
       .action(
         action<[string, readonly string[], CreateOptions]>(
@@ -147,7 +149,7 @@ function addCreate(schedule: Command, context: CliContext): void {
 
 /** The command is the job's manager: the job ends with it. */
 function scheduleSpec(scheduleId: string, words: readonly string[], options: CreateOptions): JobScheduleSpec {
-  const { pool, every, from, until, window, priority, maxTime } = options;
+  const { pool, every, from, until, window, priority, preemptible, maxTime } = options;
   for (const [flag, moment] of [
     ['--from', from],
     ['--until', until],
@@ -165,6 +167,7 @@ function scheduleSpec(scheduleId: string, words: readonly string[], options: Cre
     poolInfo: { poolId: pool },
     jobManagerTask: { id: 'main', commandLine: joinCommandLine(words) },
     ...(priority === undefined ? {} : { priority }),
+    ...(preemptible === undefined ? {} : { allowTaskPreemption: true }),
     ...(maxTime === undefined ? {} : { constraints: { maxWallClockTime: maxTime } }),
   };
   return {

@@ -18,6 +18,9 @@ export interface RunWish {
   readonly combinations: Combinations;
   readonly shell: boolean;
   readonly slots?: number;
+  readonly priority?: number;
+  /** Its running tasks may be put back for a job of higher priority. */
+  readonly preemptible?: boolean;
   /** Runs again of a task that exits with other than 0. */
   readonly retries?: number;
   /** Of one task, ISO 8601. */
@@ -68,10 +71,12 @@ export class RunPlan {
   }
 
   jobSpec(): JobSpec {
-    const { job, pool, parallel, env, retries } = this.wish;
+    const { job, pool, parallel, env, retries, priority, preemptible } = this.wish;
     return {
       id: job,
       poolInfo: { poolId: pool },
+      ...(priority === undefined ? {} : { priority }),
+      ...(preemptible === true ? { allowTaskPreemption: true } : {}),
       ...(parallel === undefined ? {} : { maxParallelTasks: parallel }),
       ...(retries === undefined ? {} : { constraints: { maxTaskRetryCount: retries } }),
       ...(env.length === 0 ? {} : { commonEnvironmentSettings: [...env] }),
