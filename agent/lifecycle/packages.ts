@@ -9,8 +9,9 @@
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { RPC_TIMEOUT_MS } from '../../src/lib/limits.ts';
+import { NODE_FAULT_LENGTH_MAX, PACKAGES_RETRY_MS, RPC_TIMEOUT_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import {
   type ApplicationPackage,
@@ -21,7 +22,7 @@ import {
 import type { ApplicationPackageReference } from '../../src/model/application-schema.ts';
 import type { CallOptions } from '../../src/model/control.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
-import type { Allotment } from '../../src/model/machine.ts';
+import type { Allotment, NodeFault } from '../../src/model/machine.ts';
 import type { MeshQueries } from '../../src/model/queries.ts';
 import { fillFile } from '../files/fill-file.ts';
 import type { FileService } from '../files/interface.ts';
@@ -63,6 +64,7 @@ export interface PackagesOptions {
   readonly coordinator: PackageCoordinator;
   /** Names the machine's present boot. */
   readonly boot: string;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -77,6 +79,8 @@ export class Packages {
   readonly #installing = new Map<string, Promise<void>>();
   #nodes: ReadonlySet<string> | undefined;
   #sweeping: Promise<void> = Promise.resolve();
+  readonly #faults = new Map<string, NodeFault>();
+  readonly #retries = new Map<string, Timer>();
   #reading: Promise<unknown> = Promise.resolve();
   #nextRead: Promise<readonly ApplicationRecord[]> | undefined;
 
@@ -84,13 +88,8 @@ export class Packages {
     this.#options = options;
   }
 
-  /** What a task needs: its own references, and those of its pool. */
-  referencesOf(
-    pool: string,
-    own: readonly ApplicationPackageReference[] = [],
-  ): readonly ApplicationPackageReference[] {
-    const ofPool = this.#options.coordinator.mesh?.pool(pool)?.spec.applicationPackageReferences ?? [];
-    return own.length === 0 ? ofPool : [...ofPool, ...own];
+  #referencesOf(pool: string): readonly ApplicationPackageReference[] {
+    return this.#options.coordinator.mesh?.pool(pool)?.spec.applicationPackageReferences ?? [];
   }
 
   /**
@@ -129,6 +128,7 @@ export class Packages {
     const before = this.#nodes;
     const added = allotments.filter(({ node }) => before?.has(node) !== true);
     this.#nodes = nodes;
+    for (const node of this.#faults.keys()) if (!nodes.has(node)) this.#faults.delete(node);
     if (before === undefined || [...before].some((node) => !nodes.has(node)))
       this.#sweeping = this.#sweeping.then(() => this.#sweep());
     for (const { node, pool } of added) this.#bringAhead(node, pool);
@@ -136,17 +136,49 @@ export class Packages {
 
   async stop(): Promise<void> {
     this.#aborter.abort(new ShoalError('ServerBusy', 'This agent stops.'));
+    for (const retry of this.#retries.values()) retry.cancel();
     await Promise.allSettled([...this.#installing.values(), this.#sweeping]);
   }
 
+  /**
+   * Why the node can take no task of its pool: the pool's packages could not be had. They are tried for again until they
+   * can, or the node leaves.
+   */
+  faultOf(node: string): NodeFault | undefined {
+    return this.#faults.get(node);
+  }
+
   #bringAhead(node: string, pool: string): void {
-    const references = this.referencesOf(pool);
-    if (references.length === 0) return;
-    this.bring(node, references, this.#aborter.signal).catch((error: unknown) => {
-      // Tasks of the node try again, and say so where it fails once more.
-      const { message } = asShoalError(error);
-      this.#options.log.warn({ node, error: message }, 'the application packages of a pool could not be had');
+    this.bringOfPool(node, pool, this.#aborter.signal).catch(() => undefined);
+  }
+
+  /** What every task of the pool has on its node. Rejects as `bring` does, and then the node has a fault. */
+  async bringOfPool(node: string, pool: string, signal: AbortSignal): Promise<Record<string, string>> {
+    const references = this.#referencesOf(pool);
+    try {
+      const environment = references.length === 0 ? {} : await this.bring(node, references, signal);
+      this.#faults.delete(node);
+      return environment;
+    } catch (error) {
+      if (!signal.aborted && !this.#aborter.signal.aborted) this.#fail(node, pool, asShoalError(error));
+      throw error;
+    }
+  }
+
+  #fail(node: string, pool: string, { message, values }: ShoalError): void {
+    if (this.#nodes?.has(node) !== true) return;
+    const text = `The application package ${values.package ?? ''} of the pool could not be had: ${message}`;
+    this.#faults.set(node, {
+      code: 'ApplicationPackageError',
+      message: text.slice(0, NODE_FAULT_LENGTH_MAX),
     });
+    this.#options.log.warn({ node, error: message }, 'the application packages of a pool could not be had');
+    if (this.#retries.has(node)) return;
+    const retry = this.#options.clock.after(PACKAGES_RETRY_MS, () => {
+      this.#retries.delete(node);
+      if (this.#nodes?.has(node) === true) this.#bringAhead(node, pool);
+    });
+    this.#retries.set(node, retry);
   }
 
   /**

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
 import { parseDuration } from '../../src/lib/durations.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
-import { RETENTION_DEFAULT_MS, TASK_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
+import { HEARTBEAT_INTERVAL_MS, RETENTION_DEFAULT_MS, TASK_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { parseCommandLine } from '../../src/model/parse-command-line.ts';
 import type { FailureInfo, KeptFile, TaskOutcome } from '../../src/model/task.ts';
 import type { ContainerTasks } from '../containers/container-tasks.ts';
 import type { FileService } from '../files/interface.ts';
+import { unlessAborted } from '../files/unless-aborted.ts';
 import type { ContainerLaunch, Exit, Launch } from '../runner/interface.ts';
 import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
@@ -124,14 +125,32 @@ export class TaskLifecycle implements Lifecycle {
     { ok: true; environment: Readonly<Record<string, string>> } | { ok: false; outcome: TaskOutcome }
   > {
     const { packages, clock } = this.#options;
-    const references = packages.referencesOf(pool, spec.applicationPackageReferences);
-    if (references.length === 0) return { ok: true, environment: {} };
+    let environment: Record<string, string>;
     try {
-      return { ok: true, environment: await packages.bring(node, references, signal) };
+      environment = await packages.bringOfPool(node, pool, signal);
+    } catch {
+      signal.throwIfAborted();
+      return { ok: false, outcome: await this.#turnAway(signal) };
+    }
+    const own = spec.applicationPackageReferences ?? [];
+    if (own.length === 0) return { ok: true, environment };
+    try {
+      return { ok: true, environment: { ...environment, ...(await packages.bring(node, own, signal)) } };
     } catch (error) {
       signal.throwIfAborted();
       return { ok: false, outcome: packageFailure(clock.wallMs(), asShoalError(error)) };
     }
+  }
+
+  /**
+   * The fault is the node's and not the task's, which runs elsewhere. It is given back once a heartbeat has had the time
+   * to say so: else it would come back at once, and again.
+   */
+  async #turnAway(signal: AbortSignal): Promise<TaskOutcome> {
+    const { clock } = this.#options;
+    const wait = new Promise<void>((resolve) => clock.after(2 * HEARTBEAT_INTERVAL_MS, resolve));
+    await unlessAborted(wait, signal);
+    return { kind: 'lost', endedAtMs: clock.wallMs(), files: [] };
   }
 
   /** What prepares a node for its tasks leaves it in the directory that they share. */

@@ -191,6 +191,7 @@ export class Agent {
       files: this.#files,
       coordinator: this.#coordinator,
       boot: `${boot}`,
+      clock,
       log,
     });
     this.#containers = new ContainerTasks({
@@ -224,6 +225,7 @@ export class Agent {
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
       nodeSetup: (allotment) => this.#nodeSetup(allotment),
+      faultOf: (node) => this.#packages.faultOf(node),
       life: randomUUID(),
       boot,
       onFatal: options.onFatal,

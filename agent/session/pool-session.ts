@@ -18,6 +18,7 @@ import type { Transport } from '../../src/mesh/interface.ts';
 import type { ReportItem } from '../../src/model/commands.ts';
 import type { ExecutionId } from '../../src/model/execution.ts';
 import type { MachineId } from '../../src/model/ids.ts';
+import type { NodeFault } from '../../src/model/machine.ts';
 import type { StoredTaskSpec } from '../../src/model/node-task.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
 import type { Store } from '../../src/store/interface.ts';
@@ -59,6 +60,8 @@ export interface PoolSessionOptions {
   readonly callLeader: (method: string, body: Uint8Array) => Promise<Uint8Array>;
   /** Names this agent's life. */
   readonly life: string;
+  /** Why no task can run on a node, where that is so. */
+  readonly faultOf: (node: string) => NodeFault | undefined;
   /** Number of the machine's present boot. */
   readonly boot: number;
   /** The store takes no more writes, so this machine would give back whatever it is given. */
@@ -148,10 +151,13 @@ export class PoolSession {
   /** Says what the nodes run; by gossip, and by stream where gossip brings no answer. */
   heartbeat(): void {
     if (this.#nodes.size === 0 || this.#closed) return;
-    const { pool, self, life, boot, bootMs, transport, callLeader } = this.#options;
+    const { pool, self, life, boot, bootMs, transport, callLeader, faultOf } = this.#options;
     const nowMs = bootMs();
     const sequence = this.#lease.send(nowMs);
-    const nodes = [...this.#nodes].map((node) => ({ node, ...this.#table.summary(node) }));
+    const nodes = [...this.#nodes].map((node) => {
+      const fault = faultOf(node);
+      return { node, ...this.#table.summary(node), ...(fault === undefined ? {} : { fault }) };
+    });
     const body = Heartbeat.encode({ pool, machine: self, life, sequence, boot, nodes });
     transport.publish(upTopic(pool), body);
     if (this.#lease.silentMs(nowMs) < 2 * HEARTBEAT_INTERVAL_MS) return;

@@ -5,7 +5,7 @@ import { HEARTBEAT_INTERVAL_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { idKey, type MachineId } from '../../src/model/ids.ts';
-import type { Allotment } from '../../src/model/machine.ts';
+import type { Allotment, NodeFault } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { encode } from '../../src/wire/codec.ts';
 import {
@@ -38,6 +38,8 @@ export interface SessionsOptions {
   readonly mayCoordinate: (pool: string, peer: string) => boolean;
   readonly nodeSetup: (allotment: Allotment) => NodeSetup;
   readonly life: string;
+  /** Why no task can run on a node, where that is so. */
+  readonly faultOf: (node: string) => NodeFault | undefined;
   /** Number of the machine's present boot. */
   readonly boot: number;
   /** The store takes no more writes. May be called more than once. */

@@ -28,7 +28,7 @@ import type {
   PoolMirror,
 } from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
-import { hostOf } from '../../src/model/machine.ts';
+import { hostOf, type NodeFault } from '../../src/model/machine.ts';
 import type { InstanceHost, StoredTaskSpec } from '../../src/model/node-task.ts';
 import { unwrap } from '../../src/model/outcome.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
@@ -338,7 +338,7 @@ export class PoolLeader {
     const hosted = nodes.filter(({ node }) => this.#machine.nodeInfo(node)?.machine === machine);
     if (hosted.length === 0 || this.#isWithheld(machine, hosted)) return false;
     if (this.#noteBoots(from, heartbeat, hosted)) return false;
-    for (const { node, digest } of hosted) this.#hearNode(node, digest);
+    for (const { node, digest, fault } of hosted) this.#hearNode(node, digest, fault);
     this.#heard.set(machine, { life, sequence });
     return true;
   }
@@ -357,18 +357,17 @@ export class PoolLeader {
     const isKnown = (node: string): boolean => bootOf(node) === boot;
     const unknown = hosted.filter(({ node }) => !isKnown(node));
     for (const { node } of unknown)
-      this.#return(node, boot, () => {
+      this.#return(node, { boot }, () => {
         if (this.#stopped || !isKnown(node)) return;
         if (this.onHeartbeat(from, heartbeat)) this.acknowledgeSoon();
       });
     return unknown.length > 0;
   }
 
-  #return(node: string, boot?: number, after?: () => void): void {
+  #return(node: string, said: { boot?: number; fault?: NodeFault | null }, after?: () => void): void {
     if (this.#returning.has(node)) return;
     this.#returning.add(node);
-    const command = { kind: 'node.heard', node, ...(boot === undefined ? {} : { boot }) } as const;
-    this.#attempt(command, () => {
+    this.#attempt({ kind: 'node.heard', node, ...said }, () => {
       this.#returning.delete(node);
       after?.();
     });
@@ -384,9 +383,11 @@ export class PoolLeader {
     return hosted.some(({ node }) => !allotted.has(node));
   }
 
-  #hearNode(node: string, digest: number): void {
+  #hearNode(node: string, digest: number, fault: NodeFault | undefined): void {
     this.#leases.extend(node, this.#nowMs);
-    if (this.#machine.nodeInfo(node)?.state === 'unknown') this.#return(node);
+    const known = this.#machine.nodeInfo(node);
+    const isNews = known?.fault?.code !== fault?.code || known?.fault?.message !== fault?.message;
+    if (known?.state === 'unknown' || isNews) this.#return(node, isNews ? { fault: fault ?? null } : {});
     if (this.#machine.hasStops(node)) this.#resumeStops(node);
     if (this.#machine.digest(node) === digest) return;
     const quietMs = this.#nowMs - (this.#lastTrafficMs.get(node) ?? 0);

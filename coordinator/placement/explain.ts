@@ -3,6 +3,7 @@
  * what would change it. The rules are those of the assignment gate, in its order.
  */
 import { CONTAINER_LABEL } from '../../src/model/container.ts';
+import type { NodeFault } from '../../src/model/machine.ts';
 import type { Explanation } from '../../src/model/queries.ts';
 import type { JobState, TaskState } from '../../src/model/states.ts';
 
@@ -16,6 +17,8 @@ export interface ExplainedNode {
   /** Why it leaves the pool, if it does. */
   readonly leaving: string | undefined;
   readonly restart: 'reboot' | 'reimage' | undefined;
+  /** Why its machine says that no task can run there. */
+  readonly fault: NodeFault | undefined;
   /** How far its start task is, where others wait for it. */
   readonly start: 'none' | 'waiting' | 'failed' | 'succeeded';
   readonly dedicated: boolean;
@@ -196,6 +199,13 @@ function verdictOf(node: ExplainedNode, task: ExplainedTask): NodeVerdict {
     );
   if (node.restart !== undefined)
     return refusal(node, 'nodeRestarting', `It is to ${node.restart}.`, 'It takes tasks again after that.');
+  if (node.fault !== undefined)
+    return refusal(
+      node,
+      'nodeUnusable',
+      `It is unusable (${node.fault.code}): ${node.fault.message}`,
+      'Mend that; its machine tries again by itself.',
+    );
   if (node.start === 'waiting')
     return refusal(node, 'startTask', 'Its start task has not succeeded yet.', 'Wait for it.');
   if (node.start === 'failed')

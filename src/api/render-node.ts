@@ -32,6 +32,7 @@ export function renderNode(
     runningTasksCount: node.runningTasks,
     runningTaskSlotsCount: node.runningSlots,
     isDedicated: node.dedicated,
+    errors: node.fault && [{ ...node.fault, errorDetails: [] }],
     startTask: node.startTask && renderStartTask(node.startTask),
     startTaskInfo: node.startTaskRun && renderRun(node.startTaskRun),
     shoal: {

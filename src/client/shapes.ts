@@ -70,6 +70,8 @@ export interface NodeResource {
   readonly lastBootTime?: string;
   readonly startTask?: { readonly commandLine: string };
   readonly startTaskInfo?: NodeTaskRunResource;
+  /** Why it is unusable. */
+  readonly errors?: readonly { readonly code: string; readonly message: string }[];
   /** Ours. */
   readonly shoal?: {
     readonly machine: string;

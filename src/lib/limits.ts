@@ -247,6 +247,11 @@ export const STORE_PURGE_PER_WRITE = 512;
 export const STORE_KEY_LENGTH_MAX = 1024;
 export const STORE_GROUP_LENGTH_MAX = 256;
 
+/** Characters of the message with which a machine says why a node of its own is unusable. */
+export const NODE_FAULT_LENGTH_MAX = 1_000;
+/** Application packages of a pool that a node could not get are tried for again after this. */
+export const PACKAGES_RETRY_MS = 20_000;
+
 // --- Runner -----------------------------------------------------------------------------------------------------
 /** One frame between an agent and its runner; a longer one is garbage and closes the connection. */
 export const RUNNER_FRAME_BYTES_MAX = 8 * 1024 * 1024;

@@ -9,7 +9,7 @@ import type { AutoScaleTargets } from './autoscale.ts';
 import type { BlobOrigin } from './blob.ts';
 import type { GroupId, MachineId, PeerId } from './ids.ts';
 import type { DisableTasksOption, JobPatch, JobSpec, JobUpdate } from './job.ts';
-import type { Allotment, Capacity } from './machine.ts';
+import type { Allotment, Capacity, NodeFault } from './machine.ts';
 import type { NodeRestart } from './node-task.ts';
 import type {
   AutoScaleChange,
@@ -333,8 +333,16 @@ export type PoolCommand =
   | { readonly kind: 'report'; readonly node: string; readonly items: readonly ReportItem[] }
   /** The node's lease is over (and its margin): its executions are requeued. */
   | { readonly kind: 'node.lost'; readonly node: string }
-  /** The node is heard again, or for the first time, or after its machine was booted anew: `boot` is that boot's number. */
-  | { readonly kind: 'node.heard'; readonly node: string; readonly boot?: number }
+  /**
+   * The node is heard again, or for the first time, or after its machine was booted anew: `boot` is that boot's number. Or
+   * its machine says something else of it than before: `fault` is why no task can run there, null where one can again.
+   */
+  | {
+      readonly kind: 'node.heard';
+      readonly node: string;
+      readonly boot?: number;
+      readonly fault?: NodeFault | null;
+    }
   /** The node is emptied as the option says, then restarted: its start task runs again. */
   | {
       readonly kind: 'node.restart';

@@ -59,3 +59,9 @@ export function hostOf(
   });
   return hosts.find(({ address }) => !/^(?:127\.|::1$|localhost$)/.test(address)) ?? hosts[0];
 }
+
+/** What keeps a node from its tasks, as its own machine says it. */
+export interface NodeFault {
+  readonly code: string;
+  readonly message: string;
+}

@@ -6,7 +6,7 @@ import type { BlobRecord, ContainerRecord } from './blob.ts';
 import type { EntityStamp, MeshSettings, VotersReport } from './commands.ts';
 import type { GroupId, MachineId } from './ids.ts';
 import type { JobSpec, TaskCounts } from './job.ts';
-import type { Allotment, MachineRecord } from './machine.ts';
+import type { Allotment, MachineRecord, NodeFault } from './machine.ts';
 import type { StartTask } from './node-task.ts';
 import type { PoolSpec, ResizeError } from './pool.ts';
 import type { JobScheduleSpec } from './schedule.ts';
@@ -145,6 +145,8 @@ export interface NodeEntity {
   readonly totalTasksRun: number;
   readonly totalTasksSucceeded: number;
   readonly lastBootTimeMs?: number;
+  /** Why it is unusable. */
+  readonly fault?: NodeFault;
   /** The start task that the node runs or ran; absent where its pool had none when it joined or restarted. */
   readonly startTask?: StartTask;
   readonly startTaskRun?: NodeTaskRun;

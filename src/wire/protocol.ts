@@ -3,7 +3,7 @@
  * have its shape never reaches a handler.
  */
 import Type, { type Static, type TSchema } from 'typebox';
-import { PAGE_ITEMS_MAX, ROLL_MISSING_MAX } from '../lib/limits.ts';
+import { NODE_FAULT_LENGTH_MAX, PAGE_ITEMS_MAX, ROLL_MISSING_MAX } from '../lib/limits.ts';
 import { Environment } from '../model/schema.ts';
 import { decoder, encode } from './codec.ts';
 
@@ -217,7 +217,18 @@ export const Heartbeat = message(
     life: Name,
     /** Number of the machine's present boot: nothing that an earlier one ran is left. */
     boot: Type.Optional(Count),
-    nodes: Type.Array(Type.Object({ node: Name, digest: Count, count: Count }), { maxItems: 4096 }),
+    nodes: Type.Array(
+      Type.Object({
+        node: Name,
+        digest: Count,
+        count: Count,
+        /** Why no task can run there. */
+        fault: Type.Optional(
+          Type.Object({ code: Name, message: Type.String({ maxLength: NODE_FAULT_LENGTH_MAX }) }),
+        ),
+      }),
+      { maxItems: 4096 },
+    ),
   }),
 );
 export type Heartbeat = ReturnType<typeof Heartbeat.decode>;

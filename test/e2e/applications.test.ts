@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { LocalMesh } from '../../scripts/local-mesh/local-mesh.ts';
-import type { TaskResource } from '../../src/client/shapes.ts';
+import { LocalMesh, until } from '../../scripts/local-mesh/local-mesh.ts';
+import type { NodeResource, TaskResource } from '../../src/client/shapes.ts';
 import type { ApplicationRecord } from '../../src/model/application.ts';
 import { LINK, PROGRAM, type ZipEntry, zipOf } from '../unit/files/zip-file.ts';
 import { shoal, shoalJson } from './shell.ts';
@@ -73,6 +73,24 @@ it('programs of packages run on nodes of any machine, by reference of the pool a
   const refused = await shoal(['app', 'rm', 'greeter', '1.0'], { data: second });
   expect(refused.stderr).toContain('polite');
   await ok(['app', 'rm', 'greeter', '2.0-x'], second);
+});
+
+it('a node that cannot have the packages of its pool is unusable, says why, and takes tasks once it can', async () => {
+  await put('broken', '1', [{ name: '../outside', content: 'x' }], '--default');
+  await ok(['pool', 'create', 'hurt', '--nodes', '1', '--size', 'shoal.1c1g', '--app', 'broken']);
+  const node = async (): Promise<NodeResource | undefined> =>
+    (await shoalJson<readonly NodeResource[]>(['node', 'list', '--pool', 'hurt'], { data: second }))[0];
+  await until('the node is unusable', 40_000, async () => (await node())?.state === 'unusable');
+  expect((await node())?.errors).toMatchObject([{ code: 'ApplicationPackageError' }]);
+  await ok(['job', 'create', 'patient', '--pool', 'hurt']);
+  await ok(['task', 'add', 'patient', '--id', 'one', '--', 'true']);
+  const explained = await ok(['task', 'explain', 'patient', 'one'], second);
+  expect(explained).toContain('ApplicationPackageError');
+  await put('broken', '2', greeter('hello'), '--default');
+  await shoal(['job', 'wait', 'patient', '--timeout', '60s'], { data: third });
+  const task = await shoalJson<TaskResource>(['task', 'show', 'patient', 'one'], { data: third });
+  expect(task).toMatchObject({ state: 'completed', executionInfo: { exitCode: 0, retryCount: 0 } });
+  expect((await node())?.errors).toBeUndefined();
 });
 
 it('what is no zip file is refused before it is sent', async () => {

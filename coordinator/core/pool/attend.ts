@@ -51,7 +51,7 @@ function mayBegin(job: Job, task: number, node: NodeRecord): boolean {
   const role = job.nodeTasks.get(task)?.role;
   switch (role) {
     case 'start':
-      return node.leaving === undefined && node.restart === undefined;
+      return node.leaving === undefined && node.restart === undefined && node.fault === undefined;
     case 'preparation':
       // Tasks that are held for it decide, where there are any: they have their place on the node already.
       return job.nodeTasks.heldOn(node.index).size > 0 || (job.state === 'active' && node.open);

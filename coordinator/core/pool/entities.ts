@@ -254,6 +254,7 @@ export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
     totalTasksRun: node.totalTasksRun,
     totalTasksSucceeded: node.totalTasksSucceeded,
     ...(node.bootedAtMs === undefined ? {} : { lastBootTimeMs: node.bootedAtMs }),
+    ...(node.fault === undefined ? {} : { fault: node.fault }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The nodes of a pool as they are kept in memory, with what is assigned to each. */
 import type { NodeMirror } from '../../../src/model/commands.ts';
 import { addDigest, type ExecutionId, executionDigest, removeDigest } from '../../../src/model/execution.ts';
+import type { NodeFault } from '../../../src/model/machine.ts';
 import type { NodeRestart } from '../../../src/model/node-task.ts';
 import type { NodeState } from '../../../src/model/states.ts';
 import { DEDICATED_LABEL, isOwnLabel } from './node-tasks.ts';
@@ -33,6 +34,8 @@ export class NodeRecord {
   /** Number of its machine's present boot, as far as it said so. */
   boot: number | undefined;
   bootedAtMs: number | undefined;
+  /** Why no task can run there, as its machine says. */
+  fault: NodeFault | undefined;
   /** How far its start task is, where other tasks wait for it. */
   start: StartState = 'none';
   state: NodeState = 'idle';
@@ -79,7 +82,8 @@ export class NodeRecord {
 
   /** True if it may be given new work. */
   get open(): boolean {
-    return !this.lost && this.enabled && this.leaving === undefined && this.isStarted && this.gangs === 0;
+    const isWilling = this.enabled && this.leaving === undefined && this.fault === undefined;
+    return !this.lost && isWilling && this.isStarted && this.gangs === 0;
   }
 
   /** Nothing that it must do before its first task is left. */
@@ -156,6 +160,7 @@ export class NodeRecord {
     if (this.lost) return 'unknown';
     if (this.leaving !== undefined) return this.leaving.reason === 'preempted' ? 'preempted' : 'leavingpool';
     if (this.restart !== undefined) return this.restart === 'reboot' ? 'rebooting' : 'reimaging';
+    if (this.fault !== undefined) return 'unusable';
     if (this.start === 'waiting') return 'waitingforstarttask';
     if (this.start === 'failed') return 'starttaskfailed';
     if (this.runningTasks > 0 || this.gangs > 0) return 'running';
@@ -177,6 +182,7 @@ export class NodeRecord {
       enabled: this.enabled,
       ...(this.restart === undefined ? {} : { restart: this.restart }),
       ...(this.boot === undefined ? {} : { boot: this.boot, bootedAtMs: this.bootedAtMs ?? 0 }),
+      ...(this.fault === undefined ? {} : { fault: this.fault }),
     };
   }
 
@@ -197,13 +203,14 @@ export class NodeRecord {
       machine: row.machine,
       nowMs: 0,
     });
-    const { leaving, restart, boot, bootedAtMs, ...rest } = row;
+    const { leaving, restart, boot, bootedAtMs, fault, ...rest } = row;
     node.mirror(leaving === null ? rest : { ...rest, leaving });
     node.lost = row.lost;
     node.enabled = row.enabled;
     node.restart = restart;
     node.boot = boot;
     node.bootedAtMs = bootedAtMs;
+    node.fault = fault;
     return node;
   }
 }

@@ -1,6 +1,7 @@
 /** Commands on nodes: what the mesh group decided about them, their loss and return, and their scheduling. */
 
 import type { EntityStamp, NodeMirror, Outcome, PoolCommand } from '../../../src/model/commands.ts';
+import type { NodeFault } from '../../../src/model/machine.ts';
 import type { NodeState } from '../../../src/model/states.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { releaseExecutions } from './ending.ts';
@@ -128,16 +129,29 @@ export function loseNode(turn: Turn, { node: id }: Of<'node.lost'>): Outcome<Ent
   return done(turn);
 }
 
-export function hearNode(turn: Turn, { node: id, boot }: Of<'node.heard'>): Outcome<EntityStamp> {
+export function hearNode(turn: Turn, { node: id, boot, fault }: Of<'node.heard'>): Outcome<EntityStamp> {
   const node = turn.state.nodes.get(id);
   if (node === undefined) return nodeNotFound(id);
   // A copy of an old heartbeat may say so late: boots only go up.
   if (boot !== undefined && boot > (node.boot ?? -1)) noteBoot(turn, node, boot);
+  if (fault !== undefined) noteFault(turn, node, fault ?? undefined);
   if (!node.lost) return done(turn);
   node.lost = false;
   turn.writeNode(node);
   turn.event('node.heard', `${id} is heard again`, { node: id, machine: node.machine });
   return done(turn);
+}
+
+/** Whatever runs there goes on; nothing more is given to it before its machine takes the word back. */
+function noteFault(turn: Turn, node: NodeRecord, fault: NodeFault | undefined): void {
+  const before = node.fault;
+  if (before?.code === fault?.code && before?.message === fault?.message) return;
+  node.fault = fault === undefined ? undefined : { code: fault.code, message: fault.message };
+  turn.writeNode(node);
+  const data = { node: node.id, machine: node.machine };
+  if (fault === undefined) turn.event('node.usable', `${node.id} can be used again`, data);
+  else
+    turn.event('node.unusable', `${node.id} cannot be used: ${fault.message}`, { ...data, code: fault.code });
 }
 
 /** A machine that was booted anew runs nothing of what it ran before, whether its lease had ended by then or not. */
@@ -160,6 +174,7 @@ const RESTARTABLE: ReadonlySet<NodeState> = new Set([
   'offline',
   'waitingforstarttask',
   'starttaskfailed',
+  'unusable',
 ]);
 
 export function restartNode(turn: Turn, { node: id, how, option }: Of<'node.restart'>): Outcome<EntityStamp> {

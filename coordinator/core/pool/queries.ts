@@ -517,6 +517,7 @@ async function explain(
       restart: node.restart,
       start: node.start,
       dedicated: node.dedicated,
+      fault: node.fault,
       unprepared: node.unmet.has(preparedLabel(job.number)),
     })),
   });

@@ -19,6 +19,7 @@
  */
 import { Packr } from 'msgpackr';
 import type { JobConstraints } from '../../../src/model/job.ts';
+import type { NodeFault } from '../../../src/model/machine.ts';
 import type { NodeRestart, NodeTaskRole, StoredTaskSpec } from '../../../src/model/node-task.ts';
 import type { NodeDeallocationOption } from '../../../src/model/pool.ts';
 import type { JobState, TaskState } from '../../../src/model/states.ts';
@@ -127,6 +128,8 @@ export interface NodeRow {
   readonly restart?: NodeRestart;
   readonly boot?: number;
   readonly bootedAtMs?: number;
+  /** Absent in most rows. */
+  readonly fault?: NodeFault;
 }
 
 /** `t` of a task of a node: what is dispatched, and besides where it belongs. */

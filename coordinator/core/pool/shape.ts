@@ -124,7 +124,11 @@ const SHAPES: Readonly<Record<PoolCommand['kind'], TSchema>> = {
   preempt: Type.Object({ items: Type.Array(Preemption, Items) }),
   report: Type.Object({ node: Text, items: Type.Array(ReportItem, Items) }),
   'node.lost': Type.Object({ node: Text }),
-  'node.heard': Type.Object({ node: Text, boot: Type.Optional(Whole) }),
+  'node.heard': Type.Object({
+    node: Text,
+    boot: Type.Optional(Whole),
+    fault: Type.Optional(Type.Union([Type.Object({ code: Text, message: Text }), Type.Null()])),
+  }),
   'node.restart': Type.Object({
     node: Text,
     how: Type.Enum(['reboot', 'reimage']),

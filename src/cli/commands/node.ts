@@ -184,6 +184,7 @@ async function showNode(run: Run, pool: string, nodeId: string): Promise<void> {
     ['state since', found.stateTransitionTime],
     ['booted', found.lastBootTime],
     ['start task', describeRun(found.startTaskInfo)],
+    ['errors', found.errors?.map(({ code, message }) => `${code}: ${message}`).join('; ')],
     ['running tasks', found.runningTasksCount],
     ['slots used', found.runningTaskSlotsCount],
     ['waiting tasks', found.shoal?.waitingTasks],

@@ -279,6 +279,7 @@ export class SimMachine {
       }),
       life: `${this.name}-${number}`,
       boot: this.#boots,
+      faultOf: () => undefined,
       onFatal: (error) => this.#ended(life, error),
     });
     return { store, coordinator, sessions, runnerClient };

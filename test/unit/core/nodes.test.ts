@@ -129,6 +129,30 @@ describe('the loss of a node', () => {
   });
 });
 
+describe('a fault that a machine tells of its node', () => {
+  const fault = { code: 'ApplicationPackageError', message: 'The package x could not be had.' };
+
+  test('keeps new tasks from it and lets go on what runs, until the machine takes it back', async () => {
+    const h = running();
+    h.ok({ kind: 'node.heard', node: 'n1', fault });
+    expect(h.takeEffects()).toEqual([]);
+    expect(await h.getNode('n1')).toMatchObject({ state: 'unusable', fault, runningTasks: 1 });
+    h.end('n1', 1, { kind: 'exited', exitCode: 0 });
+    const [task] = h.schedule();
+    expect(task?.node).not.toBe('n1');
+    const version = h.machine.nodeInfo('n1')?.stateTransitionTimeMs;
+    h.tick(1);
+    h.ok({ kind: 'node.heard', node: 'n1', fault });
+    expect(h.machine.nodeInfo('n1')?.stateTransitionTimeMs).toBe(version);
+    h.ok({ kind: 'node.heard', node: 'n1' });
+    expect(await h.getNode('n1')).toMatchObject({ state: 'unusable' });
+    h.ok({ kind: 'node.heard', node: 'n1', fault: null });
+    const healthy = await h.getNode('n1');
+    expect(healthy).toMatchObject({ state: 'idle' });
+    expect(healthy).not.toHaveProperty('fault');
+  });
+});
+
 describe('disabling a node', () => {
   test('with requeue stops what it runs; it is offline when that has ended', async () => {
     const h = running();

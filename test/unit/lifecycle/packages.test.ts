@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type PackageCoordinator, Packages } from '../../../agent/lifecycle/packages.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import type { ApplicationRecord } from '../../../src/model/application.ts';
@@ -76,6 +77,7 @@ class World {
       },
       coordinator,
       boot: this.boot,
+      clock: systemClock,
       log: silentLog,
     });
   }
@@ -225,9 +227,25 @@ describe('a node', () => {
     await expect
       .poll(async () => (await readdir(version)).every((name) => !/partial|zip/.test(name)))
       .toBe(true);
-    const own = { applicationId: 'other', version: '2' };
-    expect(packages.referencesOf('p', [own])).toEqual([...world.references, own]);
-    expect(packages.referencesOf('p')).toEqual(world.references);
+    expect(await packages.bringOfPool(NODE, 'p', never())).toHaveProperty('AZ_BATCH_APP_PACKAGE_tool_1');
+    expect(packages.faultOf(NODE)).toBeUndefined();
+  });
+
+  test('that cannot have those of its pool has a fault, until it can or leaves', async () => {
+    world.put('tool', '1', Buffer.from('no archive'));
+    world.references = [{ applicationId: 'tool', version: '1' }];
+    packages.setAllotments([allotment(NODE)]);
+    await expect.poll(() => packages.faultOf(NODE)?.code).toBe('ApplicationPackageError');
+    expect(packages.faultOf(NODE)?.message).toContain('tool 1');
+    await expect(packages.bringOfPool(NODE, 'p', never())).rejects.toThrow();
+    world.put('tool', '1', tool('x'));
+    await packages.bringOfPool(NODE, 'p', never());
+    expect(packages.faultOf(NODE)).toBeUndefined();
+    world.put('tool', '1', Buffer.from('none again'));
+    await expect(packages.bringOfPool(NODE, 'p', never())).rejects.toThrow();
+    packages.setAllotments([]);
+    expect(packages.faultOf(NODE)).toBeUndefined();
+    await packages.stop();
   });
 
   test('that left takes its packages along, also while the agent was away', async () => {

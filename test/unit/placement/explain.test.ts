@@ -36,6 +36,7 @@ const node: ExplainedNode = {
   enabled: true,
   leaving: undefined,
   restart: undefined,
+  fault: undefined,
   start: 'none',
   dedicated: true,
   unprepared: false,
