@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { lend } from '../../src/lib/lent-bytes.ts';
 import {
   BLOB_BYTES_MAX,
   CHUNK_BYTES,
@@ -154,10 +155,15 @@ export class ChunkStore {
     await this.#disk.sync([...new Set(hashes.map((hash) => this.#fanOut(hash)))]);
   }
 
-  /** The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. */
-  async get(hash: ChunkHash): Promise<Uint8Array | undefined> {
-    if (!this.#sizes.has(hash)) return undefined;
-    const found = await this.#readFile(hash, { hashed: true });
+  /**
+   * The chunk, or undefined where it is not here. Its hash is checked: damaged bytes are set aside and never returned. Its
+   * memory is taken from `buffers` where there are any.
+   */
+  async get(hash: ChunkHash, buffers?: ChunkBuffers): Promise<Buffer<ArrayBuffer> | undefined> {
+    const size = this.#sizes.get(hash);
+    if (size === undefined) return undefined;
+    const memory = buffers?.take(size).buffer;
+    const found = await this.#readFile(hash, { hashed: true, ...(memory === undefined ? {} : { memory }) });
     if (found?.memory !== undefined && found.hash === hash) return bytesOf(found);
     // A collect may have taken it between the two lines above.
     if (this.#sizes.has(hash)) await this.#setAside(hash);
@@ -274,7 +280,7 @@ export class ChunkStore {
 
   /**
    * The blob's bytes, or a range of them. Throws InvalidRange where the range reaches beyond the blob. The stream fails
-   * with BlobNotFound at a chunk that is missing or damaged, so what it has given is always right.
+   * with BlobNotFound at a chunk that is missing or damaged, so what it has given is always right. Its bytes are lent.
    */
   open(manifest: Manifest, range: ByteRange = { offsetBytes: 0, lengthBytes: manifest.sizeBytes }): Readable {
     const { offsetBytes, lengthBytes } = range;
@@ -294,11 +300,12 @@ export class ChunkStore {
   async *#read(manifest: Manifest, from: number, to: number): AsyncGenerator<Uint8Array> {
     const { chunkBytes } = manifest;
     const last = Math.ceil(to / chunkBytes) - 1;
-    const ahead: Promise<Uint8Array>[] = [];
+    const buffers = new ChunkBuffers(chunkBytes, CHUNK_READ_AHEAD + 1);
+    const ahead: Promise<Buffer<ArrayBuffer>>[] = [];
     let next = Math.floor(from / chunkBytes);
     for (let index = next; index <= last && from < to; index++) {
       while (next <= last && next <= index + CHUNK_READ_AHEAD) {
-        const fetched = this.#chunkOf(manifest, next++);
+        const fetched = this.#chunkOf(manifest, next++, buffers);
         // Whoever stops reading early leaves these behind; their failure is then nobody's business.
         fetched.catch(() => undefined);
         ahead.push(fetched);
@@ -306,13 +313,14 @@ export class ChunkStore {
       const chunk = await ahead.shift();
       if (chunk === undefined) return;
       const start = index * chunkBytes;
+      lend(chunk, () => buffers.giveBack(chunk));
       yield chunk.subarray(Math.max(0, from - start), Math.min(chunk.length, to - start));
     }
   }
 
-  async #chunkOf(manifest: Manifest, index: number): Promise<Uint8Array> {
+  async #chunkOf(manifest: Manifest, index: number, buffers: ChunkBuffers): Promise<Buffer<ArrayBuffer>> {
     const hash = manifest.chunks[index] ?? '';
-    const bytes = await this.get(hash);
+    const bytes = await this.get(hash, buffers);
     if (bytes !== undefined && bytes.length === chunkLength(manifest, index)) return bytes;
     throw new ShoalError('BlobNotFound', `Chunk ${index} of the blob is not on this machine.`, {
       chunk: hash,

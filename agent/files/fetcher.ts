@@ -1,8 +1,10 @@
 /** The transfers of this machine: one at most for each content, however many ask for it, and a bounded number at work. */
 import { Readable } from 'node:stream';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { COLLECT_PERIOD_MS, TRANSFERS_MAX } from '../../src/lib/limits.ts';
+import { lend } from '../../src/lib/lent-bytes.ts';
+import { CHUNK_READ_AHEAD, COLLECT_PERIOD_MS, TRANSFERS_MAX } from '../../src/lib/limits.ts';
 import { GOT_CHANNEL, Got } from '../../src/wire/files.ts';
+import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ByteRange, ChunkStore } from './chunk-store.ts';
 import type { Holds } from './holds.ts';
 import { type ChunkHash, chunkLength, type Manifest } from './manifest.ts';
@@ -89,7 +91,7 @@ export class Fetcher {
   }
 
   /**
-   * The bytes of a content as they arrive; what is here already is not fetched. `range` undefined: all of it. Throws
+   * The bytes of a content as they arrive, lent; what is here already is not fetched. `range` undefined: all of it. Throws
    * InvalidRange before anything is read.
    */
   async stream(
@@ -137,14 +139,21 @@ export class Fetcher {
   ): AsyncGenerator<Uint8Array> {
     const { chunkBytes } = manifest;
     const end = offsetBytes + lengthBytes;
+    const buffers = new ChunkBuffers(chunkBytes, CHUNK_READ_AHEAD);
     for (let chunk = Math.floor(offsetBytes / chunkBytes); chunk * chunkBytes < end; chunk++) {
       const start = chunk * chunkBytes;
       const bytes =
         (await transfer.takeChunk(chunk)) ??
-        (await this.#store.get(manifest.chunks[chunk] ?? '')) ??
+        (await this.#getLent(manifest.chunks[chunk] ?? '', buffers)) ??
         (await this.#fetchAgain(manifest, chunk, open));
       yield bytes.subarray(Math.max(0, offsetBytes - start), Math.min(bytes.length, end - start));
     }
+  }
+
+  async #getLent(hash: ChunkHash, buffers: ChunkBuffers): Promise<Uint8Array | undefined> {
+    const bytes = await this.#store.get(hash, buffers);
+    if (bytes !== undefined) lend(bytes, () => buffers.giveBack(bytes));
+    return bytes;
   }
 
   /** A chunk was here and failed its hash: another machine may have it whole. */

@@ -2,6 +2,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { giveBack } from '../../src/lib/lent-bytes.ts';
 
 export async function fillFile(file: FileHandle, body: Readable, signal: AbortSignal): Promise<void> {
   await pipeline(
@@ -12,6 +13,7 @@ export async function fillFile(file: FileHandle, body: Readable, signal: AbortSi
       for await (const chunk of chunks) {
         await writeAll(file, chunk, position);
         position += chunk.length;
+        giveBack(chunk);
       }
     },
     { signal },

@@ -5,6 +5,7 @@
  */
 import { every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { lend } from '../../src/lib/lent-bytes.ts';
 import {
   CHUNK_ANNOUNCEMENT_MAX,
   STREAM_READ_AHEAD,
@@ -57,7 +58,7 @@ export class Transfer {
   readonly #pinned: ChunkHash[] = [];
   readonly #waiting = new Map<number, (() => void)[]>();
   /** Chunks that arrived before the reader came to them: as many as are fetched ahead of it. */
-  readonly #unread = new Map<number, Uint8Array>();
+  readonly #unread = new Map<number, Buffer<ArrayBuffer>>();
   readonly #done: Promise<Manifest>;
   #settle: { resolve(manifest: Manifest): void; reject(error: ShoalError): void } = {
     resolve: () => undefined,
@@ -69,6 +70,7 @@ export class Transfer {
   #manifest: Manifest | undefined;
   #plan: TransferPlan | undefined;
   #swarm: ChunkSwarm | undefined;
+  #buffers: ChunkBuffers | undefined;
   #giveRoomBack: () => void = () => undefined;
   #ticker: Timer | undefined;
   #announcing: Timer | undefined;
@@ -145,13 +147,14 @@ export class Transfer {
   // --- Reading along --------------------------------------------------------------------------------------------
 
   /**
-   * Resolves when the chunk is here, with its bytes where they are still in memory; the chunks behind it are fetched
+   * Resolves when the chunk is here, with its bytes, lent, where they are still in memory; the chunks behind it are fetched
    * meanwhile, those before it are read. Rejects with the transfer's failure.
    */
   async takeChunk(chunk: number): Promise<Uint8Array | undefined> {
     await this.#arrivalOf(chunk);
     const bytes = this.#unread.get(chunk);
     for (const read of this.#unread.keys()) if (read <= chunk) this.#unread.delete(read);
+    if (bytes !== undefined) lend(bytes, () => this.#buffers?.giveBack(bytes));
     return bytes;
   }
 
@@ -265,6 +268,7 @@ export class Transfer {
     this.#swarm?.close();
     this.#plan = plan;
     const buffers = new ChunkBuffers(node.chunkBytes, TRANSFER_WINDOW);
+    this.#buffers = buffers;
     this.#swarm = new ChunkSwarm({
       surroundings,
       store,

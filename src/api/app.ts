@@ -18,6 +18,7 @@ import { checkHost, type HostRule, hostName } from './host-guard.ts';
 import type { LargeBodies } from './large-bodies.ts';
 import { splitUrl } from './query.ts';
 import type { Answer, Method, Route } from './route.ts';
+import { sendStream } from './send-stream.ts';
 import { discardRest } from './upload.ts';
 
 /** The part of a pino logger that the API uses. */
@@ -108,7 +109,7 @@ function register(app: FastifyInstance, init: AppInit, route: Route): void {
         const call = await callOf(arrival, route, request.params, init);
         if (route.endless === true) arrival.deadline.onceOver(init.streams.enter());
         const answer = await route.handle(call);
-        sendAnswer(arrival, route, answer, reply);
+        await sendAnswer(arrival, route, answer, reply);
       } catch (thrown) {
         sendError(init, arrival, thrown, reply);
       }
@@ -183,7 +184,12 @@ function addCommonHeaders({ raw, requestId }: Arrival, reply: FastifyReply): voi
   }
 }
 
-function sendAnswer(arrival: Arrival, route: Route, answer: Answer, reply: FastifyReply): void {
+async function sendAnswer(
+  arrival: Arrival,
+  route: Route,
+  answer: Answer,
+  reply: FastifyReply,
+): Promise<void> {
   addCommonHeaders(arrival, reply);
   reply.code(answer.status).headers(answer.headers ?? {});
   switch (answer.kind) {
@@ -197,7 +203,14 @@ function sendAnswer(arrival: Arrival, route: Route, answer: Answer, reply: Fasti
     case 'stream':
       // A client that stops reading must not keep a file open for ever; a followed file may be quiet for hours.
       if (route.endless !== true) reply.raw.setTimeout(API_STREAM_IDLE_MS, () => reply.raw.destroy());
-      reply.send(answer.body);
+      // Not by the library, which never learns when the bytes of a piece are sent.
+      await sendStream(answer.body, reply.raw, () => {
+        const { raw } = reply.hijack();
+        raw.statusCode = answer.status;
+        for (const [name, value] of Object.entries(reply.getHeaders())) {
+          if (value !== undefined) raw.setHeader(name, value);
+        }
+      });
       return;
   }
 }
