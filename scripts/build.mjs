@@ -1,4 +1,4 @@
-/** Bundles the programs into dist/: the CLI with the agent as a part that is loaded when asked for, the runner and the disk thread alone and lean, and the scripts. */
+/** Bundles the programs into dist/: the CLI with the agent as a part that is loaded when asked for, the runner, the launcher and the disk thread alone and lean, and the scripts. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -35,6 +35,7 @@ const programs = {
   'hostile-client': 'scripts/hostile-client/main.ts',
   chaos: 'scripts/chaos/main.ts',
   netns: 'scripts/netns/main.ts',
+  mpi: 'scripts/mpi/main.ts',
   sim: 'scripts/sim/main.ts',
   'sim-worker': 'scripts/sim/worker.ts',
 };
@@ -46,7 +47,11 @@ await Promise.all([
   build({ ...common, entryPoints: present, splitting: true, chunkNames: 'parts/[name]-[hash]' }),
   build({
     ...common,
-    entryPoints: { runner: 'agent/runner/main.ts', 'disk-thread': 'agent/files/disk-thread.ts' },
+    entryPoints: {
+      runner: 'agent/runner/main.ts',
+      launcher: 'agent/launcher/main.ts',
+      'disk-thread': 'agent/files/disk-thread.ts',
+    },
   }),
 ]);
 await chmod(join(outdir, 'shoal.js'), 0o755);

@@ -21,6 +21,7 @@ import { bringInputs, type Owner } from './inputs.ts';
 import { coordination, instanceEnvironment, isPrimary, stayingArgv } from './instances.ts';
 import type { Assigned, Lifecycle, Prepared } from './interface.ts';
 import { keptLease } from './kept-lease.ts';
+import { launcherEnvironment, placeLauncher } from './launcher-file.ts';
 import {
   containerFailure,
   endingOf,
@@ -46,6 +47,10 @@ export interface TaskLifecycleOptions {
   readonly retention: Retention;
   /** A bearer token for a job; undefined while this machine does not know the mesh's secret yet. */
   readonly issueToken: (job: string) => string | undefined;
+  /** A key that the agents of all instances make alike; undefined as the last. */
+  readonly memberKey: (purpose: string) => string | undefined;
+  /** The bundled program behind `SHOAL_LAUNCHER`. */
+  readonly launcherScript: string;
   /** Kills what is left of the node's processes; `meanwhile` runs while nothing can start there. */
   readonly restartNode: (node: string, meanwhile: () => Promise<void>) => Promise<void>;
   readonly packages: Packages;
@@ -88,7 +93,12 @@ export class TaskLifecycle implements Lifecycle {
     const container = await this.#bringContainer(assigned, signal);
     if (!container.ok) return container;
     const launch = { ...launchOf(assigned, argv, directories), ...container.part };
-    const environment = { ...launch.environment, ...packages.environment, ...this.#accessOf(assigned) };
+    const environment = {
+      ...launch.environment,
+      ...packages.environment,
+      ...this.#accessOf(assigned),
+      ...(await this.#launcherOf(assigned, directories)),
+    };
     return { ok: true, launch: { ...launch, environment } };
   }
 
@@ -116,6 +126,17 @@ export class TaskLifecycle implements Lifecycle {
     if (spec.authenticationTokenSettings?.access.includes('job') !== true) return {};
     const token = this.#options.issueToken(job.id);
     return token === undefined ? {} : { AZ_BATCH_AUTHENTICATION_TOKEN: token };
+  }
+
+  /** What lets the instances of a task start processes on each other's nodes. */
+  async #launcherOf(assigned: Assigned, directories: TaskDirectories): Promise<Record<string, string>> {
+    const { pool, job, spec } = assigned;
+    if (spec.gang === undefined) return {};
+    const { primary, run } = spec.gang;
+    const key = this.#options.memberKey(`instances of ${pool} ${job.number} ${primary} ${run}`);
+    if (key === undefined) return {};
+    if (spec.role === 'subtask') await placeLauncher(directories, this.#options.launcherScript);
+    return launcherEnvironment(spec.gang, directories, key);
   }
 
   async #bringPackages(

@@ -8,7 +8,7 @@ import { readFile, rm } from 'node:fs/promises';
 import type { MeshMachine } from '../../coordinator/core/mesh/machine.ts';
 import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
-import { apiSecretOf, issueBearerToken } from '../../src/lib/bearer-token.ts';
+import { apiSecretOf, issueBearerToken, memberKey } from '../../src/lib/bearer-token.ts';
 import { type Clock, systemClock, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TASK_TOKEN_VALID_MS } from '../../src/lib/limits.ts';
@@ -52,6 +52,8 @@ export interface AgentOptions {
   readonly paths: Paths;
   /** The bundled runner's path. */
   readonly runnerScript: string;
+  /** And that of the launcher that instances of a task start processes with. */
+  readonly launcherScript: string;
   /** Path of the bundled program of the threads that hash and write chunks. */
   readonly diskThreadScript: string;
   readonly log: Log;
@@ -130,7 +132,7 @@ export class Agent {
   }
 
   private constructor(options: AgentOptions, { config, identity, store, boot }: Loaded) {
-    const { paths, log, runnerScript } = options;
+    const { paths, log, runnerScript, launcherScript } = options;
     const clock = this.#clock;
     this.#options = options;
     this.#config = config;
@@ -218,6 +220,8 @@ export class Agent {
         ownerOf: taskOwner,
         retention: this.#retention,
         issueToken: (job) => this.#issueToken(job),
+        memberKey: (purpose) => this.#memberKey(purpose),
+        launcherScript,
         restartNode: (node, meanwhile) => this.#sessions.restartNode(node, meanwhile),
         packages: this.#packages,
         containers: this.#containers,
@@ -294,6 +298,11 @@ export class Agent {
     const expiresAtMs = this.#clock.wallMs() + TASK_TOKEN_VALID_MS;
     const token = { account: settings.accountName, scope: { kind: 'job', job } as const, expiresAtMs };
     return issueBearerToken(token, apiSecretOf(settings));
+  }
+
+  #memberKey(purpose: string): string | undefined {
+    const settings = this.#coordinator.mesh?.settings();
+    return settings && memberKey(purpose, apiSecretOf(settings));
   }
 
   get addresses(): AgentAddresses {

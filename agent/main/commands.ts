@@ -63,6 +63,7 @@ async function live(paths: Paths, log: Log): Promise<number | undefined> {
   const agent = await Agent.start({
     paths,
     runnerScript: programPath('runner.js'),
+    launcherScript: programPath('launcher.js'),
     diskThreadScript: programPath('disk-thread.js'),
     log,
     onFatal: (error) => {

@@ -62,6 +62,12 @@ function parse(text: string, secret: string): BearerToken | undefined {
   return { account, scope: job === undefined ? { kind: 'account' } : { kind: 'job', job }, expiresAtMs };
 }
 
+/** A key that every member of the mesh can make, and nobody else. Hexadecimal. */
+export function memberKey(purpose: string, secret: string): string {
+  const key = hkdfSync('sha256', Buffer.from(secret, 'base64'), '', `shoal ${purpose}`, 32);
+  return Buffer.from(key).toString('hex');
+}
+
 function signature(payload: string, secret: string): Buffer {
   const key = hkdfSync('sha256', Buffer.from(secret, 'base64'), '', 'shoal bearer token', 32);
   return createHmac('sha256', Buffer.from(key)).update(payload).digest();

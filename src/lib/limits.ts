@@ -207,6 +207,17 @@ export const TASK_SLOTS_PER_NODE_MAX = 256;
 export const ENVIRONMENT_BYTES_MAX = 64 * 1024;
 /** How often an agent looks whether a coordination command has succeeded; while it waits it does nothing else. */
 export const COORDINATION_POLL_MS = 20;
+/** A command that a launcher is to run, as JSON: what the kernel takes as one argument, and room for escapes. */
+export const LAUNCHER_COMMAND_LENGTH_MAX = 512 * 1024;
+/** At once, of one launcher; mpirun opens one, or as many as its tree has branches. */
+export const LAUNCHER_CONNECTIONS_MAX = 256;
+/** Within this a connection is made, and says what it wants. */
+export const LAUNCHER_SILENCE_MS = 30_000;
+/** After a command has ended, for the last of its output, where something that it left holds that open. */
+export const LAUNCHER_OUTPUT_WAIT_MS = 500;
+/** Ports of launchers, one of them for each run of a task: below those that the kernel gives to outgoing connections. */
+export const LAUNCHER_PORT_MIN = 10_000;
+export const LAUNCHER_PORTS = 10_000;
 /** Nodes of one multi-instance task; Azure Batch's agent 1.11.11 has the same. */
 export const TASK_INSTANCES_MAX = 150;
 export const COMMAND_LINE_BYTES_MAX = 128 * 1024;
