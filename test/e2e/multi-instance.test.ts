@@ -8,6 +8,7 @@ import { type LocalAgent, LocalMesh, until } from '../../scripts/local-mesh/loca
 import type { SubtaskResource, TaskResource } from '../../src/client/shapes.ts';
 import { LEASE_MS } from '../../src/lib/limits.ts';
 import type { TaskSpec } from '../../src/model/task.ts';
+import { shoal } from './shell.ts';
 
 const STEP_MS_MAX = 60_000;
 const ADDRESSES = ['127.0.0.11', '127.0.0.12', '127.0.0.13'];
@@ -200,6 +201,28 @@ describe('a multi-instance task', () => {
     expect(done.executionInfo).toMatchObject({ exitCode: 0 });
     const logs = await mesh.alive().client.tasks.openFile('daemons', 'mpi', 'stdout.txt');
     expect(await textOf(logs.body)).toBe('3\n');
+  });
+});
+
+describe('the launcher', () => {
+  it('starts processes on the other nodes, in the directories and with the rights of their instances', async () => {
+    const { data } = mesh.alive();
+    const list = '$(echo $AZ_BATCH_HOST_LIST | tr , " ")';
+    const there = 'echo $AZ_BATCH_NODE_ID $(id -u); setsid sleep 300 >/dev/null 2>&1 & cat own 2>/dev/null';
+    const script = `set -e; echo primary > own; for host in ${list}; do $SHOAL_LAUNCHER $host '${there}' || echo none; done`;
+    await mesh.alive().client.jobs.add({ id: 'launched', poolInfo: { poolId: POOL } });
+    const added = ['task', 'add', 'launched', '--id', 'mpi', '--instances', '3', '--shell', '--', script];
+    expect(await shoal(added, { data })).toMatchObject({ code: 0 });
+    expect((await untilState('launched', 'completed')).executionInfo).toMatchObject({ exitCode: 0 });
+    const logs = await mesh.alive().client.tasks.openFile('launched', 'mpi', 'stdout.txt');
+    const lines = (await textOf(logs.body)).trim().split('\n');
+    const nodes = lines.filter((line) => line.startsWith('tvm-'));
+    expect(new Set(nodes.map((line) => line.split(' ')[0])).size).toBe(3);
+    expect(lines.filter((line) => line === 'primary')).toHaveLength(1);
+    expect(lines.filter((line) => line === 'none')).toHaveLength(2);
+    const { stdout } = await shoal(['task', 'show', 'launched', 'mpi'], { data });
+    expect(stdout).toMatch(/instances +3/);
+    expect(stdout).toMatch(/subtask 2 +(?:running|success), on tvm-/);
   });
 });
 

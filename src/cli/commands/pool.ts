@@ -37,6 +37,7 @@ interface CreateOptions extends FormulaFlags {
   readonly everyMachine?: true;
   readonly slots?: number;
   readonly slotsFromCores?: true;
+  readonly multiInstance?: true;
   readonly fill?: 'spread' | 'pack';
   readonly label?: readonly string[];
   readonly app?: readonly ApplicationPackageReference[];
@@ -127,6 +128,12 @@ function addCreate(pool: Command, context: CliContext): void {
     .option('--every-machine', 'a node on every machine, also on those that join later')
     .addOption(slotsOption())
     .option('--slots-from-cores', 'as many slots as the node has cores')
+    .addOption(
+      new Option(
+        '--multi-instance',
+        'takes tasks of several instances, a node each (enableInterNodeCommunication)',
+      ).conflicts(['slots', 'slotsFromCores']),
+    )
     .addOption(new Option('--fill <how>', 'how tasks are placed').choices(['spread', 'pack']))
     .option('--label <label>', 'only on machines with this label (repeatable)', collect)
     .option(
@@ -150,6 +157,7 @@ function addCreate(pool: Command, context: CliContext): void {
     ],
     ['shoal pool create render --nodes 4 --size shoal.8c16g', 'four nodes of 8 cores and 16 GiB'],
     ['shoal pool create night --every-machine --slots-from-cores', 'all machines, a slot a core'],
+    ['shoal pool create mpi --nodes 4 --multi-instance', 'nodes that run one task together'],
     ['shoal pool create tex --start-task /opt/site/prepare-node', 'nodes that prepare themselves'],
   ]);
 }
@@ -217,6 +225,7 @@ function poolSpec(poolId: string, options: CreateOptions, formula: AutoScaleChan
     ...(options.everyMachine === undefined ? {} : { everyMachine: true }),
     ...(options.slots === undefined ? {} : { taskSlotsPerNode: options.slots }),
     ...(options.slotsFromCores === undefined ? {} : { slotsFromCores: true }),
+    ...(options.multiInstance === undefined ? {} : { enableInterNodeCommunication: true }),
     ...(options.fill === undefined ? {} : { taskSchedulingPolicy: { nodeFillType: options.fill } }),
     ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
     ...(options.startTask === undefined ? {} : { startTask: { commandLine: options.startTask } }),

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { ShoalError } from '../../lib/errors.ts';
-import { TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
+import { TASK_INSTANCES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../../lib/limits.ts';
 import type { ApplicationPackageReference } from '../../model/application-schema.ts';
 import { joinCommandLine, shellCommandLine } from '../../model/command-line.ts';
 import type { TaskSpec } from '../../model/task.ts';
@@ -23,6 +23,8 @@ interface AddOptions {
   readonly dependsOn?: readonly string[];
   readonly label?: readonly string[];
   readonly app?: readonly ApplicationPackageReference[];
+  readonly instances?: number;
+  readonly coordination?: string;
 }
 
 /** `shoal task add` */
@@ -49,11 +51,21 @@ export function addTaskAdd(task: Command, context: CliContext): void {
       .option('--depends-on <task>', 'starts only after this task succeeded (repeatable)', collect)
       .option('--label <label>', 'only on machines with this label (repeatable)', collect)
       .option('--app <app[:version]>', 'needs this application package (repeatable)', packages)
+      .option('--instances <n>', 'runs on so many nodes at once', integer(1, TASK_INSTANCES_MAX))
+      .option(
+        '--coordination <command>',
+        'runs on each of them first (default: a launcher, in place of ssh: see the guide)',
+        nonEmpty,
+      )
       .usage('[options] <job> [-- COMMAND [ARGUMENT...]]')
       .action(action<[string, string[], AddOptions]>(context, addTasks)),
     [
       ['shoal task add nightly --id report -- python3 report.py --all', 'one task'],
       ["shoal task add nightly --shell -- 'sort in.txt | uniq -c > out.txt'", 'through a shell'],
+      [
+        "shoal task add flow --instances 4 --shell -- 'mpirun --mca plm_rsh_agent $SHOAL_LAUNCHER --host $AZ_BATCH_HOST_LIST /opt/flow'",
+        'MPI on four nodes',
+      ],
       ['shoal task add nightly --json tasks.jsonl', 'as many as the file has lines'],
     ],
   );
@@ -95,7 +107,26 @@ const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
   dependsOn: '--depends-on',
   label: '--label',
   app: '--app',
+  instances: '--instances',
+  coordination: '--coordination',
 };
+
+/** Leaves on each node what lets the others start processes there. */
+const LAUNCHER_COORDINATION = shellCommandLine('"$SHOAL_LAUNCHER" serve');
+
+function instancesOf({
+  instances,
+  coordination,
+}: AddOptions): Pick<TaskSpec, 'multiInstanceSettings'> | Record<string, never> {
+  if (instances === undefined) {
+    if (coordination === undefined) return {};
+    throw new ShoalError('InvalidArgument', '--coordination needs --instances.', {
+      Argument: '--coordination',
+    });
+  }
+  const coordinationCommandLine = coordination ?? LAUNCHER_COORDINATION;
+  return { multiInstanceSettings: { numberOfInstances: instances, coordinationCommandLine } };
+}
 
 function taskSpec(words: readonly string[], options: AddOptions): TaskSpec {
   if (words.length === 0) {
@@ -116,5 +147,6 @@ function taskSpec(words: readonly string[], options: AddOptions): TaskSpec {
     ...(options.dependsOn === undefined ? {} : { dependsOn: { taskIds: [...options.dependsOn] } }),
     ...(options.app === undefined ? {} : { applicationPackageReferences: [...options.app] }),
     ...(options.label === undefined ? {} : { requiredLabels: [...options.label] }),
+    ...instancesOf(options),
   };
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { quoteFilter } from '../../client/paging.ts';
-import type { TaskResource } from '../../client/shapes.ts';
+import type { SubtaskResource, TaskResource } from '../../client/shapes.ts';
 import type { Explanation } from '../../model/queries.ts';
 import { TASK_STATES, type TaskState } from '../../model/states.ts';
 import { action, type CliContext, type Run } from '../action.ts';
@@ -81,15 +81,19 @@ async function listTasks(run: Run, job: string, { state, failed }: ListFlags): P
 
 async function showTask(run: Run, job: string, taskId: string): Promise<void> {
   const found = await run.client.tasks.get(job, taskId, { signal: run.signal });
+  const instances = found.multiInstanceSettings?.numberOfInstances;
+  const subtasks =
+    instances === undefined ? [] : await run.client.tasks.subtasks(job, taskId, { signal: run.signal });
   const info = found.executionInfo;
   const failure = info?.failureInfo;
-  await run.output.record(found, [
+  await run.output.record(instances === undefined ? found : { ...found, subtasks }, [
     ['id', found.id],
     ['job', job],
     ['state', taskState(found)],
     ['command', found.commandLine],
     ['node', found.nodeInfo?.nodeId],
     ['slots', found.requiredSlots],
+    ['instances', instances],
     ['made', found.creationTime],
     ['started', info?.startTime],
     ['ended', info?.endTime],
@@ -102,7 +106,14 @@ async function showTask(run: Run, job: string, taskId: string): Promise<void> {
       failure === undefined ? undefined : `${failure.code ?? failure.category}: ${failure.message ?? ''}`,
     ],
     ['details', failure?.details?.map(({ name, value }) => `${name}=${value}`).join(', ')],
+    ...subtasks.map((one) => [`subtask ${one.id}`, subtaskText(one)] as const),
   ]);
+}
+
+function subtaskText({ state, result, exitCode, nodeInfo, failureInfo }: SubtaskResource): string {
+  const end = exitCode === undefined ? (failureInfo?.code ?? '') : `exit code ${exitCode}`;
+  const words = [state === 'completed' ? (result ?? state) : state, `on ${nodeInfo?.nodeId}`, end];
+  return words.filter((word) => word !== '').join(', ');
 }
 
 async function explainTask(run: Run, job: string, taskId: string): Promise<void> {
