@@ -30,9 +30,11 @@ export interface ExplainedTask {
   readonly id: string;
   readonly state: TaskState;
   readonly requiredSlots: number;
+  /** Nodes that it needs at once; 0 for a task of one node. */
+  readonly instances: number;
   readonly requiredLabels: readonly string[];
   readonly needsDedicated: boolean;
-  /** It has its place on `node`, which is being prepared for the job. */
+  /** It has its place on `node`, which is being prepared for the job, or runs its coordination command. */
   readonly isHeld: boolean;
   /** Node of its live execution. */
   readonly node: string | undefined;
@@ -87,6 +89,12 @@ function* reasonsOf(
         'stopping',
         `The node ${task.node} was told to stop it; its end is not known yet.`,
         'It ends with the report of the node, or when the node is lost.',
+      );
+    else if (task.isHeld && task.instances > 0)
+      yield reason(
+        'coordinating',
+        `It has its ${task.instances} nodes, and its coordination command has not succeeded on all of them yet.`,
+        'It starts as soon as it has; see its subtasks.',
       );
     else if (task.isHeld)
       yield reason(
@@ -171,6 +179,7 @@ function* roomReasons(
       'Use a pool whose nodes have more slots; this task can never run here.',
     );
   }
+  if (task.instances > 0) yield* instanceReasons(task, nodes, verdicts);
   const busy = nodes.length > 0 && verdicts.every(({ verdict }) => verdict !== 'fits');
   if (busy && job.readyBefore > 0) {
     yield reason(
@@ -179,6 +188,22 @@ function* roomReasons(
       'Raise the priority of its job, or wait.',
     );
   }
+}
+
+function* instanceReasons(
+  { instances }: ExplainedTask,
+  nodes: readonly ExplainedNode[],
+  verdicts: readonly NodeVerdict[],
+): Iterable<Reason> {
+  const idle = nodes.filter(
+    ({ assignedSlots }, position) => assignedSlots === 0 && verdicts[position]?.verdict === 'fits',
+  );
+  if (idle.length >= instances) return;
+  yield reason(
+    'instances',
+    `It runs on ${instances} idle nodes at once, and the pool has ${idle.length}.`,
+    nodes.length < instances ? 'Resize the pool.' : 'Nothing: nodes that become idle are kept for it.',
+  );
 }
 
 function verdictOf(node: ExplainedNode, task: ExplainedTask): NodeVerdict {

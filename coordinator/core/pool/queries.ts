@@ -482,7 +482,7 @@ async function explain(
   const row = await rows.get(taskRowKey(job.number, task));
   if (row === undefined || !job.table.has(task)) return thrown(taskNotFound(job, id));
   const { table } = job;
-  const { slots, labels } = job.ready.queueOf(task);
+  const { slots, labels, instances } = job.ready.queueOf(task);
   const live = table.flag(task, Flag.live);
   const pool = state.pool?.pool;
   return explainTask({
@@ -490,6 +490,7 @@ async function explain(
       id: table.idOf(task),
       state: table.state(task),
       requiredSlots: slots,
+      instances,
       requiredLabels: labels.filter((label) => !isOwnLabel(label)),
       needsDedicated: labels.includes(DEDICATED_LABEL),
       isHeld: job.nodeTasks.isHeld(table.node(task), task),

@@ -11,6 +11,7 @@ const task: ExplainedTask = {
   id: 'a',
   state: 'active',
   requiredSlots: 1,
+  instances: 0,
   requiredLabels: [],
   needsDedicated: false,
   isHeld: false,
@@ -59,6 +60,16 @@ function rules(change: {
 }
 
 describe('the reasons of a task', () => {
+  test('of several instances are the nodes it lacks, and then its coordination', () => {
+    const idle = { ...node, slots: 1 };
+    const nodes = [idle, { ...idle, id: 'm', assignedSlots: 1 }];
+    expect(rules({ task: { instances: 2 }, nodes })).toEqual(['instances']);
+    expect(rules({ task: { instances: 1 }, nodes })).toEqual([]);
+    expect(rules({ task: { instances: 2, state: 'preparing', node: 'n', isHeld: true }, nodes })).toEqual([
+      'coordinating',
+    ]);
+  });
+
   test('that nothing keeps from running are none', () => {
     expect(rules({})).toEqual([]);
   });
