@@ -57,7 +57,7 @@ export interface AgentOptions {
   /** Path of the bundled program of the threads that hash and write chunks. */
   readonly diskThreadScript: string;
   readonly log: Log;
-  /** The store failed: what is durable is not known, and the process must end. */
+  /** This agent must end: its store failed, so that it does not know what is durable, or it is not the only one of its identity. */
   readonly onFatal: (error: ShoalError) => void;
 }
 
@@ -148,6 +148,8 @@ export class Agent {
       mdns,
       meshId,
       software: VERSION,
+      mayBeShared: (peer) => !this.#isMember(peer),
+      onIdentityInUse: options.onFatal,
       clock,
       log,
     });

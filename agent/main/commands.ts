@@ -15,6 +15,8 @@ import { type Paths, pathsOf } from './paths.ts';
 
 /** Exit code of a process that may no longer say what is durable (sysexits' EX_IOERR). */
 const EXIT_STORE_FAILED = 74;
+/** Exit code where two agents have one identity (sysexits' EX_CONFIG): not to be started again by itself. */
+const EXIT_IDENTITY_IN_USE = 78;
 /** After a full disk the agent comes back once this much is free, and looks this often. */
 const RESTART_FREE_BYTES = 64 * 1024 * 1024;
 const RESTART_LOOK_MS = 2_000;
@@ -69,10 +71,12 @@ async function live(paths: Paths, log: Log): Promise<number | undefined> {
     onFatal: (error) => {
       log.error(
         { code: error.code, error: error.message, directory: paths.store, hint: error.hint },
-        'the store failed: this agent stops, because it no longer knows what is durable',
+        error.code === 'IdentityInUse'
+          ? 'this agent stops, because another one has its identity'
+          : 'the store failed: this agent stops, because it no longer knows what is durable',
       );
       if (error.code === 'DiskFull') sayFull();
-      else process.exit(EXIT_STORE_FAILED);
+      else process.exit(error.code === 'IdentityInUse' ? EXIT_IDENTITY_IN_USE : EXIT_STORE_FAILED);
     },
   });
   const signalled = untilSignalled(agent);

@@ -188,6 +188,11 @@ export const ERRORS = {
     message: 'This machine belongs to no mesh yet.',
     hint: 'Run `shoal init` for a new mesh, or `shoal join TOKEN` to enter one.',
   },
+  IdentityInUse: {
+    status: 409,
+    message: 'Another machine speaks under the identity of this one.',
+    hint: 'Was its disk or data directory copied? Start the original alone. Give the copy an empty --data and a token of its own: shoal join.',
+  },
   AgentRunning: { status: 409, message: 'Another agent already uses this data directory.' },
   AddressUnavailable: {
     status: 409,

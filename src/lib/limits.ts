@@ -41,6 +41,10 @@ export const DIALS_AGAIN_MAX = 16;
 export const DIAL_ADDRESS_MS = 5_000;
 export const PEER_ADDRESSES_MAX = 16;
 export const ADDRESS_LENGTH_MAX = 256;
+/** Former lives of a peer that are remembered, to know one that comes back. */
+export const PEER_LIVES_KEPT = 16;
+/** A former life that comes back so often is that of a second process; once might be a hello that was long on its way. */
+export const PEER_RETURNS_MAX = 2;
 /** Members that a machine remembers beside its store; any one of them leads back to all others. */
 export const KNOWN_MEMBERS_MAX = 1_024;
 /** Peers whose addresses are kept while they are not (yet) on the allow-list. */

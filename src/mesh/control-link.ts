@@ -35,6 +35,10 @@ export interface LinkOwner {
   readonly clock: Clock;
   readonly counters: MeshCounters;
   readonly log: MeshLog;
+  /** Why a peer with such a hello is not spoken to, if it is not. */
+  refusalOf(peer: string, hello: Hello): ShoalError | undefined;
+  /** The peer has said why it does not speak to this machine. */
+  onRefused(peer: string, reason: ShoalError): void;
   /** The peer's hello came and fits. */
   onUp(link: ControlLink, hello: Hello): void;
   /** Called once. A link that never was up is told of too. */
@@ -214,11 +218,11 @@ export class ControlLink {
 
   #onFirstFrame(frame: Frame): void {
     if (frame.kind === 'refusal') {
-      this.close(frame.error);
+      this.#onRefusal(frame.error);
       return;
     }
     if (frame.kind !== 'hello') throw new BadFrameError(`the first frame is "${frame.kind}", not "hello"`);
-    const refusal = this.#misfit(frame.hello);
+    const refusal = this.#misfit(frame.hello) ?? this.#owner.refusalOf(this.peer, frame.hello);
     if (refusal !== undefined) {
       this.#owner.counters.linksForeign += 1;
       this.#owner.log.warn({ peer: this.peer, reason: refusal.message }, 'refused a link');
@@ -229,6 +233,11 @@ export class ControlLink {
     this.#wasUp = true;
     this.#owner.counters.linksOpened += 1;
     this.#owner.onUp(this, frame.hello);
+  }
+
+  #onRefusal(reason: ShoalError): void {
+    this.#owner.onRefused(this.peer, reason);
+    this.close(reason);
   }
 
   #misfit(hello: Hello): ShoalError | undefined {
@@ -266,7 +275,7 @@ export class ControlLink {
       case 'pong':
         return;
       case 'refusal':
-        this.close(frame.error);
+        this.#onRefusal(frame.error);
         return;
       case 'hello':
         throw new BadFrameError('a second hello');

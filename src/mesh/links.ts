@@ -19,6 +19,8 @@ export const CONTROL_PROTOCOL = '/shoal/control/1';
 
 /** What happens on links, as the rest of the mesh sees it. */
 export interface LinkEvents {
+  refusalOf(peer: string, hello: Hello): ShoalError | undefined;
+  onRefused(peer: string, reason: ShoalError): void;
   onUp(link: ControlLink, hello: Hello): void;
   onDown(link: ControlLink, reason: ShoalError): void;
   onMessage(from: string, channel: string, payload: Uint8Array): void;
@@ -88,6 +90,8 @@ export class Links {
       clock: init.clock,
       counters: init.counters,
       log: init.log,
+      refusalOf: (peer, hello) => events.refusalOf(peer, hello),
+      onRefused: (peer, reason) => events.onRefused(peer, reason),
       onUp: (link, hello) => this.#onLinkUp(link, hello),
       onClosed: (link, reason) => this.#onLinkClosed(link, reason),
       onMessage: (from, channel, payload) => events.onMessage(from, channel, payload),

@@ -13,6 +13,7 @@ import { CONTROL_PROTOCOL_VERSION, type Hello } from './frames.ts';
 import { Gossip } from './gossip.ts';
 import { GossipRouter } from './gossip-router.ts';
 import { libp2pKeyOf, peerIdOf, signingKeyOf } from './identity.ts';
+import { IdentityWatch } from './identity-watch.ts';
 import type { BulkStream, Mesh, RequestHandler, RequestOptions } from './interface.ts';
 import { lanDiscovery } from './lan-discovery.ts';
 import { ClosedAtOnceError, Links } from './links.ts';
@@ -34,6 +35,10 @@ export interface MeshInit {
   readonly bulkPort?: number | 'none';
   /** The agent's version, shown to peers. */
   readonly software?: string;
+  /** Identities that several processes may use at once, as those of join tokens. Default: none. */
+  readonly mayBeShared?: (peer: string) => boolean;
+  /** A peer has met another process under this machine's identity: it speaks to neither, and this one must end. */
+  readonly onIdentityInUse?: (error: ShoalError) => void;
   readonly clock: Clock;
   readonly log: MeshLog;
 }
@@ -61,6 +66,7 @@ class Libp2pMesh implements MeshNode {
   readonly #gossip: Gossip;
   readonly #bulk: Bulk;
   readonly #addresses = new AddressBook((peer) => this.#allowed.has(peer));
+  readonly #identities = new IdentityWatch();
   readonly #redial: RedialLoop;
   readonly #peerListeners = new Set<(peer: string, up: boolean) => void>();
   readonly #messageListeners = new Map<string, (from: string, payload: Uint8Array) => void>();
@@ -94,6 +100,8 @@ class Libp2pMesh implements MeshNode {
       hello: () => this.#hello(),
       isAllowed: (peer) => this.#allowed.has(peer),
       events: {
+        refusalOf: (peer, hello) => this.#refusalOf(peer, hello),
+        onRefused: (peer, reason) => this.#onRefused(peer, reason),
         onUp: (link, hello) => this.#onLinkUp(link, hello),
         onDown: (link, reason) => this.#onLinkDown(link, reason),
         onMessage: (from, channel, payload) => this.#onMessage(from, channel, payload),
@@ -286,6 +294,17 @@ class Libp2pMesh implements MeshNode {
     return { meshId, protocol: CONTROL_PROTOCOL_VERSION, software, boot: this.#boot, addresses };
   }
 
+  #refusalOf(peer: string, { boot }: Hello): ShoalError | undefined {
+    if (this.#init.mayBeShared?.(peer) === true || !this.#identities.isShared(peer, boot)) return undefined;
+    return new ShoalError('IdentityInUse', undefined, { peer });
+  }
+
+  #onRefused(peer: string, reason: ShoalError): void {
+    if (reason.code !== 'IdentityInUse') return;
+    this.#init.log.warn({ peer }, 'a peer has met another process under the identity of this machine');
+    this.#init.onIdentityInUse?.(reason);
+  }
+
   #onLinkUp(link: ControlLink, hello: Hello): void {
     const { peer, connection } = link;
     this.#init.log.info(
@@ -336,6 +355,7 @@ class Libp2pMesh implements MeshNode {
 
   #expel(peer: string): void {
     this.#redial.forget(peer);
+    this.#identities.forget(peer);
     this.#addresses.forget(peer);
     this.#links.cut(peer, new ShoalError('NotAMember', `${peer} was removed from the mesh.`, { peer }));
   }
