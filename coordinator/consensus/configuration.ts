@@ -54,6 +54,7 @@ export function changeConfiguration(
   { voters, learners }: Configuration,
   change: ConfigurationChange,
 ): Configuration | undefined {
+  if (change.kind === 'addLearners') return withLearners({ voters, learners }, change.ids);
   const { kind, id } = change;
   const votes = voters.includes(id);
   const learns = learners.includes(id);
@@ -73,6 +74,15 @@ export function changeConfiguration(
     default:
       return assertNever(kind);
   }
+}
+
+/** Undefined where one of them is a member already, or named twice. */
+function withLearners(
+  { voters, learners }: Configuration,
+  ids: readonly ReplicaId[],
+): Configuration | undefined {
+  const changed = { voters, learners: [...learners, ...ids] };
+  return ids.length > 0 && isConfiguration(changed) ? changed : undefined;
 }
 
 /** Voters that make a majority. */

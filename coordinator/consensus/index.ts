@@ -3,6 +3,7 @@ export type {
   Configuration,
   Entry,
   Message,
+  Progress,
   RaftNode,
   RaftState,
   RaftStatus,

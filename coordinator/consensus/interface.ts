@@ -139,9 +139,10 @@ export type ProposeResult =
       readonly leader: ReplicaId | null;
     };
 
-/** One server at a time (thesis 4.1). */
+/** One voter at a time (thesis 4.1). Learners are in no majority, so many may come at once. */
 export type ConfigurationChange =
   | { readonly kind: 'addLearner'; readonly id: ReplicaId }
+  | { readonly kind: 'addLearners'; readonly ids: readonly ReplicaId[] }
   | { readonly kind: 'promote'; readonly id: ReplicaId }
   | { readonly kind: 'remove'; readonly id: ReplicaId };
 
@@ -164,7 +165,8 @@ export interface RaftStatus {
   readonly firstIndex: number;
   readonly configuration: Configuration;
   /** Leader only. */
-  readonly progress: ReadonlyMap<ReplicaId, Progress>;
+  /** Of all members, where this replica leads; its cost grows with them. */
+  readonly progress: () => ReadonlyMap<ReplicaId, Progress>;
 }
 
 export interface RaftNode {

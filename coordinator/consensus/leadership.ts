@@ -1,3 +1,4 @@
+import { LEARNER_APPENDS_PER_TICK, LEARNER_HEARTBEATS_PER_ROUND } from '../../src/lib/limits.ts';
 import { isMember, isVoter, quorumSize, quorumValue } from './configuration.ts';
 import type { Entry, Message, Progress, RaftOptions, ReadState, ReplicaId } from './interface.ts';
 import { entryBytes, type RaftLog } from './log.ts';
@@ -15,6 +16,11 @@ interface Transfer {
 
 type Refusal = 'transferring' | 'busy';
 
+/** Rounds of heartbeats in which each of so many learners gets one. */
+export function heartbeatRounds(learners: number): number {
+  return Math.max(1, Math.ceil(learners / LEARNER_HEARTBEATS_PER_ROUND));
+}
+
 /**
  * All that exists only while this replica leads, in one term: who has what of the log, reads under way, a transfer.
  * It is made on election and dropped on stepping down, so nothing of it can leak into another term.
@@ -28,6 +34,15 @@ export class Leadership {
   readonly #log: RaftLog;
   readonly #outbox: Outbox;
   readonly #progress = new Map<ReplicaId, PeerProgress>();
+  /** Members to whom something may be due, voters and learners: the others need not be looked at. */
+  readonly #votersDue = new Set<ReplicaId>();
+  readonly #learnersDue = new Set<ReplicaId>();
+  /** Learners that may be sent something before the next tick. */
+  #learnerAppendsLeft = LEARNER_APPENDS_PER_TICK;
+  #heartbeatRound = 0;
+  #learners: ReadonlySet<ReplicaId> = new Set();
+  /** All that are sent to and are no learners: those whose removal is not committed yet among them. */
+  #voters: readonly ReplicaId[] = [];
   readonly #reads = new ReadRounds();
   #transfer: Transfer | undefined;
   #heartbeatElapsedTicks = 0;
@@ -54,6 +69,7 @@ export class Leadership {
     this.#endQuiet();
     const entry: Entry = { index: this.#log.lastIndex + 1, term: this.#term, kind, data };
     this.#log.append(entry);
+    this.#makeDue(this.#votersDue);
     this.#uncommittedBytes += entryBytes(entry);
     if (kind === 'configuration') this.#followConfiguration(entry.index);
     return entry;
@@ -94,9 +110,20 @@ export class Leadership {
     const before = this.#log.commit;
     if (index <= before || !this.#log.matches(index, this.#term)) return false;
     this.#log.commitTo(index);
+    this.#makeDue(this.#votersDue);
+    this.#makeDue(this.#learnersDue);
     this.#uncommittedBytes -= this.#log.bytesBetween(before, index);
-    this.#dropRemoved();
+    const { configurationIndex } = this.#log;
+    if (configurationIndex > before && configurationIndex <= index) this.#dropRemoved();
     return true;
+  }
+
+  #makeDue(due: Set<ReplicaId>): void {
+    for (const id of due === this.#learnersDue ? this.#learners : this.#voters) due.add(id);
+  }
+
+  #isDue(id: ReplicaId): void {
+    (this.#learners.has(id) ? this.#learnersDue : this.#votersDue).add(id);
   }
 
   /** This replica's own copy counts from when it is on disk, like everybody's. */
@@ -113,6 +140,13 @@ export class Leadership {
       if (id === this.#options.id || this.#progress.has(id)) continue;
       this.#progress.set(id, new PeerProgress(next, this.#options.inflightMax));
     }
+    this.#learners = new Set(learners);
+    this.#voters = [...this.#progress.keys()].filter((id) => !this.#learners.has(id));
+    for (const id of this.#voters) {
+      // Who was a learner until now.
+      this.#learnersDue.delete(id);
+      this.#votersDue.add(id);
+    }
     if (this.#transfer !== undefined && !isVoter(this.#log.configuration, this.#transfer.to)) {
       this.#transfer = undefined;
     }
@@ -120,12 +154,16 @@ export class Leadership {
 
   /** A committed removal is told to the removed, if it can be reached, so that it ceases to campaign. */
   #dropRemoved(): void {
-    if (this.#log.configurationIndex > this.#log.commit) return;
+    const { voters, learners } = this.#log.configuration;
+    const members = new Set([...voters, ...learners]);
     for (const [id, progress] of this.#progress) {
-      if (isMember(this.#log.configuration, id)) continue;
+      if (members.has(id)) continue;
       if (progress.state === 'replicate') this.#sendAppend(id, progress);
       this.#progress.delete(id);
+      this.#learnersDue.delete(id);
+      this.#votersDue.delete(id);
     }
+    this.#voters = this.#voters.filter((id) => members.has(id));
   }
 
   /** Members, and those whose removal is not committed yet. */
@@ -138,6 +176,7 @@ export class Leadership {
   /** False if no quorum was heard for one election timeout: the office must be laid down (thesis 6.2). */
   tick(): boolean {
     const { heartbeatTicks, electionTicks } = this.#options;
+    this.#learnerAppendsLeft = LEARNER_APPENDS_PER_TICK;
     if (this.#quiet) {
       this.#tickQuiet();
       return true;
@@ -165,18 +204,30 @@ export class Leadership {
     return count >= quorumSize(configuration);
   }
 
+  /**
+   * To all voters, and of many learners to a part in each round: they decide nothing, and wait as much longer before they
+   * take the leader for dead.
+   */
   #broadcastHeartbeat(): void {
     this.#heartbeatElapsedTicks = 0;
+    const rounds = heartbeatRounds(this.#learners.size);
+    const round = this.#heartbeatRound++ % rounds;
+    let position = 0;
     for (const [to, progress] of this.#progress) {
-      this.#send({
-        kind: 'heartbeat',
-        ...this.#envelope(to),
-        // Beyond its match the member may hold entries of another leader, which this index must not commit.
-        commit: Math.min(progress.match, this.#log.commit),
-        readContext: this.#reads.latest,
-        quiet: this.#quiet && this.#isLevel(progress),
-      });
+      if (this.#learners.has(to) && position++ % rounds !== round) continue;
+      this.#sendHeartbeat(to, progress);
     }
+  }
+
+  #sendHeartbeat(to: ReplicaId, progress: PeerProgress): void {
+    this.#send({
+      kind: 'heartbeat',
+      ...this.#envelope(to),
+      // Beyond its match the member may hold entries of another leader, which this index must not commit.
+      commit: Math.min(progress.match, this.#log.commit),
+      readContext: this.#reads.latest,
+      quiet: this.#quiet && this.#isLevel(progress),
+    });
   }
 
   // --- Quietness --------------------------------------------------------------------------------------------------
@@ -204,7 +255,8 @@ export class Leadership {
   fallQuiet(isLinked: (id: ReplicaId) => boolean): void {
     if (this.#quiet || !this.#mayRest(isLinked)) return;
     this.#quiet = true;
-    this.#broadcastHeartbeat();
+    this.#heartbeatElapsedTicks = 0;
+    for (const [to, progress] of this.#progress) this.#sendHeartbeat(to, progress);
   }
 
   #mayRest(isLinked: (id: ReplicaId) => boolean): boolean {
@@ -212,8 +264,11 @@ export class Leadership {
     if (this.#transfer !== undefined || this.#reads.pending > 0) return false;
     const { commit, stable, lastIndex } = this.#log;
     if (commit !== lastIndex || stable !== lastIndex || !this.#committedInTerm) return false;
-    for (const [id, progress] of this.#progress)
-      if (isLinked(id) && !(progress.active && this.#isLevel(progress))) return false;
+    for (const [id, progress] of this.#progress) {
+      // What a learner is known to have it has, however long ago it was heard.
+      const isHeard = progress.active || this.#learners.has(id);
+      if (!(isHeard && this.#isLevel(progress)) && isLinked(id)) return false;
+    }
     return this.#isQuorum(isLinked);
   }
 
@@ -244,6 +299,7 @@ export class Leadership {
     const progress = this.#progress.get(message.from);
     if (progress === undefined) return;
     progress.active = true;
+    this.#isDue(message.from);
     if (message.rejected) {
       progress.rejected(
         message.index,
@@ -257,7 +313,8 @@ export class Leadership {
   onHeartbeatResponse(message: Message & { readonly kind: 'heartbeatResponse' }): void {
     const progress = this.#progress.get(message.from);
     if (progress === undefined) return;
-    progress.alive(this.#log.lastIndex);
+    progress.alive(this.#endFor(message.from));
+    this.#isDue(message.from);
     // A round that was never opened cannot have been answered.
     if (message.readContext <= this.#reads.latest) {
       progress.readRound = Math.max(progress.readRound, message.readContext);
@@ -268,10 +325,14 @@ export class Leadership {
   onUnreachable(peer: ReplicaId): void {
     const progress = this.#progress.get(peer);
     if (progress?.state === 'replicate') progress.becomeProbe();
+    if (progress !== undefined) this.#isDue(peer);
   }
 
   onSnapshotEnded(peer: ReplicaId, delivered: boolean): void {
-    this.#progress.get(peer)?.snapshotEnded(delivered);
+    const progress = this.#progress.get(peer);
+    if (progress === undefined) return;
+    progress.snapshotEnded(delivered);
+    this.#isDue(peer);
   }
 
   // --- Reads ------------------------------------------------------------------------------------------------------
@@ -325,20 +386,56 @@ export class Leadership {
     // Without an entry of its term committed, a leader does not know how far the last one's commits reached.
     if (this.#reads.hasWaiting && this.#committedInTerm) {
       this.#reads.openRound(this.#log.commit);
-      this.#broadcastHeartbeat();
+      this.#askVoters();
     }
     if (this.#reads.pending > 0) {
       this.#reads.confirm(quorumValue(this.#log.configuration, this.#readRoundOf), answers);
     }
-    for (const [to, progress] of this.#progress) this.#replicate(to, progress);
+    this.#replicateDue();
     this.#pursueTransfer();
   }
 
-  #replicate(to: ReplicaId, progress: PeerProgress): void {
-    for (;;) {
-      const behind = progress.next <= this.#log.lastIndex;
+  /** Who else leads could only be elected by voters: nobody else need be asked before a read is answered. */
+  #askVoters(): void {
+    for (const voter of this.#log.configuration.voters) {
+      const progress = this.#progress.get(voter);
+      if (progress !== undefined) this.#sendHeartbeat(voter, progress);
+    }
+  }
+
+  #replicateDue(): void {
+    for (const to of this.#votersDue) {
+      const progress = this.#progress.get(to);
+      if (progress !== undefined) this.#replicate(to, progress);
+    }
+    this.#votersDue.clear();
+    if (this.#learnersDue.size > 0) this.#replicateToLearners();
+  }
+
+  /**
+   * Of many learners some have to wait for the next tick, and then get all that has gathered: so however many follow, and
+   * however much is decided, they cost their leader no more than so many messages a second.
+   */
+  #replicateToLearners(): void {
+    for (const to of this.#learnersDue) {
+      if (this.#learnerAppendsLeft <= 0) return;
+      const progress = this.#progress.get(to);
+      if (progress !== undefined) this.#learnerAppendsLeft -= this.#replicate(to, progress);
+      this.#learnersDue.delete(to);
+    }
+  }
+
+  /** A learner is given what is committed, with the word that it is: it can do nothing with an entry before that. */
+  #endFor(id: ReplicaId): number {
+    return this.#learners.has(id) ? this.#log.commit : this.#log.lastIndex;
+  }
+
+  /** Returns how many messages it sent. */
+  #replicate(to: ReplicaId, progress: PeerProgress): number {
+    for (let sent = 0; ; sent++) {
+      const behind = progress.next <= this.#endFor(to);
       const untold = progress.state === 'replicate' && progress.commitSent < this.#log.commit;
-      if (!progress.poked && (progress.blocked || !(behind || untold))) return;
+      if (!progress.poked && (progress.blocked || !(behind || untold))) return sent;
       this.#sendAppend(to, progress);
     }
   }
@@ -353,7 +450,7 @@ export class Leadership {
     }
     const entries = progress.blocked
       ? NO_ENTRIES
-      : this.#log.slice(progress.next, this.#options.appendBytesMax);
+      : this.#log.slice(progress.next, this.#options.appendBytesMax, this.#endFor(to));
     const { commit } = this.#log;
     this.#send({ kind: 'append', ...this.#envelope(to), previousIndex, previousTerm, entries, commit });
     progress.commitSent = commit;

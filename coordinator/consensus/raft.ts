@@ -17,7 +17,7 @@ import type {
   ReplicaId,
   SnapshotMeta,
 } from './interface.ts';
-import { Leadership } from './leadership.ts';
+import { heartbeatRounds, Leadership } from './leadership.ts';
 import { RaftLog } from './log.ts';
 import { Outbox } from './outbox.ts';
 import { isPlausible } from './plausible.ts';
@@ -171,6 +171,11 @@ class Raft implements RaftNode {
     return this.#isVoter || isVoter(this.#log.committedConfiguration, this.#options.id);
   }
 
+  /** A learner among many is not in every round of heartbeats. */
+  get #patience(): number {
+    return this.#mayCampaign ? 1 : heartbeatRounds(this.#log.configuration.learners.length);
+  }
+
   /**
    * Nobody can outvote a sole voter, so it has nothing to wait for. Once it campaigns it gives its disk the usual time:
    * its vote counts when it is durable, and a new campaign in each tick of a slow write would void it again.
@@ -180,7 +185,7 @@ class Raft implements RaftNode {
     const idle = this.#office.role === 'follower' && this.#leader === null;
     const alone = idle && isSoleVoter(this.#log.configuration, id);
     this.#electionElapsedTicks = 0;
-    this.#electionTimeoutTicks = alone ? 1 : random(electionTicks, 2 * electionTicks);
+    this.#electionTimeoutTicks = alone ? 1 : this.#patience * random(electionTicks, 2 * electionTicks);
   }
 
   // --- Offices ----------------------------------------------------------------------------------------------------
@@ -637,7 +642,8 @@ class Raft implements RaftNode {
       lastIndex,
       firstIndex,
       configuration,
-      progress: office.role === 'leader' ? office.leadership.progress() : new Map(),
+      // Made when asked for: most ask for the role, each turn, and members may be many.
+      progress: () => (office.role === 'leader' ? office.leadership.progress() : new Map()),
     };
   }
 }

@@ -6,14 +6,16 @@
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import {
+  CARETAKER_GATHER_MS,
   CARETAKER_PERIOD_MS,
+  LEARNERS_WATCHED_MAX,
   RAFT_CAUGHT_UP_ENTRIES,
   VOTER_STABLE_FIRST_MS,
   VOTER_STABLE_MS,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
-import type { RaftStatus } from '../consensus/index.ts';
+import type { Progress, RaftStatus } from '../consensus/index.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
 import type { VoterMachine, VoterStep } from '../membership/interface.ts';
 import { planVoters } from '../membership/plan-voters.ts';
@@ -71,10 +73,15 @@ export class Caretaker {
   wake(): void {
     if (this.#lookDue || this.#stopped) return;
     this.#lookDue = true;
-    this.#options.clock.soon(() => {
+    const look = (): void => {
       this.#lookDue = false;
       if (!this.#stopped) this.#look();
-    });
+    };
+    const { clock, replica } = this.#options;
+    // Of a large mesh something changes all the time, and each look is at all of it.
+    const { learners } = replica.raft.status().configuration;
+    if (learners.length > LEARNERS_WATCHED_MAX) clock.after(CARETAKER_GATHER_MS, look);
+    else clock.soon(look);
   }
 
   #look(): void {
@@ -92,7 +99,8 @@ export class Caretaker {
     const machines = votersOf(mesh, presence);
     // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
     const stableMs = voters.length < 3 ? VOTER_STABLE_FIRST_MS : VOTER_STABLE_MS;
-    const caughtUp = (machine: MachineId): boolean => isCaughtUp(status, machine);
+    const progress = status.progress();
+    const caughtUp = (machine: MachineId): boolean => isCaughtUp(progress.get(machine), status.lastIndex);
     const step = planVoters({ group: replica.group, self, voters, learners, machines, stableMs, caughtUp });
     const next = votersAfter(voters, step);
     const announced = this.#tellVoters(mesh, status, next);
@@ -112,9 +120,9 @@ export class Caretaker {
 
   #take(step: VoterStep): void {
     const { replica, host, log } = this.#options;
-    log.info({ group: replica.group, ...step }, 'the voters of a group change');
+    log.info({ group: replica.group, ...step }, 'the members of a group change');
     if (step.kind === 'transfer') replica.raft.transferLeadership(step.to);
-    else replica.raft.proposeChange({ kind: step.kind, id: step.id });
+    else replica.raft.proposeChange(step);
     host.wake(replica);
   }
 
@@ -199,13 +207,8 @@ export function votersOf(mesh: MeshMachine, presence: Presence): VoterMachine[] 
   }));
 }
 
-function isCaughtUp(status: RaftStatus, machine: MachineId): boolean {
-  const progress = status.progress.get(machine);
-  return (
-    progress !== undefined &&
-    progress.state === 'replicate' &&
-    progress.match + RAFT_CAUGHT_UP_ENTRIES >= status.lastIndex
-  );
+function isCaughtUp(progress: Progress | undefined, lastIndex: number): boolean {
+  return progress?.state === 'replicate' && progress.match + RAFT_CAUGHT_UP_ENTRIES >= lastIndex;
 }
 
 function sameMembers(a: RaftStatus['configuration'], b: RaftStatus['configuration']): boolean {

@@ -4,7 +4,7 @@
  */
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
-import { MESH_PACK_PERIOD_MS } from '../../src/lib/limits.ts';
+import { MESH_PACK_GATHER_MS, MESH_PACK_PERIOD_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { MeshCommand } from '../../src/model/commands.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
@@ -26,6 +26,8 @@ export class MeshLeader {
   #timer: Timer | undefined;
   #packing = false;
   #packDue = false;
+  #packTimer: Timer | undefined;
+  #packedAtMs = Number.NEGATIVE_INFINITY;
   #sweeping = false;
   #stopped = false;
 
@@ -41,6 +43,7 @@ export class MeshLeader {
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
+    this.#packTimer?.cancel();
   }
 
   get #mesh(): MeshMachine {
@@ -51,11 +54,23 @@ export class MeshLeader {
   wake(): void {
     if (this.#stopped || this.#mesh.settings() === undefined) return;
     this.#sweep();
-    if (this.#packing) {
+    if (this.#packing || this.#packTimer !== undefined) {
       this.#packDue = true;
       return;
     }
+    const { clock } = this.#options;
+    const waitMs = this.#packedAtMs + MESH_PACK_GATHER_MS - clock.monotonicMs();
+    if (waitMs > 0)
+      this.#packTimer = clock.after(waitMs, () => {
+        this.#packTimer = undefined;
+        this.wake();
+      });
+    else this.#pack();
+  }
+
+  #pack(): void {
     this.#packDue = false;
+    this.#packedAtMs = this.#options.clock.monotonicMs();
     const plan = packNodes(this.#view());
     if (isEmptyPlan(plan)) return;
     this.#packing = true;

@@ -30,7 +30,8 @@ export interface VotersView {
   readonly deadMs?: number;
 }
 
-/** One change of one server, or a word to the one who should lead; `reason` is for people. */
+/** One change of one voter, or a word to the one who should lead; `reason` is for people. */
 export type VoterStep =
   | { readonly kind: 'addLearner' | 'promote' | 'remove'; readonly id: MachineId; readonly reason: string }
+  | { readonly kind: 'addLearners'; readonly ids: readonly MachineId[]; readonly reason: string }
   | { readonly kind: 'transfer'; readonly to: MachineId; readonly reason: string };

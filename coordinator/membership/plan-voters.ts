@@ -19,6 +19,7 @@
  * for `shoal recover`.
  */
 import {
+  LEARNERS_ADDED_MAX,
   VOTER_DEAD_MS,
   VOTER_STABLE_MS,
   VOTERS_MESH_MAX,
@@ -71,7 +72,8 @@ function lookAt(view: VotersView): Outlook {
   });
   const spares = view.machines.filter(({ id, alive }) => alive && !voters.includes(id)).sort(byFitness);
   const stable = spares.filter(({ forMs }) => forMs >= stableMs);
-  const ready = stable.filter(({ id }) => learners.includes(id) && caughtUp(id));
+  const learning = new Set(learners);
+  const ready = stable.filter(({ id }) => learning.has(id) && caughtUp(id));
   return {
     view,
     machines,
@@ -162,12 +164,7 @@ function tendLearners(outlook: Outlook): VoterStep | undefined {
   const stranger = view.learners.find((id) => !machines.has(id));
   if (stranger !== undefined)
     return { kind: 'remove', id: stranger, reason: 'the machine was removed from the mesh' };
-  if (view.group === MESH_GROUP) {
-    const newcomer = outlook.spares.find(({ id }) => !view.learners.includes(id));
-    return newcomer === undefined
-      ? undefined
-      : addLearner(newcomer.id, 'every machine follows the mesh group');
-  }
+  if (view.group === MESH_GROUP) return addFollowers(outlook);
   const wanted = learnersOfPool(outlook);
   const isNew = ({ id }: VoterMachine): number => (view.learners.includes(id) ? 0 : 1);
   // One that learns already goes before one that would begin, but not before one that will stay longer.
@@ -187,6 +184,16 @@ function tendLearners(outlook: Outlook): VoterStep | undefined {
   return spare === undefined
     ? undefined
     : { kind: 'remove', id: spare, reason: 'it is not needed as a learner' };
+}
+
+/** Each such change names all members, and goes to all of them: so all who wait come with one. */
+function addFollowers({ view, spares }: Outlook): VoterStep | undefined {
+  const learning = new Set(view.learners);
+  const ids = spares.flatMap(({ id }) => (learning.has(id) ? [] : id)).slice(0, LEARNERS_ADDED_MAX);
+  const [first, ...others] = ids;
+  if (first === undefined) return undefined;
+  const reason = 'every machine follows the mesh group';
+  return others.length === 0 ? addLearner(first, reason) : { kind: 'addLearners', ids, reason };
 }
 
 /** As many as are to be promoted next; beside a single voter one, which holds a second copy of the log. */

@@ -91,6 +91,12 @@ export const RAFT_QUIET_TICKS = 10;
 export const RAFT_ELECTION_TICKS = 10;
 /** Bytes of one append message. */
 export const RAFT_APPEND_BYTES_MAX = 1024 * 1024;
+/** Appends to learners between two ticks of a leader; with more of them entries gather. All machines are learners of the mesh group: at some 20 µs each way this is a fifth of a core, whatever the mesh's size. */
+export const LEARNER_APPENDS_PER_TICK = 512;
+/** Learners that one round of heartbeats reaches; with more of them each gets one every few rounds, and is as much more patient. */
+export const LEARNER_HEARTBEATS_PER_ROUND = 512;
+/** Learners that one change of a configuration adds. */
+export const LEARNERS_ADDED_MAX = 1_000;
 /** Append messages in flight to one follower. */
 export const RAFT_INFLIGHT_MAX = 32;
 /** Proposals waiting for their commit in one group; more are refused with ServerBusy. */
@@ -117,6 +123,11 @@ export const RECOVERY_TERM_STEP = 1_000_000;
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
 /** How often the mesh coordinator packs nodes even where nothing seems to have changed. */
 export const MESH_PACK_PERIOD_MS = 500;
+/** Packings of nodes that something calls for are this far apart: each looks at all machines, and where many come or go each of them calls. */
+export const MESH_PACK_GATHER_MS = 50;
+/** With more learners than the first a look at them, which goes through them all, waits for so long to answer what gathers meanwhile. */
+export const LEARNERS_WATCHED_MAX = 64;
+export const CARETAKER_GATHER_MS = 100;
 /** How often a leader looks whether its group's voters are as they should be. */
 export const CARETAKER_PERIOD_MS = 500;
 /** A request whose group has no leader asks the voters first after so long, then each time twice as long, up to the second. They hold the answer back. */
@@ -166,6 +177,9 @@ export const KILL_GRACE_MS = 500;
 export const DISPATCH_BYTES_MAX = 40 * 1024;
 /** A machine that has not said by then that it took a dispatch gets it the other way too. */
 export const DISPATCH_TAKEN_WAIT_MS = 8;
+/** In a pool of more nodes than the first assignments go by stream only: a publish reaches every machine of the pool, so that bytes for each task grow with it. Gossip brings what was not taken up by the second. */
+export const DISPATCH_GOSSIP_NODES_MAX = 32;
+export const DISPATCH_TAKEN_WAIT_WIDE_MS = 250;
 /** So few tasks of one turn go by stream first; more by gossip. */
 export const DISPATCH_STREAMED_ITEMS_MAX = 8;
 /** Assign commands of a pool that has much to do are this far apart; the first after a pause goes at once. */
@@ -176,8 +190,14 @@ export const REPORT_GATHER_MS = 5;
 export const ASSIGN_ITEMS_MAX = 1_000;
 /** Specifications of recently added tasks that a coordinator keeps in memory, so that their dispatch reads no disk. */
 export const SPEC_CACHE_BYTES_MAX = 32 * 1024 * 1024;
-/** How long a coordinator gathers heartbeats before it publishes whom it heard. */
+/** A machine whose heartbeats were not acknowledged for this long takes its link for the reason and says the next one by gossip. Above an interval, and such that one more heartbeat comes before a lease ends. */
+export const HEARTBEAT_DOUBT_MS = 1_200;
+/** How long a coordinator gathers heartbeats before it acknowledges them: all of that time rest on one round of its voters. */
 export const ACKNOWLEDGE_DELAY_MS = 250;
+/** Machines whose heartbeats one publish acknowledges; at their longest names it stays below GOSSIP_BYTES_MAX. */
+export const ACKNOWLEDGED_PER_PUBLISH_MAX = 100;
+/** Nodes of one mirror command: half a megabyte. */
+export const MIRROR_NODES_MAX = 2_000;
 /** A difference between a node's digest and the coordinator's is looked into once nothing was sent either way for this long. */
 export const RECONCILE_QUIET_MS = 400;
 /** Executions of one report. */

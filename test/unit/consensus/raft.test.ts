@@ -10,6 +10,7 @@ import type {
   RaftState,
 } from '../../../coordinator/consensus/interface.ts';
 import { createRaft } from '../../../coordinator/consensus/raft.ts';
+import { LEARNER_APPENDS_PER_TICK } from '../../../src/lib/limits.ts';
 import { Prng } from '../../../src/lib/prng.ts';
 
 const GROUP: Configuration = { voters: ['a', 'b', 'c'], learners: ['d'] };
@@ -278,7 +279,7 @@ describe('a leader', () => {
     elect(raft);
     accept(raft, 'b', 77);
     expect(raft.status().commit).toBe(0);
-    expect(raft.status().progress.get('b')?.match).toBe(0);
+    expect(raft.status().progress().get('b')?.match).toBe(0);
   });
 
   test('has at most its window of appends in flight to one follower', () => {
@@ -308,8 +309,66 @@ describe('a leader', () => {
     expect(appends.map(({ to, entries }) => [to, entries.length])).toEqual([
       ['b', 5],
       ['c', 5],
-      ['d', 5],
     ]);
+  });
+
+  test('gives a learner what is committed, with the word that it is, as one message', () => {
+    const raft = replica();
+    elect(raft);
+    for (const peer of ['b', 'c', 'd']) accept(raft, peer, 1);
+    turn(raft);
+    for (let count = 0; count < 5; count++) raft.propose(new Uint8Array(1));
+    turn(raft);
+    accept(raft, 'b', 6);
+    const toLearner = turn(raft).filter(({ to }) => to === 'd');
+    expect(toLearner).toMatchObject([{ kind: 'append', commit: 6, entries: { length: 5 } }]);
+  });
+
+  test('sends its learners no more than so many appends a tick, and each of them all there is in the end', () => {
+    const learners = Array.from({ length: 2 * LEARNER_APPENDS_PER_TICK }, (_, number) => `l${number}`);
+    const raft = replica({
+      snapshot: { index: 0, term: 0, configuration: { voters: ['a', 'b'], learners } },
+    });
+    elect(raft);
+    accept(raft, 'b', 1);
+    turn(raft);
+    for (const learner of learners) accept(raft, learner, 1);
+    const commits = new Map<string, number>();
+    const appends = (): number => {
+      let count = 0;
+      for (const message of turn(raft)) {
+        if (message.kind !== 'append' || message.to === 'b') continue;
+        commits.set(message.to, message.commit);
+        count += 1;
+      }
+      return count;
+    };
+    const tick = (): number => {
+      raft.tick();
+      return appends();
+    };
+    while (tick() > 0);
+    let sent = 0;
+    for (let index = 2; index <= 51; index++) {
+      raft.propose(new Uint8Array(1));
+      sent += appends();
+      accept(raft, 'b', index);
+      sent += appends();
+    }
+    expect(sent).toBe(LEARNER_APPENDS_PER_TICK);
+    for (let more = tick(); more > 0; more = tick())
+      expect(more).toBeLessThanOrEqual(LEARNER_APPENDS_PER_TICK);
+    expect(learners.every((learner) => commits.get(learner) === 51)).toBe(true);
+  });
+
+  test('asks voters alone before it answers a read', () => {
+    const raft = replica();
+    elect(raft);
+    for (const peer of ['b', 'c', 'd']) accept(raft, peer, 1);
+    turn(raft);
+    raft.readIndex(1);
+    const asked = turn(raft).filter(({ kind }) => kind === 'heartbeat');
+    expect(asked.map(({ to }) => to)).toEqual(['b', 'c']);
   });
 
   test('goes back to where a follower points, not one by one', () => {
@@ -348,7 +407,7 @@ describe('a leader', () => {
       hintTerm: 1,
     });
     expect(turn(raft)).toMatchObject([{ kind: 'snapshot', to: 'b', meta: { index: 4, term: 1 } }]);
-    expect(raft.status().progress.get('b')?.state).toBe('snapshot');
+    expect(raft.status().progress().get('b')?.state).toBe('snapshot');
     raft.propose(new Uint8Array(1));
     expect(turn(raft).filter((message) => message.to === 'b')).toEqual([]);
     accept(raft, 'b', 4);

@@ -232,7 +232,7 @@ class Script {
   }
 
   #progress(id: string): void {
-    for (const [peer, { match, next, state, active }] of this.#w.machine(id).raft.status().progress) {
+    for (const [peer, { match, next, state, active }] of this.#w.machine(id).raft.status().progress()) {
       this.#print(`${peer} ${state} match ${match} next ${next}${active ? ' active' : ''}`);
     }
   }

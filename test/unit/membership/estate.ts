@@ -101,14 +101,21 @@ export class Estate {
     }
   }
 
+  #addLearner(id: string): void {
+    demand(!this.voters.includes(id) && !this.learners.includes(id), 'a new learner is new');
+    this.learners.push(id);
+    this.#learnsSince.set(id, this.nowMs);
+  }
+
   #carryOut(step: VoterStep): void {
     this.steps.push(step);
     const had = this.hasQuorum();
     switch (step.kind) {
       case 'addLearner':
-        demand(!this.voters.includes(step.id) && !this.learners.includes(step.id), 'a new learner is new');
-        this.learners.push(step.id);
-        this.#learnsSince.set(step.id, this.nowMs);
+        this.#addLearner(step.id);
+        break;
+      case 'addLearners':
+        for (const id of step.ids) this.#addLearner(id);
         break;
       case 'promote':
         demand(this.learners.includes(step.id), 'who is promoted was a learner');

@@ -56,6 +56,16 @@ test('the mesh group has five voters from seven machines on, a pool three; the r
   expect([pool.voters.length, pool.learners.length]).toEqual([3, 0]);
 });
 
+test('however many machines come at once, they follow the mesh group by one change of it', () => {
+  const estate = founded(MESH, ['a']);
+  const before = estate.steps.length;
+  for (let number = 0; number < 200; number += 1) estate.join(`m${number}`);
+  estate.settle();
+  const [first, ...others] = estate.steps.slice(before);
+  expect(first).toMatchObject({ kind: 'addLearners', ids: { length: 200 } });
+  expect(others.filter(({ kind }) => kind !== 'promote')).toEqual([]);
+});
+
 test('a dead voter is replaced: the learner catches up, the dead one goes, the learner votes', () => {
   const estate = founded(POOL, ['a', 'b', 'c', 'd']);
   estate.leader = 'a';
