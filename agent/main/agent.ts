@@ -374,8 +374,14 @@ export class Agent {
     void this.#offer();
   }
 
+  /** What was said last: most changes of the mesh are of other things, and these lists may be long. */
+  #learned: unknown;
+  #allowed: ReadonlySet<string> | undefined;
+
   #admit(members: readonly { readonly peer: string; readonly addresses: readonly string[] }[]): void {
     this.#allow();
+    if (members === this.#learned) return;
+    this.#learned = members;
     for (const { peer, addresses } of members)
       if (peer !== this.#transport.self) this.#mesh.learn(peer, addresses);
   }
@@ -383,7 +389,9 @@ export class Agent {
   /** A used token's identity leaves the list at once; here it stays until its answer has been delivered. */
   #allow(): void {
     const allowed = this.#coordinator.allowedPeers();
-    if (allowed !== undefined) this.#mesh.setAllowed(new Set([...allowed, ...this.#joining]));
+    if (allowed === undefined || allowed === this.#allowed) return;
+    this.#allowed = allowed;
+    this.#mesh.setAllowed(new Set([...allowed, ...this.#joining]));
   }
 
   #nodeSetup(allotment: Allotment): NodeSetup {
@@ -486,6 +494,7 @@ export class Agent {
     this.#joining.add(from);
     this.#clock.after(JOIN_ANSWER_MS, () => {
       this.#joining.delete(from);
+      this.#allowed = undefined;
       if (this.#stopping === undefined) this.#allow();
     });
     const proposed: CommandResult<'machine.join'> = await this.#coordinator.router.propose(MESH_GROUP, {

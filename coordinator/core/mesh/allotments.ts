@@ -5,7 +5,7 @@ import { idKey } from '../../../src/model/ids.ts';
 import type { Allotment, MachineRecord } from '../../../src/model/machine.ts';
 import type { NodeDeallocationOption } from '../../../src/model/pool.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
-import { inKeyOrder } from './order.ts';
+import { OrderedMap } from './order.ts';
 import type { NodeCounts, PoolRecord } from './pools.ts';
 import { allotmentRow } from './rows.ts';
 import type { Turn } from './turn.ts';
@@ -31,31 +31,31 @@ export function leavesAtOnce(option: NodeDeallocationOption): boolean {
   return option === 'requeue' || option === 'terminate';
 }
 
+const NONE: readonly Allotment[] = [];
+
 export class Allotments {
-  readonly #byNode = new Map<string, Allotment>();
-  readonly #byPool = new Map<string, Map<string, Allotment>>();
-  readonly #byMachine = new Map<MachineId, Map<string, Allotment>>();
+  readonly #byNode = new OrderedMap<string, Allotment>();
+  readonly #byPool = new Map<string, OrderedMap<string, Allotment>>();
+  readonly #byMachine = new Map<MachineId, OrderedMap<string, Allotment>>();
 
   load(allotment: Allotment): void {
     this.#index(allotment);
   }
 
-  all(): Allotment[] {
-    return inKeyOrder(this.#byNode);
+  all(): readonly Allotment[] {
+    return this.#byNode.inOrder();
   }
 
   get(node: string): Allotment | undefined {
     return this.#byNode.get(node);
   }
 
-  ofPool(pool: string): Allotment[] {
-    const nodes = this.#byPool.get(idKey(pool));
-    return nodes === undefined ? [] : inKeyOrder(nodes);
+  ofPool(pool: string): readonly Allotment[] {
+    return this.#byPool.get(idKey(pool))?.inOrder() ?? NONE;
   }
 
-  onMachine(machine: MachineId): Allotment[] {
-    const nodes = this.#byMachine.get(machine);
-    return nodes === undefined ? [] : inKeyOrder(nodes);
+  onMachine(machine: MachineId): readonly Allotment[] {
+    return this.#byMachine.get(machine)?.inOrder() ?? NONE;
   }
 
   /** Leaving ones not counted. */
@@ -145,10 +145,10 @@ export function slotsOf(pool: Pick<PoolRecord, 'spec'>, cores: number): number {
   return pool.spec.slotsFromCores ? Math.max(1, cores) : (pool.spec.taskSlotsPerNode ?? 1);
 }
 
-function childOf<K>(parents: Map<K, Map<string, Allotment>>, key: K): Map<string, Allotment> {
+function childOf<K>(parents: Map<K, OrderedMap<string, Allotment>>, key: K): OrderedMap<string, Allotment> {
   let child = parents.get(key);
   if (child === undefined) {
-    child = new Map();
+    child = new OrderedMap();
     parents.set(key, child);
   }
   return child;

@@ -8,7 +8,7 @@ import type { GroupId, MachineId } from '../../../src/model/ids.ts';
 import { isValidId, MESH_GROUP } from '../../../src/model/ids.ts';
 import type { GroupRecord } from '../../../src/model/queries.ts';
 import { type Refusal, refuse } from '../refusal.ts';
-import { inKeyOrder } from './order.ts';
+import { OrderedMap } from './order.ts';
 import { groupRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -20,14 +20,14 @@ export class Groups {
    * A group that was given up stays as a record without voters: one of the same name that comes later must have a
    * greater generation, or a machine that slept through the change would take its old log for the new group's.
    */
-  readonly #byId = new Map<GroupId, GroupRecord>();
+  readonly #byId = new OrderedMap<GroupId, GroupRecord>();
 
   load(record: GroupRecord): void {
     this.#byId.set(record.group, record);
   }
 
   all(): GroupRecord[] {
-    return inKeyOrder(this.#byId).filter((record) => record.voters.length > 0);
+    return this.#byId.inOrder().filter((record) => record.voters.length > 0);
   }
 
   get(group: GroupId): GroupRecord | undefined {

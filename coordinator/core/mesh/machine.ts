@@ -76,8 +76,10 @@ export interface MeshMachineOptions {
 export class MeshMachine implements StateMachine<MeshEffect> {
   readonly #state: MeshState;
   readonly #alive: (machine: MachineId) => boolean;
-  /** Made when asked for after a change; the gater asks at every connection. */
-  #allowed: ReadonlySet<PeerId> | undefined;
+  /** Made when asked for after a change of either list. */
+  #allowed:
+    | { readonly members: unknown; readonly tokens: unknown; readonly peers: ReadonlySet<PeerId> }
+    | undefined;
 
   constructor(options: MeshMachineOptions = {}) {
     this.#state = new MeshState(options.requestIdsKept);
@@ -91,15 +93,12 @@ export class MeshMachine implements StateMachine<MeshEffect> {
   }
 
   /** Nothing is left to derive: each row brought its own indexes along. */
-  loaded(): void {
-    this.#allowed = undefined;
-  }
+  loaded(): void {}
 
   apply(index: number, batch: CommandBatch): Applied<MeshEffect> {
     const turn = new Turn(index, Math.max(wholeMs(batch.timeMs), this.#state.counters.timeMs));
     this.#state.counters.advanceTime(turn);
     const results = batch.commands.map(({ requestId, command }) => this.#answer(turn, requestId, command));
-    this.#allowed = undefined;
     return { results, writes: turn.writes(), events: turn.events(), effects: turn.effects() };
   }
 
@@ -159,6 +158,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.counters.timeMs;
   }
 
+  /** The same array until a machine comes, goes or says something new of itself. */
   machines(): readonly MachineRecord[] {
     return this.#state.members.all();
   }
@@ -176,15 +176,17 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.members.byName(name);
   }
 
-  /** Members and the temporary identities of open tokens. A new set after each change. */
+  /** Members and the temporary identities of open tokens. A new set after each change of these, and the same one until then. */
   allowedPeers(): ReadonlySet<PeerId> {
-    if (this.#allowed === undefined) {
-      const peers = new Set<PeerId>();
-      for (const member of this.#state.members.all()) peers.add(member.peer);
-      for (const token of this.#state.tokens.all()) peers.add(token.peer);
-      this.#allowed = peers;
-    }
-    return this.#allowed;
+    const members = this.#state.members.all();
+    const tokens = this.#state.tokens.all();
+    if (this.#allowed?.members !== members || this.#allowed.tokens !== tokens)
+      this.#allowed = {
+        members,
+        tokens,
+        peers: new Set([...members.map(({ peer }) => peer), ...tokens.map(({ peer }) => peer)]),
+      };
+    return this.#allowed.peers;
   }
 
   /** The open token of a temporary identity. It may have expired since the last sweep: compare `expiresAtMs`. */
@@ -200,6 +202,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.pools.get(id);
   }
 
+  /** The same array until one of them comes, goes or is another. */
   allotments(pool?: string): readonly Allotment[] {
     return pool === undefined ? this.#state.allotments.all() : this.#state.allotments.ofPool(pool);
   }

@@ -6,7 +6,7 @@ import type { MachineId, PeerId } from '../../../src/model/ids.ts';
 import { idKey, peerOfMachine } from '../../../src/model/ids.ts';
 import type { MachineRecord } from '../../../src/model/machine.ts';
 import type { Refusal } from '../refusal.ts';
-import { inKeyOrder } from './order.ts';
+import { OrderedMap } from './order.ts';
 import { memberRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -24,7 +24,7 @@ export interface Member extends MachineRecord {
 }
 
 export class Members {
-  readonly #byId = new Map<MachineId, Member>();
+  readonly #byId = new OrderedMap<MachineId, Member>();
   readonly #byPeer = new Map<PeerId, Member>();
   readonly #byName = new Map<string, Member>();
   readonly #byNumber = new Map<number, Member>();
@@ -37,8 +37,8 @@ export class Members {
     return this.#byId.size;
   }
 
-  all(): Member[] {
-    return inKeyOrder(this.#byId);
+  all(): readonly Member[] {
+    return this.#byId.inOrder();
   }
 
   get(id: MachineId): Member | undefined {

@@ -9,3 +9,41 @@ export function inKeyOrder<V>(map: ReadonlyMap<string, V>): V[] {
   for (const key of [...map.keys()].sort()) values.push(map.get(key) as V);
   return values;
 }
+
+/** A map whose values in the order of its keys are sorted once after a change; until the next one it is the same array. */
+export class OrderedMap<K extends string, V> {
+  readonly #byKey = new Map<K, V>();
+  #inOrder: readonly V[] | undefined;
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  get(key: K): V | undefined {
+    return this.#byKey.get(key);
+  }
+
+  set(key: K, value: V): void {
+    this.#byKey.set(key, value);
+    this.#inOrder = undefined;
+  }
+
+  has(key: K): boolean {
+    return this.#byKey.has(key);
+  }
+
+  delete(key: K): void {
+    if (this.#byKey.delete(key)) this.#inOrder = undefined;
+  }
+
+  /** In no order that replicas share. */
+  values(): Iterable<V> {
+    return this.#byKey.values();
+  }
+
+  /** Whoever kept it from before sees by its identity whether anything has changed. */
+  inOrder(): readonly V[] {
+    this.#inOrder ??= inKeyOrder(this.#byKey);
+    return this.#inOrder;
+  }
+}

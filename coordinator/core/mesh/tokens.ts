@@ -9,7 +9,7 @@ import type { PeerId } from '../../../src/model/ids.ts';
 import { isValidId } from '../../../src/model/ids.ts';
 import type { TokenEntity } from '../../../src/model/queries.ts';
 import { type Refusal, refuse } from '../refusal.ts';
-import { inKeyOrder } from './order.ts';
+import { OrderedMap } from './order.ts';
 import { tokenRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -19,15 +19,15 @@ export interface Token extends TokenEntity {
 }
 
 export class Tokens {
-  readonly #byId = new Map<string, Token>();
+  readonly #byId = new OrderedMap<string, Token>();
   readonly #byPeer = new Map<PeerId, Token>();
 
   load(token: Token): void {
     this.#index(token);
   }
 
-  all(): Token[] {
-    return inKeyOrder(this.#byId);
+  all(): readonly Token[] {
+    return this.#byId.inOrder();
   }
 
   get(id: string): Token | undefined {
