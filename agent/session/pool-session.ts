@@ -6,6 +6,7 @@
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
 import {
+  HEARTBEAT_DOUBT_MS,
   HEARTBEAT_INTERVAL_MS,
   REPORT_GATHER_MS,
   REPORT_ITEMS_MAX,
@@ -17,7 +18,7 @@ import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { ReportItem } from '../../src/model/commands.ts';
 import type { ExecutionId } from '../../src/model/execution.ts';
-import type { MachineId } from '../../src/model/ids.ts';
+import { type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import type { NodeFault } from '../../src/model/machine.ts';
 import type { StoredTaskSpec } from '../../src/model/node-task.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
@@ -26,6 +27,7 @@ import { decode } from '../../src/wire/codec.ts';
 import {
   Acknowledgement,
   type Dispatch,
+  HEARTBEAT_CHANNEL,
   HEARTBEAT_REQUEST,
   Heartbeat,
   REPORT_REQUEST,
@@ -148,7 +150,11 @@ export class PoolSession {
 
   // --- Heartbeats and lease -----------------------------------------------------------------------------------------
 
-  /** Says what the nodes run; by gossip, and by stream where gossip brings no answer. */
+  /**
+   * Says what the nodes run: over the link to the coordinator that acknowledged the last heartbeat, as a publish costs each
+   * voter a signature and its way there. Where none is known or it has not answered, by gossip, which needs neither; and
+   * by a request too where that brings no answer.
+   */
   heartbeat(): void {
     if (this.#nodes.size === 0 || this.#closed) return;
     const { pool, self, life, boot, bootMs, transport, callLeader, faultOf } = this.#options;
@@ -159,17 +165,22 @@ export class PoolSession {
       return { node, ...this.#table.summary(node), ...(fault === undefined ? {} : { fault }) };
     });
     const body = Heartbeat.encode({ pool, machine: self, life, sequence, boot, nodes });
-    transport.publish(upTopic(pool), body);
-    if (this.#lease.silentMs(nowMs) < 2 * HEARTBEAT_INTERVAL_MS) return;
+    const silentMs = this.#lease.silentMs(nowMs);
+    const { leader } = this.#lease;
+    const isTold =
+      leader !== undefined &&
+      silentMs < HEARTBEAT_DOUBT_MS &&
+      transport.send(peerOfMachine(leader), HEARTBEAT_CHANNEL, body);
+    if (!isTold) transport.publish(upTopic(pool), body);
+    if (silentMs < 2 * HEARTBEAT_INTERVAL_MS) return;
     callLeader(HEARTBEAT_REQUEST, body).then(
-      (answer) => this.onAcknowledgement(answer),
+      (answer) => this.onAcknowledgement(Acknowledgement.decode(answer)),
       () => undefined, // The next heartbeat tries again; the lease tells when to stop.
     );
   }
 
-  onAcknowledgement(bytes: Uint8Array): void {
+  onAcknowledgement({ term, leader, index, heard }: Acknowledgement): void {
     const { self, life, bootMs, runner, pool } = this.#options;
-    const { term, leader, index, heard } = Acknowledgement.decode(bytes);
     const own = heard.find((one) => one.machine === self && one.life === life);
     if (own === undefined) return;
     const nowMs = bootMs();

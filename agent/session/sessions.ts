@@ -9,6 +9,8 @@ import type { Allotment, NodeFault } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { encode } from '../../src/wire/codec.ts';
 import {
+  ACKNOWLEDGEMENT_CHANNEL,
+  Acknowledgement,
   DISPATCH_REQUEST,
   Dispatch,
   DownMessage,
@@ -76,6 +78,12 @@ export class Sessions {
       this.#onDispatch(from, payload);
       return encode(null);
     });
+    transport.onMessage(ACKNOWLEDGEMENT_CHANNEL, (from, payload) =>
+      this.#guarded(from, () => {
+        const acknowledgement = Acknowledgement.decode(payload);
+        this.#coordinated(acknowledgement.pool, from)?.onAcknowledgement(acknowledgement);
+      }),
+    );
     transport.onRequest(STOP_REQUEST, async (from, payload) => {
       const stop = Stop.decode(payload);
       this.#coordinated(stop.pool, from)?.onStop(stop);
@@ -184,17 +192,20 @@ export class Sessions {
   }
 
   #onDown(pool: string, from: string, payload: Uint8Array): void {
-    try {
+    this.#guarded(from, () => {
       const { acknowledgement, dispatches } = DownMessage.decode(payload);
       const session = this.#coordinated(pool, from);
-      if (acknowledgement !== null) session?.onAcknowledgement(acknowledgement);
+      if (acknowledgement !== null) session?.onAcknowledgement(Acknowledgement.decode(acknowledgement));
       for (const { machine, body } of dispatches)
         if (machine === this.#options.self) this.#onDispatch(from, body);
+    });
+  }
+
+  #guarded(from: string, handle: () => void): void {
+    try {
+      handle();
     } catch (error) {
-      this.#options.log.warn(
-        { pool, from, error: asShoalError(error).message },
-        'a gossip message was refused',
-      );
+      this.#options.log.warn({ from, error: asShoalError(error).message }, 'a message was refused');
     }
   }
 

@@ -7,10 +7,12 @@ import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
-import { type GroupId, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import { type GroupId, idKey, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import type { Allotment } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import {
   Acknowledgement,
+  HEARTBEAT_CHANNEL,
   HEARTBEAT_REQUEST,
   Heartbeat,
   REPORT_REQUEST,
@@ -66,6 +68,7 @@ export interface CoordinatorOptions {
  * that arrives only then must still be true: a leader that believes it has entries which are gone never sends them.
  */
 const ORPHAN_KEPT_MS = 30_000;
+const NO_ALLOTMENTS: readonly Allotment[] = [];
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -144,6 +147,13 @@ export class Coordinator {
       if (answer === undefined)
         throw new ShoalError('NodeNotFound', 'This machine hosts no node of the pool.');
       return Acknowledgement.encode(answer);
+    });
+    transport.onMessage(HEARTBEAT_CHANNEL, (from, payload) => {
+      this.#guarded(from, () => {
+        const heartbeat = Heartbeat.decode(payload);
+        const leader = this.#poolLeaders.get(`pool:${heartbeat.pool}`);
+        if (leader?.onHeartbeat(from, heartbeat)) leader.acknowledgeSoon();
+      });
     });
     transport.onMessage(TAKEN_CHANNEL, (from, payload) => {
       this.#guarded(from, () => {
@@ -290,7 +300,7 @@ export class Coordinator {
       this.#options.transport.subscribe(upTopic(pool), (from, payload) => {
         this.#guarded(from, () => {
           const leader = this.#poolLeaders.get(group);
-          if (leader?.onHeartbeat(from, Heartbeat.decode(payload))) leader.acknowledgeSoon();
+          if (leader?.onHeartbeat(from, Heartbeat.decode(payload), 'gossip')) leader.acknowledgeSoon();
         });
       }),
     );
@@ -351,6 +361,10 @@ export class Coordinator {
       specs: this.#specs,
       poolView: () => this.#poolView(group),
       addressesOf: (machine) => this.mesh?.machine(machine)?.addresses ?? [],
+      isAllotted: (node) => {
+        const allotment = this.mesh?.allotment(node);
+        return allotment !== undefined && `pool:${idKey(allotment.pool)}` === group;
+      },
       autoScaleView: () => this.#autoScaleView(group),
       proposeToMesh: (command) => this.router.propose(MESH_GROUP, command),
       random: this.#options.random,
@@ -374,12 +388,12 @@ export class Coordinator {
   #poolView(group: GroupId): PoolView {
     const poolKey = group.slice('pool:'.length);
     const pool = this.mesh?.pool(poolKey);
-    const nodes = [...(this.mesh?.allotments(poolKey) ?? [])].map(({ pool: _, ...node }) => node);
     const mirror =
       pool === undefined
         ? { id: poolKey, exists: false, deleting: false, spec: undefined }
         : { id: pool.spec.id, exists: true, deleting: pool.state === 'deleting', spec: pool.spec };
-    return { meshIndex: this.host.replica(MESH_GROUP)?.appliedIndex ?? 0, pool: mirror, nodes };
+    const allotments = this.mesh?.allotments(poolKey) ?? NO_ALLOTMENTS;
+    return { meshIndex: this.host.replica(MESH_GROUP)?.appliedIndex ?? 0, pool: mirror, allotments };
   }
 
   #autoScaleView(group: GroupId): AutoScaleView | undefined {

@@ -2,14 +2,17 @@
  * Brings committed assignments to the agents, by two ways that do not depend on each other: first by gossip, all
  * machines' parts in one publish of a turn; then, to whoever did not say within a few milliseconds that it took its part
  * up, by an acknowledged stream. For a handful of tasks it is the other way round: a publish, its signature and its way
- * to every agent cost more than they bring. What is lost even so is found by the comparison at the next heartbeat.
+ * to every agent cost more than they bring. So it is in a pool of many nodes: each agent would get what all others are
+ * to run. What is lost even so is found by the comparison at the next heartbeat.
  */
 import type { Clock } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import {
   DISPATCH_BYTES_MAX,
+  DISPATCH_GOSSIP_NODES_MAX,
   DISPATCH_STREAMED_ITEMS_MAX,
   DISPATCH_TAKEN_WAIT_MS,
+  DISPATCH_TAKEN_WAIT_WIDE_MS,
   GOSSIP_BYTES_MAX,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
@@ -29,6 +32,8 @@ const GOSSIP_PAYLOAD_MAX = GOSSIP_BYTES_MAX - 4 * 1024;
 
 export interface DispatcherOptions {
   readonly pool: string;
+  /** How many nodes the pool has. */
+  readonly nodes: () => number;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly log: Log;
@@ -60,12 +65,13 @@ export class Dispatcher {
       for (const part of partsOf(items)) batches.push(this.#encode(term, machine, part, jobs));
     }
     const items = [...itemsByMachine.values()].reduce((sum, list) => sum + list.length, 0);
-    const few = items <= DISPATCH_STREAMED_ITEMS_MAX;
+    const isWide = this.#options.nodes() > DISPATCH_GOSSIP_NODES_MAX;
+    const isStreamed = isWide || items <= DISPATCH_STREAMED_ITEMS_MAX;
     for (const batch of batches) this.#notTaken.set(batch.number, batch);
-    this.#send(few ? 'stream' : 'gossip', batches);
-    this.#options.clock.after(DISPATCH_TAKEN_WAIT_MS, () => {
+    this.#send(isStreamed ? 'stream' : 'gossip', batches);
+    this.#options.clock.after(isWide ? DISPATCH_TAKEN_WAIT_WIDE_MS : DISPATCH_TAKEN_WAIT_MS, () => {
       const left = batches.filter(({ number }) => this.#notTaken.delete(number));
-      this.#send(few ? 'gossip' : 'stream', left);
+      this.#send(isStreamed ? 'gossip' : 'stream', left);
     });
   }
 

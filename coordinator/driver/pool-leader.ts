@@ -9,8 +9,10 @@ import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   ACKNOWLEDGE_DELAY_MS,
+  ACKNOWLEDGED_PER_PUBLISH_MAX,
   ASSIGN_GATHER_MS,
   ASSIGN_ITEMS_MAX,
+  MIRROR_NODES_MAX,
   PREEMPTED_PER_ROUND_MAX,
   RECONCILE_QUIET_MS,
   SWEEP_ITEMS_MAX,
@@ -22,17 +24,17 @@ import type {
   Assignment,
   CommandResult,
   MeshCommand,
-  NodeMirror,
   Outcome,
   PoolCommand,
   PoolMirror,
 } from '../../src/model/commands.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
-import { hostOf, type NodeFault } from '../../src/model/machine.ts';
+import { type Allotment, hostOf, type NodeFault } from '../../src/model/machine.ts';
 import type { InstanceHost, StoredTaskSpec } from '../../src/model/node-task.ts';
 import { unwrap } from '../../src/model/outcome.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import {
+  ACKNOWLEDGEMENT_CHANNEL,
   type Acknowledgement,
   Acknowledgement as AcknowledgementCodec,
   type DispatchItem,
@@ -62,7 +64,8 @@ export interface PoolView {
   /** Applied index of the mesh group. */
   readonly meshIndex: number;
   readonly pool: PoolMirror;
-  readonly nodes: readonly NodeMirror[];
+  /** The same array, of the same records, until one of them comes, goes or is another. */
+  readonly allotments: readonly Allotment[];
 }
 
 export interface PoolLeaderOptions {
@@ -76,10 +79,18 @@ export interface PoolLeaderOptions {
   readonly poolView: () => PoolView;
   /** Multiaddrs of a machine; none where it is not known here. */
   readonly addressesOf: (machine: MachineId) => readonly string[];
+  /** Whether the mesh group, as this machine has it, allots the node to this pool. */
+  readonly isAllotted: (node: string) => boolean;
   /** Undefined where the pool is not sized by a formula. */
   readonly autoScaleView: () => AutoScaleView | undefined;
   readonly proposeToMesh: (command: MeshCommand) => Promise<Outcome<unknown>>;
   readonly random: Prng;
+}
+
+interface Heard {
+  readonly life: string;
+  readonly sequence: number;
+  readonly way: 'link' | 'gossip';
 }
 
 const CHECK_PERIOD_MS = 200;
@@ -92,7 +103,9 @@ export class PoolLeader {
   readonly #dispatcher: Dispatcher;
   readonly #autoscaler: Autoscaler;
   /** Highest heartbeat of each machine, to be acknowledged. */
-  readonly #heard = new Map<MachineId, { life: string; sequence: number }>();
+  readonly #heard = new Map<MachineId, Heard>();
+  /** Machines that this leader has acknowledged before. */
+  readonly #answered = new Set<MachineId>();
   readonly #lastTrafficMs = new Map<string, number>();
   readonly #reconciling = new Set<string>();
   /** Nodes whose `node.lost` is proposed and not yet applied, and the same of `node.heard`. */
@@ -110,12 +123,16 @@ export class PoolLeader {
   #mirrorDue = false;
   #sweeping = false;
   #lastCheckMs = 0;
-  #lastMirror = '';
+  /** What of the mesh group's view the pool's group has. */
+  readonly #mirrored = new Map<string, Allotment>();
+  #mirroredPool = '';
+  #mirroredAllotments: readonly Allotment[] | undefined;
 
   constructor(options: PoolLeaderOptions) {
     this.#options = options;
     const { host, replica, transport, clock, log, random, autoScaleView, proposeToMesh } = options;
-    this.#dispatcher = new Dispatcher({ pool: this.#pool, transport, clock, log });
+    const nodes = (): number => options.poolView().allotments.length;
+    this.#dispatcher = new Dispatcher({ pool: this.#pool, nodes, transport, clock, log });
     this.#autoscaler = new Autoscaler({
       machine: this.#machine,
       groupMs: () => host.groupMs(replica),
@@ -193,9 +210,10 @@ export class PoolLeader {
   }
 
   /** A proposal of our own loops: it fails only with the lead, and then the next leader does the same. */
-  #attempt(command: PoolCommand, after: () => void): void {
-    this.#propose(command).then(after, (error: unknown) => {
-      after();
+  #attempt(command: PoolCommand, after: (isTaken: boolean) => void): void {
+    const taken = (): void => after(true);
+    this.#propose(command).then(taken, (error: unknown) => {
+      after(false);
       this.#options.log.debug(
         { group: this.#options.replica.group, command: command.kind, error: asShoalError(error).message },
         'a proposal of the coordinator was not taken',
@@ -249,7 +267,7 @@ export class PoolLeader {
     const items = new Map<MachineId, DispatchItem[]>();
     effects.forEach(({ node, job, task, epoch }, position) => {
       const stored = found[position];
-      const info = this.#machine.nodeInfo(node);
+      const info = this.#machine.node(node);
       const spec = stored && this.#toDispatch(job, task, stored);
       // One without is not forgotten: the node is compared with its next heartbeat.
       if (spec === undefined || info === undefined) return;
@@ -285,7 +303,7 @@ export class PoolLeader {
   }
 
   #hostOf(node: string): InstanceHost | undefined {
-    const info = this.#machine.nodeInfo(node);
+    const info = this.#machine.node(node);
     const host = info && hostOf(this.#options.addressesOf(info.machine));
     return info && host && { ...host, cores: info.cores };
   }
@@ -311,7 +329,7 @@ export class PoolLeader {
       byNode.set(node, list);
     }
     for (const [node, executions] of byNode) {
-      const info = this.#machine.nodeInfo(node);
+      const info = this.#machine.node(node);
       if (info === undefined) continue;
       const body = Stop.encode({ pool: this.#pool, node, executions });
       // Lost on the way, it is said again with the node's next heartbeat: see #resumeStops.
@@ -332,14 +350,14 @@ export class PoolLeader {
   // --- Hearing ------------------------------------------------------------------------------------------------------
 
   /** Takes a heartbeat. False if it may not be acknowledged; else `acknowledgeSoon` and `acknowledge` do so. */
-  onHeartbeat(from: string, heartbeat: Heartbeat): boolean {
+  onHeartbeat(from: string, heartbeat: Heartbeat, way: 'link' | 'gossip' = 'link'): boolean {
     const { machine, life, sequence, nodes } = heartbeat;
     if (!this.#started || this.#stopped || peerOfMachine(machine) !== from) return false;
-    const hosted = nodes.filter(({ node }) => this.#machine.nodeInfo(node)?.machine === machine);
+    const hosted = nodes.filter(({ node }) => this.#machine.node(node)?.machine === machine);
     if (hosted.length === 0 || this.#isWithheld(machine, hosted)) return false;
-    if (this.#noteBoots(from, heartbeat, hosted)) return false;
+    if (this.#noteBoots({ from, heartbeat, way }, hosted)) return false;
     for (const { node, digest, fault } of hosted) this.#hearNode(node, digest, fault);
-    this.#heard.set(machine, { life, sequence });
+    this.#heard.set(machine, { life, sequence, way });
     return true;
   }
 
@@ -348,10 +366,13 @@ export class PoolLeader {
    * before it, is then older than the first acknowledgement, and its agent takes none of it up. True where one waits;
    * the same heartbeat is heard again as soon as that is done.
    */
-  #noteBoots(from: string, heartbeat: Heartbeat, hosted: Heartbeat['nodes']): boolean {
+  #noteBoots(
+    { from, heartbeat, way }: { from: string; heartbeat: Heartbeat; way: 'link' | 'gossip' },
+    hosted: Heartbeat['nodes'],
+  ): boolean {
     const { boot } = heartbeat;
     if (boot === undefined) return false;
-    const bootOf = (node: string): number => this.#machine.nodeInfo(node)?.boot ?? -1;
+    const bootOf = (node: string): number => this.#machine.node(node)?.boot ?? -1;
     // A late copy, from before the machine was booted.
     if (hosted.some(({ node }) => bootOf(node) > boot)) return true;
     const isKnown = (node: string): boolean => bootOf(node) === boot;
@@ -359,7 +380,7 @@ export class PoolLeader {
     for (const { node } of unknown)
       this.#return(node, { boot }, () => {
         if (this.#stopped || !isKnown(node)) return;
-        if (this.onHeartbeat(from, heartbeat)) this.acknowledgeSoon();
+        if (this.onHeartbeat(from, heartbeat, way)) this.acknowledgeSoon();
       });
     return unknown.length > 0;
   }
@@ -379,13 +400,12 @@ export class PoolLeader {
    */
   #isWithheld(machine: MachineId, hosted: Heartbeat['nodes']): boolean {
     if (this.#machine.nodesOf(machine).some((node) => this.#losing.has(node))) return true;
-    const allotted = new Set(this.#options.poolView().nodes.map(({ node }) => node));
-    return hosted.some(({ node }) => !allotted.has(node));
+    return hosted.some(({ node }) => !this.#options.isAllotted(node));
   }
 
   #hearNode(node: string, digest: number, fault: NodeFault | undefined): void {
     this.#leases.extend(node, this.#nowMs);
-    const known = this.#machine.nodeInfo(node);
+    const known = this.#machine.node(node);
     const isNews = known?.fault?.code !== fault?.code || known?.fault?.message !== fault?.message;
     if (known?.state === 'unknown' || isNews) this.#return(node, isNews ? { fault: fault ?? null } : {});
     if (this.#machine.hasStops(node)) this.#resumeStops(node);
@@ -394,27 +414,47 @@ export class PoolLeader {
     if (quietMs >= RECONCILE_QUIET_MS) void this.#reconcile(node);
   }
 
-  /** Heartbeats that came by gossip are acknowledged together. */
+  /** Heartbeats of a while are acknowledged under one proof of the lead. */
   acknowledgeSoon(): void {
     if (this.#acknowledging || this.#stopped) return;
     this.#acknowledging = true;
     this.#options.clock.after(ACKNOWLEDGE_DELAY_MS, () => {
       this.#acknowledging = false;
       if (this.#stopped || this.#heard.size === 0) return;
-      const heard = new Map(this.#heard);
+      const heard = [...this.#heard];
       this.#heard.clear();
       this.#confirmed().then(
         () => {
-          if (this.#stopped) return;
-          const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(heard));
-          this.#options.transport.publish(
-            downTopic(this.#pool),
-            DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }),
-          );
+          if (!this.#stopped) this.#sendAcknowledgements(heard);
         },
         () => undefined, // Deposed: the next coordinator acknowledges.
       );
     });
+  }
+
+  /**
+   * To each machine its own, over its link: in a publish all of them would read what is meant for one, so that each
+   * second of a pool would cost the square of its machines. Who had to ask by gossip is answered by gossip too, for its
+   * link may be what fails; but not the first time, when it only does not know yet who leads.
+   */
+  #sendAcknowledgements(heard: readonly (readonly [MachineId, Heard])[]): void {
+    const { transport } = this.#options;
+    const doubtful: (readonly [MachineId, Heard])[] = [];
+    for (const one of heard) {
+      const [machine, { way }] = one;
+      const bytes = AcknowledgementCodec.encode(this.#acknowledgement([one]));
+      const isSent = transport.send(peerOfMachine(machine), ACKNOWLEDGEMENT_CHANNEL, bytes);
+      if (!isSent || (way === 'gossip' && this.#answered.has(machine))) doubtful.push(one);
+      this.#answered.add(machine);
+    }
+    for (let from = 0; from < doubtful.length; from += ACKNOWLEDGED_PER_PUBLISH_MAX) {
+      const some = doubtful.slice(from, from + ACKNOWLEDGED_PER_PUBLISH_MAX);
+      const acknowledgement = AcknowledgementCodec.encode(this.#acknowledgement(some));
+      transport.publish(
+        downTopic(this.#pool),
+        DownMessage.encode({ pool: this.#pool, acknowledgement, dispatches: [] }),
+      );
+    }
   }
 
   /** The acknowledgement of one heartbeat that came by stream; undefined where there is none to give. */
@@ -453,7 +493,7 @@ export class PoolLeader {
 
   /** Sends the node all that it should run; what it never got is dispatched again. */
   async #reconcile(node: string): Promise<void> {
-    const info = this.#machine.nodeInfo(node);
+    const info = this.#machine.node(node);
     if (info === undefined || this.#reconciling.has(node)) return;
     this.#reconciling.add(node);
     const { replica, transport } = this.#options;
@@ -493,7 +533,7 @@ export class PoolLeader {
 
   /** Records what an agent says became of its executions. Resolves when that is committed. */
   async onReport(from: string, report: ReturnType<typeof ReportBody.decode>): Promise<Uint8Array> {
-    const info = this.#machine.nodeInfo(report.node);
+    const info = this.#machine.node(report.node);
     if (info !== undefined && peerOfMachine(info.machine) !== from)
       throw new ShoalError('NotAMember', `The node ${report.node} is not on this machine.`);
     this.#lastTrafficMs.set(report.node, this.#nowMs);
@@ -534,7 +574,7 @@ export class PoolLeader {
   }
 
   #lose(node: string): void {
-    const info = this.#machine.nodeInfo(node);
+    const info = this.#machine.node(node);
     if (info === undefined) {
       this.#leases.forget(node);
       return;
@@ -553,7 +593,10 @@ export class PoolLeader {
 
   // --- The mesh group's view ------------------------------------------------------------------------------------------
 
-  /** The mesh group moved: nodes come, leave or are gone. */
+  /**
+   * The mesh group moved: nodes come, leave or are gone. Only what is new of them is told: a pool of many machines moves
+   * with each that joins.
+   */
   meshChanged(): void {
     if (!this.#started || this.#stopped) return;
     this.#autoscaler.wake();
@@ -561,27 +604,53 @@ export class PoolLeader {
       this.#mirrorDue = true;
       return;
     }
+    const { meshIndex, pool, allotments } = this.#options.poolView();
+    const poolText = JSON.stringify(pool);
+    const isSamePool = poolText === this.#mirroredPool;
+    if (isSamePool && allotments === this.#mirroredAllotments && !this.#mirrorDue) return;
     this.#mirrorDue = false;
-    const { meshIndex, pool, nodes } = this.#options.poolView();
-    const present = new Set(nodes.map(({ node }) => node));
-    const removed = [...this.#machine.nodeIds()].filter(
-      (node) => !present.has(node) && this.#mayForget(node),
-    );
-    const mirror = JSON.stringify([pool, nodes, removed]);
-    if (mirror === this.#lastMirror) return;
+    const removed = this.#forgettable(allotments);
+    const changed = allotments.filter((allotment) => this.#mirrored.get(allotment.node) !== allotment);
+    if (isSamePool && changed.length === 0 && removed.length === 0) {
+      this.#mirroredAllotments = allotments;
+      return;
+    }
+    const told = changed.slice(0, MIRROR_NODES_MAX);
     this.#mirroring = true;
-    this.#attempt({ kind: 'mirror', meshIndex, pool, nodes, removed }, () => {
+    const nodes = told.map(({ pool: _, ...node }) => node);
+    this.#attempt({ kind: 'mirror', meshIndex, pool, nodes, removed }, (isTaken) => {
       this.#mirroring = false;
-      this.#lastMirror = mirror;
-      for (const { node } of nodes) this.#leases.ensure(node, this.#nowMs);
-      for (const node of removed) this.#leases.forget(node);
-      if (!this.#stopped) this.#releaseEmptyNodes();
+      if (this.#stopped) return;
+      if (!isTaken) {
+        this.#mirrorDue = true;
+        return;
+      }
+      this.#mirroredPool = poolText;
+      this.#noteMirrored(told, removed);
+      if (told.length < changed.length) this.meshChanged();
     });
+  }
+
+  #forgettable(allotments: readonly Allotment[]): readonly string[] {
+    const present = new Set(allotments.map(({ node }) => node));
+    return [...this.#machine.nodeIds()].filter((node) => !present.has(node) && this.#mayForget(node));
+  }
+
+  #noteMirrored(told: readonly Allotment[], removed: readonly string[]): void {
+    for (const allotment of told) {
+      this.#mirrored.set(allotment.node, allotment);
+      this.#leases.ensure(allotment.node, this.#nowMs);
+    }
+    for (const node of removed) {
+      this.#mirrored.delete(node);
+      this.#leases.forget(node);
+    }
+    this.#releaseEmptyNodes();
   }
 
   /** A node that the mesh group dropped is forgotten only once nothing of it can still run: it is empty, or was called lost. */
   #mayForget(node: string): boolean {
-    const info = this.#machine.nodeInfo(node);
+    const info = this.#machine.node(node);
     if (info === undefined || info.state === 'unknown') return true;
     for (const _ of this.#machine.executions(node)) {
       this.#mirrorDue = true;

@@ -203,7 +203,7 @@ export const RollAnswer = message(
 
 /** Gossip topic of a pool: machines that host its nodes say what they run; its voters listen. */
 export const upTopic = (pool: string): string => `pool/${pool}/up`;
-/** Gossip topic of a pool: its coordinator says whom it heard and what it assigned; hosts of its nodes listen. */
+/** Gossip topic of a pool: its coordinator says what it assigned, and whom it heard that way; hosts of its nodes listen. */
 export const downTopic = (pool: string): string => `pool/${pool}/down`;
 
 export const Heartbeat = message(
@@ -233,7 +233,9 @@ export const Heartbeat = message(
 );
 export type Heartbeat = ReturnType<typeof Heartbeat.decode>;
 
-/** The same, as a request, where gossip brought no acknowledgement. Answer: an `Acknowledgement`. */
+/** One-way channel: the same, to the coordinator that acknowledged the last one. By gossip where none is known, or none answers. */
+export const HEARTBEAT_CHANNEL = 'heartbeat';
+/** The same, as a request, where neither brought an acknowledgement. Answer: an `Acknowledgement`. */
 export const HEARTBEAT_REQUEST = 'pool.heartbeat';
 
 export const Acknowledgement = message(
@@ -247,6 +249,8 @@ export const Acknowledgement = message(
   }),
 );
 export type Acknowledgement = ReturnType<typeof Acknowledgement.decode>;
+/** One-way channel: a machine's own. */
+export const ACKNOWLEDGEMENT_CHANNEL = 'acknowledged';
 
 // --- Assignments --------------------------------------------------------------------------------------------------
 

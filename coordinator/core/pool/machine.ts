@@ -15,8 +15,9 @@ import type {
 } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
 import { compileFilter as compileOData } from '../../../src/model/filter.ts';
+import type { NodeFault } from '../../../src/model/machine.ts';
 import { PREPARATION_ID, type Subtask } from '../../../src/model/node-task.ts';
-import type { NodeEntity } from '../../../src/model/queries.ts';
+import type { NodeState } from '../../../src/model/states.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
 import type { Sample } from '../../autoscale/variables.ts';
 import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
@@ -24,7 +25,6 @@ import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.
 import { refuse } from '../refusal.ts';
 import { assignTasks } from './assignment.ts';
 import { attend } from './attend.ts';
-import { nodeEntity } from './entities.ts';
 import {
   addJob,
   deleteJobCommand,
@@ -61,11 +61,12 @@ export interface DispatchedJob {
   readonly preparation?: string;
 }
 
-/** A node, and what the driver asks of it beyond what clients see. */
-export interface NodeInfo extends NodeEntity {
-  /** Live executions, waiting ones included. */
-  readonly outstanding: number;
-  readonly leaving: boolean;
+/** What a coordinator asks of a node with each heartbeat and each task: the record itself, so that it costs nothing. */
+export interface HostedNode {
+  readonly machine: string;
+  readonly cores: number;
+  readonly state: NodeState;
+  readonly fault: NodeFault | undefined;
   /** The boot of its machine that is known. */
   readonly boot: number | undefined;
 }
@@ -201,15 +202,9 @@ export class PoolMachine implements StateMachine<PoolEffect> {
     return this.#state.nodes.onMachine(machine).map(({ id }) => id);
   }
 
-  nodeInfo(id: string): NodeInfo | undefined {
-    const node = this.#state.nodes.get(id);
-    if (node === undefined) return undefined;
-    return {
-      ...nodeEntity(this.#state, node),
-      outstanding: node.executions.size,
-      leaving: node.leaving !== undefined,
-      boot: node.boot,
-    };
+  /** As it is now: look again after the next entry. */
+  node(id: string): HostedNode | undefined {
+    return this.#state.nodes.get(id);
   }
 
   /** A leaving node to which nothing is assigned any more. */

@@ -140,10 +140,10 @@ describe('a fault that a machine tells of its node', () => {
     h.end('n1', 1, { kind: 'exited', exitCode: 0 });
     const [task] = h.schedule();
     expect(task?.node).not.toBe('n1');
-    const version = h.machine.nodeInfo('n1')?.stateTransitionTimeMs;
+    const { stateTransitionTimeMs } = await h.getNode('n1');
     h.tick(1);
     h.ok({ kind: 'node.heard', node: 'n1', fault });
-    expect(h.machine.nodeInfo('n1')?.stateTransitionTimeMs).toBe(version);
+    expect(await h.getNode('n1')).toMatchObject({ stateTransitionTimeMs });
     h.ok({ kind: 'node.heard', node: 'n1' });
     expect(await h.getNode('n1')).toMatchObject({ state: 'unusable' });
     h.ok({ kind: 'node.heard', node: 'n1', fault: null });
@@ -297,6 +297,7 @@ describe('the mirror of the pool', () => {
     expect(h.machine.digest('n1')).toBe(sum);
     h.restart();
     expect(h.machine.digest('n1')).toBe(sum);
-    expect(h.machine.nodeInfo('n1')).toMatchObject({ outstanding: 3, slots: 4, leaving: false });
+    expect(h.machine.node('n1')).toMatchObject({ slots: 4, leaving: undefined });
+    expect([...h.machine.executions('n1')]).toHaveLength(3);
   });
 });
