@@ -2,7 +2,8 @@
  * Runs seeded worlds of the whole control plane, on all cores: `--seed N` prints what happened in one, `--seeds A..B`
  * and `--minutes M` say which fail, and with which faults at least. `--faults partition,slowDisk` takes these in place of
  * the seeds' own draws, `--script` exactly the faults written there (JSON, or the name of a file). `--planted` spoils the
- * code in one way after another and says which world shows it; more words choose bugs by their names.
+ * code in one way after another and says which world shows it; more words choose bugs by their names. `--scale` says what
+ * a mesh costs as it grows; words `machines/pools/tasks` choose sizes, and `--output json` tells more.
  */
 import '../../src/lib/polyfill.ts';
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,10 +16,11 @@ import {
 } from '../../test/sim/world/fault-script.ts';
 import { runSeed } from '../../test/sim/world/simulation.ts';
 import { huntPlanted } from './planted.ts';
+import { printScale } from './scale.ts';
 import { runWorlds } from './worlds.ts';
 
 const USAGE =
-  'usage: sim --seed N | --seeds A..B | --minutes M [--seeds A..B] [--faults kind,kind] [--script FILE|JSON] | --planted [word …]';
+  'usage: sim --seed N | --seeds A..B | --minutes M [--seeds A..B] [--faults kind,kind] [--script FILE|JSON] | --planted [word …] | --scale [machines/pools/tasks …] [--output table|json]';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,6 +31,8 @@ const { values, positionals } = parseArgs({
     faults: { type: 'string' },
     script: { type: 'string' },
     planted: { type: 'boolean' },
+    scale: { type: 'boolean' },
+    output: { type: 'string' },
   },
 });
 const choice = {
@@ -36,7 +40,10 @@ const choice = {
   ...(values.script === undefined ? {} : { script: scriptOf(values.script) }),
 };
 if (values.planted) process.exitCode = (await huntPlanted(positionals)) ? 0 : 1;
-else if (values.seed !== undefined) await runOne(wholeNumber(values.seed));
+else if (values.scale) {
+  const output = values.output === 'json' ? 'json' : 'table';
+  await printScale({ sizes: positionals, output, program: process.argv[1] ?? '' });
+} else if (values.seed !== undefined) await runOne(wholeNumber(values.seed));
 else {
   const [first, last] = rangeOf(values.seeds);
   const untilMs =
