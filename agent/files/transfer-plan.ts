@@ -11,6 +11,7 @@
  * this machine's share and no more, from where the last one stopped.
  */
 import {
+  TRANSFER_ASKED_TOGETHER,
   TRANSFER_BACK_OFF_MAX_MS,
   TRANSFER_BACK_OFF_MIN_MS,
   TRANSFER_CANDIDATES_MAX,
@@ -48,6 +49,8 @@ interface Holder {
   /** `all`, or one bit a chunk. */
   held: Uint8Array | 'all';
   readonly inFlight: Set<number>;
+  /** Its window is being filled. */
+  filling: boolean;
   failures: number;
   backOffUntilMs: number;
   /** Of a fellow: last word of its progress. */
@@ -118,6 +121,7 @@ export class TransferPlan {
       kind,
       held,
       inFlight: new Set(),
+      filling: true,
       failures: 0,
       backOffUntilMs: 0,
       heardMs: nowMs,
@@ -219,7 +223,7 @@ export class TransferPlan {
   #readyHolders(kind: HolderKind, nowMs: number): Holder[] {
     const ready: Holder[] = [];
     for (const holder of this.#holders.values()) {
-      if (holder.kind !== kind || holder.inFlight.size >= TRANSFER_HOLDER_WINDOW) continue;
+      if (holder.kind !== kind || !hasRoom(holder)) continue;
       if (this.#isHealthy(holder, nowMs)) ready.push(holder);
     }
     return ready.sort((a, b) => a.inFlight.size - b.inFlight.size);
@@ -317,6 +321,14 @@ export class TransferPlan {
     }
     for (let at = 0; at < this.#pendingCount; at++) this.#place[this.#pending[at] ?? 0] = at;
   }
+}
+
+/** A window that was full is filled again when TRANSFER_ASKED_TOGETHER have room in it: what is asked for at once travels in one frame. */
+function hasRoom(holder: Holder): boolean {
+  const { size } = holder.inFlight;
+  if (size >= TRANSFER_HOLDER_WINDOW) holder.filling = false;
+  else if (size <= TRANSFER_HOLDER_WINDOW - TRANSFER_ASKED_TOGETHER) holder.filling = true;
+  return holder.filling;
 }
 
 function holds({ held }: Holder, chunk: number): boolean {

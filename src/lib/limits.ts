@@ -378,7 +378,9 @@ export const CHUNK_READ_AHEAD = 2;
 /** Damaged chunks that are kept aside for a look; older ones are removed. */
 export const CHUNKS_SET_ASIDE_MAX = 16;
 /** Chunks asked of one holder and not yet on disk. */
-export const TRANSFER_HOLDER_WINDOW = 8;
+export const TRANSFER_HOLDER_WINDOW = 12;
+/** Chunks asked of a holder at once: each frame with a question is a write, a TLS record, and a wake-up of either side. */
+export const TRANSFER_ASKED_TOGETHER = 4;
 /** The same over all holders of one transfer: with CHUNK_BYTES, what a transfer of any size takes of memory. */
 export const TRANSFER_WINDOW = 16;
 /** Transfers at work at once; more wait. The small ones, which one request answers, do not count. */
