@@ -36,6 +36,7 @@ import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
 import { createRunnerClient } from '../runner/client.ts';
 import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
 import { openBootClock } from '../runner/machine-clocks.ts';
+import { LoadMeter } from '../session/machine-load.ts';
 import { Sessions } from '../session/sessions.ts';
 import { listenOnTcp } from './api-listener.ts';
 import { countBoots } from './boot.ts';
@@ -102,6 +103,7 @@ export class Agent {
   readonly #retention: Retention;
   readonly #packages: Packages;
   readonly #containers: ContainerTasks;
+  readonly #load: LoadMeter;
   readonly #sessions: Sessions;
   readonly #events: EventHub;
   readonly #api: ApiServer;
@@ -198,6 +200,7 @@ export class Agent {
       clock,
       log,
     });
+    this.#load = new LoadMeter({ clock, directory: paths.root, proc: '/proc' });
     this.#containers = new ContainerTasks({
       directory: paths.containers,
       choice: config.containerEngine,
@@ -231,6 +234,7 @@ export class Agent {
       callLeader: (pool, method, body) => this.#coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => this.#coordinator.mayCoordinate(pool, peer),
       nodeSetup: (allotment) => this.#nodeSetup(allotment),
+      load: () => this.#load.next(),
       faultOf: (node) => this.#packages.faultOf(node),
       life: randomUUID(),
       boot,

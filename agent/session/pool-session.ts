@@ -20,6 +20,7 @@ import type { ReportItem } from '../../src/model/commands.ts';
 import type { ExecutionId } from '../../src/model/execution.ts';
 import { type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import type { NodeFault } from '../../src/model/machine.ts';
+import type { MachineLoad } from '../../src/model/machine-load.ts';
 import type { StoredTaskSpec } from '../../src/model/node-task.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
 import type { Store } from '../../src/store/interface.ts';
@@ -155,7 +156,7 @@ export class PoolSession {
    * voter a signature and its way there. Where none is known or it has not answered, by gossip, which needs neither; and
    * by a request too where that brings no answer.
    */
-  heartbeat(): void {
+  heartbeat(load?: MachineLoad): void {
     if (this.#nodes.size === 0 || this.#closed) return;
     const { pool, self, life, boot, bootMs, transport, callLeader, faultOf } = this.#options;
     const nowMs = bootMs();
@@ -164,7 +165,10 @@ export class PoolSession {
       const fault = faultOf(node);
       return { node, ...this.#table.summary(node), ...(fault === undefined ? {} : { fault }) };
     });
-    const body = Heartbeat.encode({ pool, machine: self, life, sequence, boot, nodes });
+    const said = { pool, machine: self, life, sequence, boot, nodes };
+    const body = Heartbeat.encode(
+      load === undefined ? said : { ...said, load: { ...load, values: [...load.values] } },
+    );
     const silentMs = this.#lease.silentMs(nowMs);
     const { leader } = this.#lease;
     const isTold =

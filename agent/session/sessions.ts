@@ -6,6 +6,7 @@ import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { idKey, type MachineId } from '../../src/model/ids.ts';
 import type { Allotment, NodeFault } from '../../src/model/machine.ts';
+import type { MachineLoad } from '../../src/model/machine-load.ts';
 import type { Store } from '../../src/store/interface.ts';
 import { encode } from '../../src/wire/codec.ts';
 import {
@@ -40,6 +41,8 @@ export interface SessionsOptions {
   readonly mayCoordinate: (pool: string, peer: string) => boolean;
   readonly nodeSetup: (allotment: Allotment) => NodeSetup;
   readonly life: string;
+  /** How busy this machine is, where that is to be told now. */
+  readonly load: () => MachineLoad | undefined;
   /** Why no task can run on a node, where that is so. */
   readonly faultOf: (node: string) => NodeFault | undefined;
   /** Number of the machine's present boot. */
@@ -94,7 +97,8 @@ export class Sessions {
       return ReconcileAnswer.encode({ missing: this.#coordinated(list.pool, from)?.onReconcile(list) ?? [] });
     });
     this.#timer = every(clock, HEARTBEAT_INTERVAL_MS, () => {
-      for (const { session } of this.#pools.values()) session.heartbeat();
+      const load = this.#options.load();
+      for (const { session } of this.#pools.values()) session.heartbeat(load);
     });
   }
 

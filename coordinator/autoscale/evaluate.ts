@@ -277,7 +277,7 @@ class Evaluator {
         return double(samples.count(variable), fail);
       case 'HistoryBeginTime':
         if (samples.count(variable) === 0) return this.#insufficient(variable, 0, fail);
-        return timestamp(samples.beginMs(), fail);
+        return timestamp(samples.beginMs(variable), fail);
       default:
         return fail(`Undefined function: ${name}`);
     }

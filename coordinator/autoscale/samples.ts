@@ -3,7 +3,12 @@
  * were what the first of them left: the history needs no entry of its own, a group that is quiet is sampled without a
  * word, and every replica has the same samples. Moments without a change between them share one run.
  */
-import { AUTOSCALE_SAMPLE_PERIOD_MS, AUTOSCALE_SAMPLES_KEPT } from '../../src/lib/limits.ts';
+import {
+  AUTOSCALE_LOAD_SETTLE_MS,
+  AUTOSCALE_SAMPLE_PERIOD_MS,
+  AUTOSCALE_SAMPLES_KEPT,
+} from '../../src/lib/limits.ts';
+import { type LoadMoment, loadOf, valueAt } from './loads.ts';
 import { METRICS, type Metric, metricsOf, type Sample } from './variables.ts';
 
 /** Equal samples at consecutive moments. Moments are numbered from the Unix epoch, one each period. */
@@ -68,10 +73,19 @@ interface Moment {
   readonly sample: Sample;
 }
 
+interface Point {
+  readonly atMs: number;
+  readonly value: number;
+}
+
+/** A sample of a machine's load is the present as long as the next one need not be there. */
+const FRESH_MS = 2 * AUTOSCALE_SAMPLE_PERIOD_MS + AUTOSCALE_LOAD_SETTLE_MS;
+
 /** The history at one instant, with what is counted at that instant as its newest sample. */
 export class SampleView {
   readonly #moments: readonly Moment[];
   readonly #nowMs: number;
+  readonly #loads: readonly LoadMoment[];
 
   /** `stateMs`: time of the newest log entry; from there to `nowMs` all was as it is. */
   constructor(
@@ -80,33 +94,46 @@ export class SampleView {
       stateMs,
       nowMs,
       present,
-    }: { readonly stateMs: number; readonly nowMs: number; readonly present: Sample },
+      loads,
+    }: {
+      readonly stateMs: number;
+      readonly nowMs: number;
+      readonly present: Sample;
+      readonly loads: readonly LoadMoment[];
+    },
   ) {
     this.#nowMs = nowMs;
+    this.#loads = loads;
     const onwards = new SampleHistory();
     onwards.load(history.runs);
     onwards.advance(stateMs, nowMs, () => present);
     this.#moments = [...momentsOf(onwards.runs, nowMs), { atMs: nowMs, sample: present }];
   }
 
-  /** Undefined where this mesh does not measure the variable. */
+  /** Undefined where there is none, or none that is still true. */
   latest(variable: string): number | undefined {
-    return this.#valuesOf(variable, this.#moments.slice(-1))[0];
+    const newest = this.#pointsOf(variable).at(-1);
+    if (newest === undefined || this.#nowMs - newest.atMs > FRESH_MS) return undefined;
+    return newest.value;
   }
 
   count(variable: string): number {
-    return this.#valuesOf(variable, this.#moments).length;
+    return this.#pointsOf(variable).length;
   }
 
   /** The newest `count`, or all where there are fewer; oldest first. */
   last(variable: string, count: number): readonly number[] {
-    return this.#valuesOf(variable, this.#moments.slice(-count));
+    return this.#pointsOf(variable)
+      .slice(-count)
+      .map(({ value }) => value);
   }
 
   /** Those after `fromMs` until `toMs`, oldest first. */
   between(variable: string, fromMs: number, toMs: number): readonly number[] {
-    const found = this.#moments.filter(({ atMs }) => atMs > fromMs && atMs <= toMs);
-    return this.#valuesOf(variable, found.slice(-expected(fromMs, toMs)));
+    return this.#pointsOf(variable)
+      .filter(({ atMs }) => atMs > fromMs && atMs <= toMs)
+      .slice(-expected(fromMs, toMs))
+      .map(({ value }) => value);
   }
 
   /** Of the samples that the time between could have, 0 to 100. */
@@ -115,19 +142,26 @@ export class SampleView {
   }
 
   /** Time of the oldest sample. */
-  beginMs(): number {
-    return this.#moments[0]?.atMs ?? this.#nowMs;
+  beginMs(variable: string): number {
+    return this.#pointsOf(variable)[0]?.atMs ?? this.#nowMs;
   }
 
-  #valuesOf(variable: string, moments: readonly Moment[]): readonly number[] {
+  /** Oldest first. */
+  #pointsOf(variable: string): readonly Point[] {
+    const measured = loadOf(variable);
+    if (measured !== undefined)
+      return this.#loads.map((load) => ({
+        atMs: load.moment * AUTOSCALE_SAMPLE_PERIOD_MS,
+        value: valueAt(load, measured),
+      }));
     const metrics = metricsOf(variable);
     if (metrics === undefined || metrics.length === 0) return [];
     const places = metrics.map((metric) => METRICS.indexOf(metric));
-    return moments.flatMap(({ sample }) => {
+    return this.#moments.flatMap(({ atMs, sample }) => {
       const parts = places.map((place) => sample[place]);
       // A sample taken before the metric was introduced has no value of it.
       return parts.every((part) => part !== undefined)
-        ? [parts.reduce((total, part) => total + part, 0)]
+        ? [{ atMs, value: parts.reduce((total, part) => total + part, 0) }]
         : [];
     });
   }

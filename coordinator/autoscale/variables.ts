@@ -24,7 +24,7 @@ export type Metric = (typeof METRICS)[number];
 /** A count for each metric, in the order of `METRICS`. */
 export type Sample = readonly number[];
 
-/** Sampled variables, and the metrics whose sum each is. None: known to Azure Batch, and not measured by this mesh. */
+/** Sampled variables, and the metrics whose sum each is. None: of the machines' load, which `loads.ts` has. */
 const SAMPLED: Readonly<Record<string, readonly Metric[]>> = {
   $ActiveTasks: ['activeTasks'],
   $RunningTasks: ['runningTasks'],

@@ -144,6 +144,10 @@ export class PoolLeader {
     });
   }
 
+  get #groupMs(): number {
+    return this.#options.host.groupMs(this.#options.replica);
+  }
+
   get #machine(): PoolMachine {
     return this.#options.replica.machine as PoolMachine;
   }
@@ -179,6 +183,8 @@ export class PoolLeader {
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#dispatcher.stop();
     this.#autoscaler.stop();
+    // Whoever leads next begins without, and so does this machine when it leads again.
+    this.#machine.loads.forget();
   }
 
   // --- The replicated state moved -----------------------------------------------------------------------------------
@@ -351,13 +357,14 @@ export class PoolLeader {
 
   /** Takes a heartbeat. False if it may not be acknowledged; else `acknowledgeSoon` and `acknowledge` do so. */
   onHeartbeat(from: string, heartbeat: Heartbeat, way: 'link' | 'gossip' = 'link'): boolean {
-    const { machine, life, sequence, nodes } = heartbeat;
+    const { machine, life, sequence, nodes, load } = heartbeat;
     if (!this.#started || this.#stopped || peerOfMachine(machine) !== from) return false;
     const hosted = nodes.filter(({ node }) => this.#machine.node(node)?.machine === machine);
     if (hosted.length === 0 || this.#isWithheld(machine, hosted)) return false;
     if (this.#noteBoots({ from, heartbeat, way }, hosted)) return false;
     for (const { node, digest, fault } of hosted) this.#hearNode(node, digest, fault);
     this.#heard.set(machine, { life, sequence, way });
+    if (load !== undefined) this.#machine.loads.note(machine, load, this.#groupMs);
     return true;
   }
 
@@ -562,7 +569,7 @@ export class PoolLeader {
     if (gapMs > STALL_MS) this.#leases.forgive(gapMs);
     for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
     const dueAtMs = this.#machine.dueAtMs();
-    const groupMs = this.#options.host.groupMs(this.#options.replica);
+    const groupMs = this.#groupMs;
     if (dueAtMs !== undefined && dueAtMs <= groupMs && !this.#sweeping) {
       this.#sweeping = true;
       this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {

@@ -673,6 +673,10 @@ export const AUTOSCALE_DEPTH_MAX = 200;
 export const AUTOSCALE_STEPS_MAX = 200_000;
 /** Azure's own: how often a pool's metrics are sampled. */
 export const AUTOSCALE_SAMPLE_PERIOD_MS = 30_000;
+/** A period's load of machines counts so long after it began: each has told its own by then (three heartbeats, and clocks that differ). */
+export const AUTOSCALE_LOAD_SETTLE_MS = 6_000;
+/** Heartbeats that carry the same reading of a machine's load: gossip may lose one. */
+export const LOAD_REPORTS = 3;
 /** Samples kept of each pool: four hours, in at most as many rows of some 40 bytes. */
 export const AUTOSCALE_SAMPLES_KEPT = 480;
 /** How often a formula is evaluated: Azure's default and longest, and our shortest (Azure's is five minutes). Each run is a log entry of the mesh group. */

@@ -215,6 +215,10 @@ export const Heartbeat = message(
     sequence: Count,
     /** Names this agent's life, so that a restarted one is not taken for the old. */
     life: Name,
+    /** How busy the machine is, now and then: see `machine-load.ts`. */
+    load: Type.Optional(
+      Type.Object({ sequence: Count, values: Type.Array(Type.Number(), { maxItems: 32 }) }),
+    ),
     /** Number of the machine's present boot: nothing that an earlier one ran is left. */
     boot: Type.Optional(Count),
     nodes: Type.Array(

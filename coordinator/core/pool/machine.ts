@@ -19,6 +19,7 @@ import type { NodeFault } from '../../../src/model/machine.ts';
 import { PREPARATION_ID, type Subtask } from '../../../src/model/node-task.ts';
 import type { NodeState } from '../../../src/model/states.ts';
 import type { TaskConstraints } from '../../../src/model/task.ts';
+import type { LoadHistory } from '../../autoscale/loads.ts';
 import type { Sample } from '../../autoscale/variables.ts';
 import { type PassedOver, placeTasks } from '../../placement/tasks.ts';
 import type { Applied, PoolEffect, RowReader, StateMachine } from '../interface.ts';
@@ -154,6 +155,11 @@ export class PoolMachine implements StateMachine<PoolEffect> {
   }
 
   /** What a formula would do with the pool as it is. */
+  /** The load of machines, for whoever coordinates the pool. */
+  get loads(): LoadHistory {
+    return this.#state.loads;
+  }
+
   evaluateAutoScale(question: AutoScaleQuestion): AutoScaleEvaluation {
     return evaluateAutoScale(this.#state, question);
   }

@@ -106,7 +106,12 @@ function slotsPerNodeOf(state: PoolState): number {
 
 export function evaluateAutoScale(state: PoolState, question: AutoScaleQuestion): AutoScaleEvaluation {
   const nowMs = Math.max(question.nowMs, state.timeMs);
-  const samples = new SampleView(state.samples, { stateMs: state.timeMs, nowMs, present: measure(state) });
+  const samples = new SampleView(state.samples, {
+    stateMs: state.timeMs,
+    nowMs,
+    present: measure(state),
+    loads: state.loads.settled(nowMs),
+  });
   const { targets, results, statements, error } = evaluateFormula(question.formula, {
     ...question,
     nowMs,

@@ -7,6 +7,7 @@ import { Heap } from '../../../src/lib/heap.ts';
 import type { EntityStamp, Outcome, PoolMirror } from '../../../src/model/commands.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { TaskOutcome } from '../../../src/model/task.ts';
+import { LoadHistory } from '../../autoscale/loads.ts';
 import { SampleHistory } from '../../autoscale/samples.ts';
 import type { CoreEvent, PoolEffect, RowWrite } from '../interface.ts';
 import type { Job } from './job-record.ts';
@@ -32,6 +33,8 @@ export class PoolState {
   readonly nodes = new NodeTable();
   readonly requests = new RequestLog();
   readonly samples = new SampleHistory();
+  /** Not replicated, and read by no command: what machines tell their coordinator, in its memory alone. */
+  readonly loads = new LoadHistory();
   readonly #jobNumbers = new Map<string, number>();
 
   /** Jobs that may have something to place, in their order; a job is checked when it is taken out. */

@@ -116,6 +116,7 @@ export class WorkingMachine {
       // As long as the real one's.
       life: name.padEnd(36, '-'),
       boot: 1,
+      load: () => undefined,
       faultOf: () => undefined,
       bootMs: () => clock.bootMs(),
       onFatal: options.onFatal,

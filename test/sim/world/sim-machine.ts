@@ -279,6 +279,7 @@ export class SimMachine {
       }),
       life: `${this.name}-${number}`,
       boot: this.#boots,
+      load: () => undefined,
       faultOf: () => undefined,
       onFatal: (error) => this.#ended(life, error),
     });

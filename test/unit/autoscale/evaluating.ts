@@ -24,7 +24,7 @@ export function viewOf({ present = {}, past = [], nowMs = NOW_MS }: Situation): 
   past.forEach((counts, at) => {
     history.advance(firstMs + at * 30_000, firstMs + (at + 1) * 30_000, () => sampleOf(counts));
   });
-  return new SampleView(history, { stateMs: nowMs, nowMs, present: sampleOf(present) });
+  return new SampleView(history, { stateMs: nowMs, nowMs, present: sampleOf(present), loads: [] });
 }
 
 export function evaluated(formula: string, situation: Situation = {}): Evaluation {

@@ -167,7 +167,7 @@ describe('a history', () => {
         restored.load([...rows.values()]);
         expect(restored.runs).toEqual(history.runs);
         expect(history.runs.length).toBeLessThanOrEqual(480);
-        const view = new SampleView(restored, { stateMs: nowMs, nowMs, present: sampleOf({}) });
+        const view = new SampleView(restored, { stateMs: nowMs, nowMs, present: sampleOf({}), loads: [] });
         expect(view.count('$ActiveTasks')).toBeLessThanOrEqual(481);
       }),
       { numRuns: 50 },
