@@ -33,6 +33,7 @@ const programs = {
   demo: 'scripts/demo/main.ts',
   bench: 'scripts/bench/main.ts',
   'hostile-client': 'scripts/hostile-client/main.ts',
+  'hostile-sink': 'scripts/hostile-sink/main.ts',
   chaos: 'scripts/chaos/main.ts',
   netns: 'scripts/netns/main.ts',
   mpi: 'scripts/mpi/main.ts',

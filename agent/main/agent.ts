@@ -10,6 +10,7 @@ import { Coordinator } from '../../coordinator/driver/coordinator.ts';
 import { type ApiServer, createApi } from '../../src/api/server.ts';
 import { apiSecretOf, issueBearerToken, memberKey } from '../../src/lib/bearer-token.ts';
 import { type Clock, systemClock, type Timer } from '../../src/lib/clock.ts';
+import { processCpuMs } from '../../src/lib/cpu-meter.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { TASK_TOKEN_VALID_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
@@ -173,6 +174,7 @@ export class Agent {
       random: new Prng(randomBytes(4).readUInt32LE()),
       log,
       newRequestId: randomUUID,
+      cpuUsedMs: processCpuMs,
       onMeshChanged: (mesh) => this.#meshChanged(mesh),
       addressesOf: (peer) => this.#mesh.knownAddresses(peer),
       onMembersTold: (members) => this.#admit(members),

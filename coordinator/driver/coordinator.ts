@@ -48,6 +48,8 @@ export interface CoordinatorOptions {
   readonly random: Prng;
   readonly log: Log;
   readonly newRequestId: () => string;
+  /** CPU time of the process so far, ms: whoever asks is told what its question cost. By default nothing is. */
+  readonly cpuUsedMs?: () => number;
   /** The mesh group moved on this machine: members, allotments, pools or groups may differ. */
   readonly onMeshChanged: (mesh: MeshMachine) => void;
   /** Where a peer is, as far as this machine knows. */
@@ -135,8 +137,14 @@ export class Coordinator {
   }
 
   async start(): Promise<void> {
-    const { transport, clock } = this.#options;
-    serveGroups({ host: this.host, transport, clock, requireMember: (peer) => this.requireMember(peer) });
+    const { transport, clock, cpuUsedMs } = this.#options;
+    serveGroups({
+      host: this.host,
+      transport,
+      clock,
+      requireMember: (peer) => this.requireMember(peer),
+      cpuUsedMs: cpuUsedMs ?? (() => 0),
+    });
     transport.onRequest(REPORT_REQUEST, async (from, payload) => {
       const report = ReportBody.decode(payload);
       return this.#poolLeader(report.pool).onReport(from, report);

@@ -1,5 +1,6 @@
 /** Answers other machines' commands and queries for the groups that this machine leads. */
 import type { Clock } from '../../src/lib/clock.ts';
+import { CpuMeter, CpuUse } from '../../src/lib/cpu-meter.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
 import { LEADER_SEARCH_MAX_MS } from '../../src/lib/limits.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
@@ -13,8 +14,10 @@ import {
   PROPOSE_REQUEST,
   ProposeBody,
   QUERY_REQUEST,
+  QueryAnswer,
   QueryBody,
 } from '../../src/wire/protocol.ts';
+import type { RowReader } from '../core/interface.ts';
 import type { GroupHost } from './group-host.ts';
 import { type Replica, replicaRows } from './replica.ts';
 
@@ -53,10 +56,13 @@ export interface GroupServiceOptions {
   readonly clock: Clock;
   /** Rejects unless the peer is a full member (not a joiner under its token). */
   readonly requireMember: (peer: string) => void;
+  /** CPU time of the process so far, ms. */
+  readonly cpuUsedMs: () => number;
 }
 
 export function serveGroups(options: GroupServiceOptions): void {
   const { host, transport, requireMember, clock } = options;
+  const cpu = new CpuUse(options.cpuUsedMs);
 
   transport.onRequest(PROPOSE_REQUEST, async (from, payload) => {
     requireMember(from);
@@ -74,7 +80,10 @@ export function serveGroups(options: GroupServiceOptions): void {
   transport.onRequest(QUERY_REQUEST, async (from, payload) => {
     requireMember(from);
     const { group, name, argument } = QueryBody.decode(payload);
-    return encode(await answerQuery(host, group as GroupId, name, argument));
+    const meter = new CpuMeter(cpu);
+    const answer = await answerQuery(host, group as GroupId, name, argument, meter);
+    meter.pause();
+    return QueryAnswer.encode({ answer, spentMs: meter.spentMs });
   });
 
   transport.onRequest(LEADER_REQUEST, async (from, payload) => {
@@ -120,12 +129,38 @@ export async function answerQuery(
   group: GroupId,
   name: string,
   argument: unknown,
+  meter?: CpuMeter,
 ): Promise<unknown> {
   const replica = leaderOf(host, group);
   const confirmed = replica.confirmRead();
   host.wake(replica);
   await confirmed;
-  return replica.machine.query(name, argument, replicaRows(replica, host.store));
+  meter?.resume();
+  return replica.machine.query(name, argument, metered(replicaRows(replica, host.store), meter));
+}
+
+/** Reading rows is waiting. */
+function metered(rows: RowReader, meter: CpuMeter | undefined): RowReader {
+  if (meter === undefined) return rows;
+  const waited = async <T>(read: Promise<T>): Promise<T> => {
+    meter.pause();
+    const value = await read;
+    meter.resume();
+    return value;
+  };
+  return {
+    get: (key) => waited(rows.get(key)),
+    getMany: (keys) => waited(rows.getMany(keys)),
+    async *scan(options) {
+      meter.pause();
+      for await (const row of rows.scan(options)) {
+        meter.resume();
+        yield row;
+        meter.pause();
+      }
+      meter.resume();
+    },
+  };
 }
 
 /** A machine speaks for itself alone. */

@@ -25,6 +25,7 @@ import {
   PROPOSE_REQUEST,
   ProposeBody,
   QUERY_REQUEST,
+  QueryAnswer,
   QueryBody,
 } from '../../src/wire/protocol.ts';
 import type { GroupHost } from './group-host.ts';
@@ -117,16 +118,16 @@ export class Router {
     options: CallOptions = {},
   ): Promise<Queries[Q][1]> {
     return this.#atLeader(group, options, {
-      here: () => answerQuery(this.#options.host, group, name, argument),
-      there: async (peer, timeoutMs) =>
-        decode(
-          await this.#options.transport.request(
-            peer,
-            QUERY_REQUEST,
-            QueryBody.encode({ group, name, argument }),
-            { timeoutMs, ...signalOf(options) },
-          ),
-        ),
+      here: () => answerQuery(this.#options.host, group, name, argument, options.meter),
+      there: async (peer, timeoutMs) => {
+        const body = QueryBody.encode({ group, name, argument });
+        const limits = { timeoutMs, ...signalOf(options) };
+        const bytes = await this.#options.transport.request(peer, QUERY_REQUEST, body, limits);
+        options.meter?.resume();
+        const { answer, spentMs } = QueryAnswer.decode(bytes);
+        options.meter?.add(spentMs);
+        return answer;
+      },
     }) as Promise<Queries[Q][1]>;
   }
 

@@ -1,10 +1,6 @@
-/** Azure Batch's own JavaScript client: tasks added a hundred at a time, a filtered page of a large job, and a neighbour who means harm. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+/** Azure Batch's own JavaScript client: tasks added a hundred at a time, and a filtered page of a large job. */
 import { BatchServiceClient, BatchSharedKeyCredentials } from '@azure/batch';
-import { type LocalMesh, PROGRAM } from '../local-mesh/local-mesh.ts';
+import type { LocalMesh } from '../local-mesh/local-mesh.ts';
 import { tasks } from './jobs.ts';
 import { median, type Rows, row } from './report.ts';
 
@@ -15,7 +11,7 @@ const COLLECTION = 100;
 
 export async function azureClient(
   mesh: LocalMesh,
-  { added, listed, roundMs }: { readonly added: number; readonly listed: number; readonly roundMs: number },
+  { added, listed }: { readonly added: number; readonly listed: number },
 ): Promise<Rows> {
   const { client } = mesh.alive();
   const { accountName, accountKey, url } = await client.mesh.account();
@@ -36,26 +32,6 @@ export async function azureClient(
   }
   const pageMs = await filteredPages(azure, job);
 
-  const hostile = spawn(
-    process.execPath,
-    [join(dirname(PROGRAM), 'hostile-client.js'), url, accountName, accountKey],
-    {
-      stdio: ['pipe', 'ignore', 'inherit'],
-    },
-  );
-  hostile.kill('SIGSTOP');
-  const rates: { readonly alone: number[]; readonly beside: number[] } = { alone: [], beside: [] };
-  await requestsPerSecond(azure, job, roundMs / 4);
-  for (let round = 0; round < 3; round += 1) {
-    rates.alone.push(await requestsPerSecond(azure, job, roundMs));
-    hostile.kill('SIGCONT');
-    await sleep(500);
-    rates.beside.push(await requestsPerSecond(azure, job, roundMs));
-    hostile.kill('SIGSTOP');
-  }
-  hostile.kill('SIGCONT');
-  hostile.stdin?.end();
-  await once(hostile, 'exit');
   await azure.job.deleteMethod(job);
   await azure.pool.deleteMethod(POOL);
   return {
@@ -70,12 +46,6 @@ export async function azureClient(
       'ms/page',
       150,
       `1,000 of ${listed} tasks by state and id; floor: the bound of 150 ms`,
-    ),
-    'azure client, beside a hostile one': row(
-      median(rates.beside),
-      'requests/s',
-      median(rates.alone),
-      'reads one after another; floor: the same without it; ratio at least 0.9',
     ),
   };
 }
@@ -110,14 +80,4 @@ async function filteredPages(azure: BatchServiceClient, job: string): Promise<nu
     link = page.odatanextLink;
   } while (link !== undefined && pageMs.length < 20);
   return pageMs;
-}
-
-async function requestsPerSecond(azure: BatchServiceClient, job: string, forMs: number): Promise<number> {
-  const startedAtMs = performance.now();
-  let requests = 0;
-  while (performance.now() - startedAtMs < forMs) {
-    await azure.task.get(job, `t${requests % 1_000}`);
-    requests += 1;
-  }
-  return (requests / (performance.now() - startedAtMs)) * 1000;
 }

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: every figure beside its floor, measured in the same run on three agents with their default durability.
  *
- *     npm run bench -- [--output json] [--only ROW[,ROW]] [--quick]
+ *     npm run bench -- [--output json] [--only ROW[,ROW]] [--quick] [--attack NAME[,NAME]]
  */
 import '../../src/lib/polyfill.ts';
 import { existsSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { LocalMesh } from '../local-mesh/local-mesh.ts';
 import { azureClient } from './azure-client.ts';
 import { coordinatorDies, workerDies } from './failures.ts';
+import { hostile } from './hostile.ts';
 import { idle } from './idle.ts';
 import { largeJob } from './large-job.ts';
 import { manyAgents } from './many-agents.ts';
@@ -25,6 +26,7 @@ const { values: flags } = parseArgs({
     output: { type: 'string', default: 'table' },
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    attack: { type: 'string' },
   },
 });
 const { quick } = flags;
@@ -43,12 +45,14 @@ const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
   'worker-dies': (mesh) => workerDies(mesh, quick ? 1 : 3),
   'large-job': (mesh) => largeJob(mesh, quick ? 20_000 : 100_000),
   'azure-client': (mesh) =>
-    azureClient(
-      mesh,
-      quick
-        ? { added: 2_000, listed: 10_000, roundMs: 2_000 }
-        : { added: 20_000, listed: 100_000, roundMs: 8_000 },
-    ),
+    azureClient(mesh, quick ? { added: 2_000, listed: 10_000 } : { added: 20_000, listed: 100_000 }),
+  hostile: (mesh) =>
+    hostile(mesh, {
+      ...(quick
+        ? { listed: 20_000, roundMs: 1_000, rounds: 3 }
+        : { listed: 100_000, roundMs: 3_000, rounds: 5 }),
+      ...(flags.attack !== undefined && { attacks: flags.attack.split(',') }),
+    }),
 };
 const wanted = flags.only?.split(',');
 const unknown = wanted?.find((name) => !(name in parts) && name !== 'many-agents');

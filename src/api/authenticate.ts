@@ -21,6 +21,8 @@ interface Account {
 export interface Admission {
   readonly by: 'key' | 'token';
   readonly scope: AccessScope;
+  /** Tells its credential from others; says nothing of it. */
+  readonly credential: string;
   /** To be called once the request was answered for good. */
   readonly answered: () => void;
 }
@@ -49,14 +51,16 @@ export class Authenticator {
       return {
         by: 'key',
         scope: { kind: 'account' },
+        credential: 'key',
         answered: await this.#checkSignature(request, options),
       };
     }
     const { name, apiSecret } = this.#account ?? (await this.#read(options));
     this.#refreshOld();
     const expected = { account: name, secret: apiSecret, nowMs: this.#clock.wallMs() };
-    const { scope } = readBearerToken(authorization.slice(BEARER.length), expected);
-    return { by: 'token', scope, answered: () => undefined };
+    const token = authorization.slice(BEARER.length);
+    const { scope } = readBearerToken(token, expected);
+    return { by: 'token', scope, credential: credentialOf(token), answered: () => undefined };
   }
 
   async #checkSignature(request: SignedRequest, options: CallOptions): Promise<() => void> {
@@ -109,4 +113,9 @@ export class Authenticator {
     };
     return this.#account;
   }
+}
+
+/** Of a token that was found good: its signature differs from every other token's. */
+function credentialOf(token: string): string {
+  return token.slice(token.lastIndexOf('.') + 1);
 }

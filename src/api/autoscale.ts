@@ -45,12 +45,14 @@ export function autoScaleRoutes(context: ApiContext): readonly Route[] {
       method: 'POST',
       path: `${one}/evaluateautoscale`,
       name: 'Pool_EvaluateAutoScale',
+      asks: true,
       handle: (call) => evaluate(context, call),
     },
     {
       method: 'POST',
       path: '/shoal/v1/pools/:pool/explain-autoscale',
       name: 'Shoal_ExplainAutoScale',
+      asks: true,
       handle: (call) => explain(context, call),
     },
   ];

@@ -12,6 +12,7 @@ import {
 } from '../lib/limits.ts';
 import type { CallOptions } from '../model/control.ts';
 import { readApiVersion } from './api-version.ts';
+import type { Turn } from './fair-share.ts';
 import { parseJson, readBody, tooLarge } from './json-body.ts';
 import type { LargeBodies } from './large-bodies.ts';
 import { decodeOnce, parseQuery, type Query, splitUrl } from './query.ts';
@@ -25,6 +26,8 @@ export interface Arrival {
   readonly requestId: string;
   readonly baseUrl: string;
   readonly deadline: Deadline;
+  /** Whoever sent it may ask. */
+  admitted: boolean;
 }
 
 /** How long a request may take, and whether somebody still waits for its answer. */
@@ -72,7 +75,11 @@ export async function callOf(
   arrival: Arrival,
   route: Route,
   routeParams: unknown,
-  { clock, largeBodies }: { readonly clock: Clock; readonly largeBodies: LargeBodies },
+  {
+    clock,
+    largeBodies,
+    turn,
+  }: { readonly clock: Clock; readonly largeBodies: LargeBodies; readonly turn: Turn },
 ): Promise<Call> {
   const { raw, baseUrl, requestId, deadline } = arrival;
   const url = raw.url ?? '';
@@ -88,7 +95,11 @@ export async function callOf(
   const body =
     route.body === 'stream' || !mayHaveBody(route.method)
       ? undefined
-      : await readJson(raw, clock, largeBodies);
+      : await readJson(raw, clock, largeBodies, turn);
+  const options = (): CallOptions => {
+    turn.meter.pause();
+    return { ...deadline.options(), meter: turn.meter };
+  };
   return {
     params,
     query,
@@ -100,8 +111,8 @@ export async function callOf(
     version,
     requestId,
     signal: deadline.signal,
-    options: () => deadline.options(),
-    commandOptions: (purpose) => ({ ...deadline.options(), requestId: `${commandId}/${purpose}` }),
+    options,
+    commandOptions: (purpose) => ({ ...options(), requestId: `${commandId}/${purpose}` }),
   };
 }
 
@@ -137,12 +148,20 @@ function mayHaveBody(method: Method): boolean {
   return method !== 'GET' && method !== 'HEAD';
 }
 
-async function readJson(raw: IncomingMessage, clock: Clock, largeBodies: LargeBodies): Promise<unknown> {
+async function readJson(
+  raw: IncomingMessage,
+  clock: Clock,
+  largeBodies: LargeBodies,
+  { meter }: Turn,
+): Promise<unknown> {
   const length = Number(raw.headers['content-length'] ?? 0);
   if (length > REQUEST_BODY_BYTES_MAX) throw tooLarge(REQUEST_BODY_BYTES_MAX);
+  meter.pause();
   if (length > LARGE_BODY_BYTES) await largeBodies.turn();
   const limits = { bytesMax: Math.max(length, LARGE_BODY_BYTES), timeoutMs: API_BODY_TIMEOUT_MS, clock };
-  return parseJson(await readBody(raw, limits));
+  const bytes = await readBody(raw, limits);
+  meter.resume();
+  return parseJson(bytes);
 }
 
 export function newRequestId(): string {

@@ -51,6 +51,8 @@ export interface Route {
   readonly body?: 'json' | 'stream';
   /** The answer takes as long as the client wants: no deadline, and one of a bounded number. */
   readonly endless?: true;
+  /** A question in spite of its method: it changes nothing. */
+  readonly asks?: true;
   /** It gives away or makes what opens the mesh: bearer tokens do not reach it. */
   readonly keyOnly?: true;
   handle(call: Call): Promise<Answer>;

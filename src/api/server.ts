@@ -9,12 +9,15 @@ import type { Control } from '../model/control.ts';
 import { type ApiLog, buildApp, StreamCount } from './app.ts';
 import { Authenticator } from './authenticate.ts';
 import type { ServerCertificate } from './authority.ts';
+import { Connections } from './connections.ts';
+import { FairShare } from './fair-share.ts';
 import { isLoopback } from './host-guard.ts';
 import { JobDirectory } from './job-directory.ts';
 import { LargeBodies } from './large-bodies.ts';
 import { MachineAddresses } from './machine-addresses.ts';
 import type { Method } from './route.ts';
 import { allRoutes } from './routes.ts';
+import { Strangers } from './strangers.ts';
 
 export interface ApiInit {
   readonly control: Control;
@@ -54,9 +57,10 @@ class HttpApi implements ApiServer {
   readonly #init: ApiInit;
   readonly #shared: Pick<
     Parameters<typeof buildApp>[0],
-    'routes' | 'clock' | 'log' | 'accountUrlHost' | 'streams' | 'largeBodies'
+    'routes' | 'clock' | 'log' | 'accountUrlHost' | 'streams' | 'largeBodies' | 'fairShare'
   >;
   readonly #authenticator: Authenticator;
+  readonly #connections: Connections;
   readonly #apps: FastifyInstance[] = [];
   #trusted: FastifyInstance | undefined;
   #url: string | undefined;
@@ -67,6 +71,7 @@ class HttpApi implements ApiServer {
     const addresses = new MachineAddresses(control, clock);
     this.#init = init;
     this.#authenticator = new Authenticator(control, clock);
+    this.#connections = new Connections(clock, new Strangers(clock));
     this.#shared = {
       routes: allRoutes({ control, clock, jobs, addresses }),
       clock,
@@ -74,6 +79,7 @@ class HttpApi implements ApiServer {
       accountUrlHost: init.accountUrlHost ?? 'localhost',
       streams: new StreamCount(),
       largeBodies: new LargeBodies(clock),
+      fairShare: new FairShare(clock),
     };
   }
 
@@ -92,7 +98,7 @@ class HttpApi implements ApiServer {
     if (certificate === undefined && !isLoopback(host))
       throw new ShoalError('InvalidArgument', `Plain HTTP is served on loopback only, not on ${host}.`);
     const hostRule = { boundTo: host, ownNames: this.#ownNames() };
-    const guard = { authenticator: this.#authenticator, hostRule };
+    const guard = { authenticator: this.#authenticator, hostRule, connections: this.#connections };
     const app = this.#add(
       buildApp({ ...this.#shared, guard, ...(certificate === undefined ? {} : { certificate }) }),
     );
@@ -113,6 +119,7 @@ class HttpApi implements ApiServer {
     const apps = this.#apps.splice(0);
     this.#trusted = undefined;
     this.#url = undefined;
+    this.#connections.cutAll();
     await Promise.all(
       apps.map((app) => {
         app.server.closeAllConnections();

@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { ShoalError } from '../lib/errors.ts';
-import { API_DISCARD_BYTES_MAX, API_DISCARD_MS, API_STREAM_IDLE_MS } from '../lib/limits.ts';
+import { API_DISCARD_MS, API_STREAM_IDLE_MS } from '../lib/limits.ts';
 import { tooLarge } from './json-body.ts';
 
 /**
@@ -40,10 +40,10 @@ function armed(body: Readable, clock: Clock): Timer {
 
 /**
  * Reads what is left of a request's body and drops it: a client that is still sending does not read, and closing on it
- * would lose it the answer that says why. Past `API_DISCARD_BYTES_MAX` or `API_DISCARD_MS` the connection is cut.
+ * would lose it the answer that says why. Past `bytesMax` or `API_DISCARD_MS` the connection is cut.
  */
-export function discardRest(request: Readable, clock: Clock): void {
-  let left = API_DISCARD_BYTES_MAX;
+export function discardRest(request: Readable, clock: Clock, bytesMax: number): void {
+  let left = bytesMax;
   const timer = clock.after(API_DISCARD_MS, () => request.destroy());
   request.on('data', (chunk: Buffer) => {
     left -= chunk.length;

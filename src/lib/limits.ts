@@ -225,6 +225,8 @@ export const TASK_NUMBER_MAX = 2 ** 28 - 1;
 /** Tasks that one page of a filtered list looks at by their hot columns, and by their rows: then the page ends, be it empty. */
 export const LIST_SCAN_HOT_MAX = 50_000;
 export const LIST_SCAN_ROWS_MAX = 5_000;
+/** The same in comparisons of its filter, some 60 ns each: a long filter looks at fewer tasks. */
+export const LIST_SCAN_COMPARISONS_MAX = 250_000;
 /** Dependencies that an explanation names; the rest is counted. */
 export const EXPLAIN_DEPENDENCIES_MAX = 10;
 export const TASK_SLOTS_PER_NODE_MAX = 256;
@@ -530,8 +532,52 @@ export const API_DISCARD_MS = 10_000;
 /** A streamed body or answer that moves no byte for this long is given up. */
 export const API_STREAM_IDLE_MS = 60_000;
 export const API_CONNECTIONS_MAX = 1_024;
+/** From one address; half of all, so that one client cannot keep all others out. */
+export const API_CONNECTIONS_PER_ADDRESS_MAX = 512;
+/** Waiting or being handled, of one caller (an address with a credential). More are refused. */
+export const API_REQUESTS_PER_CALLER_MAX = 512;
+/** Strangers are those who show no good credential. An address may fail so often at once … */
+export const STRANGER_FAILURES_MAX = 20;
+/** … and then so often a second: each costs about 0.3 ms, whatever was sent. */
+export const STRANGER_FAILURES_PER_SECOND = 5;
+/** Failures and new connections of one address that wait their turn; more are cut. */
+export const STRANGER_WAITING_MAX = 64;
+/** A new connection of an address of which so many wait is held for this long before it is cut. */
+export const STRANGER_HOLD_MS = 10_000;
+/** A connection is closed at its so many-th failure. */
+export const STRANGER_FAILURES_PER_CONNECTION_MAX = 3;
+/** Of the rest of a stranger's body, so much is read, so that an honest one hears why it was refused. */
+export const STRANGER_DISCARD_BYTES_MAX = 1024 * 1024;
+/** Addresses remembered for their failures, some 100 bytes each. */
+export const STRANGER_ADDRESSES_KEPT = 4_096;
+/** CPU time up to which a request is light. Reading one task takes about 0.4 ms, and twice that where the machine is crowded. */
+export const FAIR_LIGHT_MS = 2.5;
+/** What heavy reads of one caller may take of the time while others are in a hurry, and refused requests always. */
+export const FAIR_HEAVY_SHARE = 1 / 20;
+/** The same for heavy changes: they do what somebody wants done. */
+export const FAIR_CHANGE_SHARE = 1 / 2;
+/** A refused request counts as if it took at least so long: ten a second use up the share. */
+export const FAIR_REFUSED_MS = 5;
+/** Debt, in ms of waiting, that holds nothing back: a page of 1,000 tasks makes some 1,000. */
+export const FAIR_DEBT_FREE_MS = 1_000;
+export const FAIR_DEBT_MS_MAX = 10_000;
+/** A caller whose light request was handled so recently is in a hurry: clients that go as fast as they get answers pause less. */
+export const FAIR_HURRY_MS = 50;
+/** A light request that takes longer waits for something else than the heavy ones of others. */
+export const FAIR_PATIENCE_MS = 2_000;
+/** Requests of one caller that are handled at once while another is in a hurry. */
+export const FAIR_WORKING_MAX = 2;
+/** One that takes longer waits for something, and makes room for the next. */
+export const FAIR_WORKING_MS = 50;
+/** A request that could not begin for so long is refused. */
+export const FAIR_WAIT_MS_MAX = 10_000;
+export const FAIR_CALLERS_KEPT = 1_024;
+/** Kinds of requests whose cost is remembered, of each caller. */
+export const FAIR_KINDS_KEPT = 64;
 /** Followed files and event streams open at once on one machine. */
 export const API_STREAMS_MAX = 256;
+/** The same of one caller. */
+export const API_STREAMS_PER_CALLER_MAX = 64;
 /** How often a followed file is looked at. */
 export const FOLLOW_POLL_MS = 250;
 /** Events that wait for one slow client before the oldest are dropped. */

@@ -1,5 +1,6 @@
 /** The one door through which the HTTP API reaches the mesh. */
 import type { Readable } from 'node:stream';
+import type { CpuMeter } from '../lib/cpu-meter.ts';
 import type { ApplicationRecord } from './application.ts';
 import type { BlobRecord } from './blob.ts';
 import type { Command, CommandResult } from './commands.ts';
@@ -10,6 +11,8 @@ export interface CallOptions {
   /** Gives up with OperationTimedOut or NoQuorum. While a coordinator is being elected the call waits. */
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** Of the work that this call is a part of: told when the call is answered, and what the answer cost elsewhere. */
+  readonly meter?: CpuMeter;
 }
 
 export interface FileEntry {

@@ -178,9 +178,11 @@ export function filterableProperties(kind: FilterKind): readonly string[] {
  * A test of one row. Throws `InvalidQueryParameterValue` naming the column, and what would be right, where the text
  * is no filter of this kind.
  */
-export function compileFilter<K extends FilterKind>(kind: K, text: string): (row: FilterRows[K]) => boolean {
+export function compileFilter<K extends FilterKind>(kind: K, text: string): Filter<FilterRows[K]> {
   try {
-    return compile<FilterRows[K]>(parseFilter(text), PROPERTIES[kind]);
+    const tree = parseFilter(text);
+    const matches = compile<FilterRows[K]>(tree, PROPERTIES[kind]);
+    return Object.assign(matches, { comparisons: comparisonsOf(tree) });
   } catch (thrown) {
     if (!(thrown instanceof FilterSyntaxError)) throw thrown;
     const reason = `Column ${thrown.column}: ${thrown.message}.`;
@@ -190,6 +192,17 @@ export function compileFilter<K extends FilterKind>(kind: K, text: string): (row
       Reason: reason,
     });
   }
+}
+
+/** A test of one row. */
+export interface Filter<Row> {
+  (row: Row): boolean;
+  /** Made for one row, at most. */
+  readonly comparisons: number;
+}
+
+function comparisonsOf(tree: FilterTree): number {
+  return tree.kind === 'and' || tree.kind === 'or' ? comparisonsOf(tree.left) + comparisonsOf(tree.right) : 1;
 }
 
 type Properties<Row> = Readonly<Record<string, Property<Row>>>;

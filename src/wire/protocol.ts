@@ -124,6 +124,11 @@ export const ProposeBody = message(
 );
 export const QUERY_REQUEST = 'group.query';
 export const QueryBody = message('query', Type.Object({ group: Name, name: Name, argument: Type.Unknown() }));
+/** `spentMs`: CPU time that the leader used for it. */
+export const QueryAnswer = message(
+  'query answer',
+  Type.Object({ answer: Type.Optional(Type.Unknown()), spentMs: Type.Number({ minimum: 0 }) }),
+);
 /** Request: who leads? Answer: LeaderAnswer. */
 export const LEADER_REQUEST = 'group.leader';
 export const LeaderBody = message(

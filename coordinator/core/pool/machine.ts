@@ -14,7 +14,7 @@ import type {
   Preemption,
 } from '../../../src/model/commands.ts';
 import type { ExecutionId } from '../../../src/model/execution.ts';
-import { compileFilter as compileOData } from '../../../src/model/filter.ts';
+import { compileFilter as compileOData, type Filter } from '../../../src/model/filter.ts';
 import type { NodeFault } from '../../../src/model/machine.ts';
 import { PREPARATION_ID, type Subtask } from '../../../src/model/node-task.ts';
 import type { NodeState } from '../../../src/model/states.ts';
@@ -315,4 +315,4 @@ function execute(turn: Turn, command: PoolCommand): Outcome<unknown> {
   }
 }
 
-const odataFilter: CompileFilter = (kind, text) => compileOData(kind, text) as (entity: unknown) => boolean;
+const odataFilter: CompileFilter = (kind, text) => compileOData(kind, text) as Filter<unknown>;

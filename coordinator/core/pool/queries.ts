@@ -6,10 +6,12 @@
 import { ShoalError } from '../../../src/lib/errors.ts';
 import {
   EXPLAIN_DEPENDENCIES_MAX,
+  LIST_SCAN_COMPARISONS_MAX,
   LIST_SCAN_HOT_MAX,
   LIST_SCAN_ROWS_MAX,
   PAGE_ITEMS_MAX,
 } from '../../../src/lib/limits.ts';
+import type { Filter } from '../../../src/model/filter.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { JobSpec } from '../../../src/model/job.ts';
 import type { StartTask } from '../../../src/model/node-task.ts';
@@ -63,7 +65,7 @@ import type { PoolState } from './turn.ts';
 type FilteredKind = 'job' | 'task' | 'node' | 'jobNode';
 
 /** A test of one JobEntity, TaskEntity, NodeEntity or JobNodeEntity; throws InvalidQueryParameterValue where the text is no filter of them. */
-export type CompileFilter = (kind: FilteredKind, text: string) => (entity: unknown) => boolean;
+export type CompileFilter = (kind: FilteredKind, text: string) => Filter<unknown>;
 
 /** What every query reads from. */
 export interface QueryContext {
@@ -197,8 +199,9 @@ async function listTasks(
   const size = limitOfPage(limit);
   const matches = filterOf(context, 'task', filter);
   const found: TaskEntity[] = [];
-  let hotLeft = LIST_SCAN_HOT_MAX;
-  let rowsLeft = LIST_SCAN_ROWS_MAX;
+  const scannedMax = Math.ceil(LIST_SCAN_COMPARISONS_MAX / (matches?.comparisons ?? 1));
+  let hotLeft = Math.min(LIST_SCAN_HOT_MAX, scannedMax);
+  let rowsLeft = Math.min(LIST_SCAN_ROWS_MAX, scannedMax);
   let at = after;
   // Rows are read a chunk at a time: as many as the page still lacks, and not too few where most may not match.
   const chunkLeast = matches === undefined ? 1 : FILTERED_CHUNK;

@@ -8,7 +8,6 @@ import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import type { Command, CommandResult, Outcome } from '../../../src/model/commands.ts';
 import type { CallOptions, Control, LocalStatus, MeshEvent } from '../../../src/model/control.ts';
-import { compileFilter } from '../../../src/model/filter.ts';
 import {
   type GroupId,
   idKey,
@@ -283,10 +282,5 @@ export class LocalControl implements Control {
 }
 
 function newPoolMachine(key: string): PoolMachine {
-  return new PoolMachine(key, {
-    compileFilter: (kind, text) => {
-      const matches = compileFilter(kind, text);
-      return (entity) => matches(entity as never);
-    },
-  });
+  return new PoolMachine(key);
 }
