@@ -137,10 +137,12 @@ export class PoolSession {
 
   /** The nodes of the pool that this machine hosts now. What ran on one that is gone is dropped: its slots are not this pool's any more. */
   setNodes(nodes: ReadonlySet<string>): void {
+    const isSame = isSameSet(nodes, this.#nodes);
     this.#nodes = nodes;
     for (const execution of [...this.#table.values()])
       if (!nodes.has(execution.assigned.node)) this.#drop(execution);
-    this.heartbeat();
+    // The mesh's word comes with whatever changes there. A node that waits for its first lease must not wait for the beat.
+    if (!isSame || !this.#lease.isHeld(this.#options.bootMs())) this.heartbeat();
   }
 
   close(): void {
@@ -484,6 +486,12 @@ function idOf({ assigned }: Execution): ExecutionId {
 
 function nameOf({ job, task, epoch }: ExecutionId): string {
   return `${job}/${task}/${epoch}`;
+}
+
+function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  if (a.size !== b.size) return false;
+  for (const item of a) if (!b.has(item)) return false;
+  return true;
 }
 
 function firstOf<T>(items: Iterable<T>): T | undefined {
