@@ -123,7 +123,8 @@ export class Caretaker {
     log.info({ group: replica.group, ...step }, 'the members of a group change');
     if (step.kind === 'transfer') replica.raft.transferLeadership(step.to);
     else replica.raft.proposeChange(step);
-    host.wake(replica);
+    // A transfer under way leaves nothing to do, and a turn without work would only come back here.
+    if (replica.hasWork()) host.wake(replica);
   }
 
   /**

@@ -512,8 +512,7 @@ export class GroupHost {
   #stepOrOpen(group: GroupId, generation: number, message: Message, from: string): void {
     const replica = this.#replicas.get(group);
     if (replica?.generation === generation) {
-      replica.raft.step(message);
-      this.wake(replica);
+      this.#step(replica, message);
       return;
     }
     if (replica !== undefined && replica.generation > generation) {
@@ -542,6 +541,18 @@ export class GroupHost {
           'a replica could not be opened',
         ),
     );
+  }
+
+  /** Many messages only confirm what is known. */
+  #step(replica: Replica, message: Message): void {
+    replica.raft.step(message);
+    if (this.#turning || replica.hasWork()) {
+      this.wake(replica);
+      return;
+    }
+    this.#noticeLeadership(replica);
+    this.#options.onTurn(replica);
+    if (!replica.raft.quiet) this.#hastenTick();
   }
 
   /** An empty replica that belongs to nobody's configuration until the leader's log or snapshot says so. */
