@@ -282,7 +282,9 @@ export class SimNetwork {
   /** Other peers held the message meanwhile: it reaches whichever life of the agent is there by now. */
   #hear(peer: string, topic: string, from: string, payload: Uint8Array): void {
     const endpoint = this.#endpoints.get(peer);
-    if (endpoint !== undefined)
+    if (endpoint?.scope.isRunning) endpoint.hear(topic, from, payload);
+    // It reads this when it goes on.
+    else if (endpoint !== undefined)
       this.#time.after(0, endpoint.scope, () => endpoint.hear(topic, from, payload));
   }
 

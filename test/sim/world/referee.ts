@@ -42,6 +42,8 @@ export class Referee implements ProcessWatcher {
   readonly #slotsUsed = new Map<string, number>();
   readonly #hashes = new Map<string, number>();
   readonly #lastSeen = new WeakMap<Replica, number>();
+  /** Applied index at the last look into the books. */
+  readonly #audited = new WeakMap<Replica, number>();
   readonly #groupTimes = new WeakMap<PoolMachine, number>();
   readonly #recorded = new Map<string, RecordedEnd>();
   readonly #leaders = new Map<string, string>();
@@ -193,6 +195,9 @@ export class Referee implements ProcessWatcher {
   audit(machine: SimMachine): void {
     for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
       if (!(replica.machine instanceof PoolMachine)) continue;
+      // What did not move is as sound as it was.
+      if (this.#audited.get(replica) === replica.appliedIndex) continue;
+      this.#audited.set(replica, replica.appliedIndex);
       try {
         replica.machine.sanityCheck();
       } catch (error) {

@@ -8,18 +8,16 @@ import { Violation } from './referee.ts';
 import type { SimMachine } from './sim-machine.ts';
 import type { Timeline } from './timeline.ts';
 
-/** Every group on every disk, as `shoal replay` does it. Throws Violation. */
-export async function replayAll(machines: readonly SimMachine[], timeline: Timeline): Promise<void> {
-  for (const machine of machines) {
-    const store = openMemoryStore(machine.disk.copy());
-    try {
-      for (const group of await replicatedGroups(store)) await replay(machine.name, store, group, timeline);
-    } catch (error) {
-      if (!machine.isRotten || asShoalError(error).code !== 'CorruptStore') throw error;
-      timeline.note(machine.name, 'has a damaged record among what its agent does not read');
-    }
-    await store.close();
+/** Every group on the machine's disk, as `shoal replay` does it. Throws Violation. */
+export async function replayDisk(machine: SimMachine, timeline: Timeline): Promise<void> {
+  const store = openMemoryStore(machine.disk.copy());
+  try {
+    for (const group of await replicatedGroups(store)) await replay(machine.name, store, group, timeline);
+  } catch (error) {
+    if (!machine.isRotten || asShoalError(error).code !== 'CorruptStore') throw error;
+    timeline.note(machine.name, 'has a damaged record among what its agent does not read');
   }
+  await store.close();
 }
 
 async function replay(name: string, store: Store, group: GroupId, timeline: Timeline): Promise<void> {
