@@ -56,6 +56,8 @@ export type Message = MessageBase &
         readonly previousTerm: number;
         readonly entries: readonly Entry[];
         readonly commit: number;
+        /** It only tells the commit index, and is not answered but where the receiver lacks what lies before. */
+        readonly notice?: boolean;
       }
     | {
         readonly kind: 'appendResponse';

@@ -452,7 +452,17 @@ export class Leadership {
       ? NO_ENTRIES
       : this.#log.slice(progress.next, this.#options.appendBytesMax, this.#endFor(to));
     const { commit } = this.#log;
-    this.#send({ kind: 'append', ...this.#envelope(to), previousIndex, previousTerm, entries, commit });
+    // Entries that are on their way are answered each for themselves.
+    const isNotice = progress.state === 'replicate' && entries.length === 0 && !progress.poked;
+    this.#send({
+      kind: 'append',
+      ...this.#envelope(to),
+      previousIndex,
+      previousTerm,
+      entries,
+      commit,
+      ...(isNotice ? { notice: true } : {}),
+    });
     progress.commitSent = commit;
     progress.sent(previousIndex + entries.length, entries.length === 0);
   }

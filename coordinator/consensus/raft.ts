@@ -399,7 +399,7 @@ class Raft implements RaftNode {
   }
 
   #onAppend(message: MessageOf<'append'>): void {
-    const { from, previousIndex, previousTerm, entries } = message;
+    const { from, previousIndex, previousTerm, entries, notice } = message;
     const log = this.#log;
     if (!log.holds(previousIndex, previousTerm)) {
       // What is committed here is in every later leader's log (thesis 3.6.3), so a true one can disagree only above.
@@ -419,7 +419,7 @@ class Raft implements RaftNode {
     // Entries beyond this message's last may still be another leader's, so its commit index does not cover them.
     const matched = Math.max(previousIndex + entries.length, log.commit);
     log.commitTo(Math.min(message.commit, matched));
-    this.#acknowledge(from, matched);
+    if (notice !== true) this.#acknowledge(from, matched);
   }
 
   #acknowledge(leader: ReplicaId, index: number): void {

@@ -45,6 +45,7 @@ const RaftMessage = Type.Union([
     previousTerm: Count,
     entries: Type.Array(LogEntry),
     commit: Count,
+    notice: Type.Optional(Type.Boolean()),
   }),
   Type.Object({
     ...base,
