@@ -585,7 +585,7 @@ export class GroupHost {
     const replicas = [...this.#dirty];
     this.#dirty.clear();
     for (const replica of replicas) {
-      replica.submit(this.wallMs(replica));
+      replica.submit(() => this.wallMs(replica));
       if (!replica.raft.hasReady()) {
         replica.refuseStaged();
         this.#noticeLeadership(replica);

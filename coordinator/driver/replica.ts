@@ -187,8 +187,8 @@ export class Replica {
   }
 
   /** Hands what waits to Raft: all commands of a turn in as few entries as their size allows, all reads in one round. */
-  submit(wallMs: number): void {
-    this.#submitCommands(wallMs);
+  submit(wallMs: () => number): void {
+    if (this.#waiting.length > 0) this.#submitCommands(wallMs());
     if (this.#readsWaiting.length > 0) this.#submitReads();
   }
 

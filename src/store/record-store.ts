@@ -150,7 +150,8 @@ export class RecordStore implements Store {
   async #drain(): Promise<void> {
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
       if (item.kind === 'task') await item.run();
-      else if (await this.#clearedOfDropped(item)) await this.#commit(this.#gather(item));
+      else if (!this.#touchesDropped(item.batch) || (await this.#clearedOfDropped(item)))
+        await this.#commit(this.#gather(item));
     }
     this.#draining = false;
   }
@@ -414,7 +415,6 @@ export class RecordStore implements Store {
    * writes is worth more than the delay. False where that failed, and the write is rejected.
    */
   async #clearedOfDropped(write: PendingWrite): Promise<boolean> {
-    if (!this.#touchesDropped(write.batch)) return true;
     try {
       for (const { group } of write.batch.groups) {
         if (this.#dropping.has(group)) await this.#removeRecords(group);
