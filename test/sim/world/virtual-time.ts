@@ -51,15 +51,26 @@ export class Scope {
   }
 }
 
-interface QueuedEvent {
+class QueuedEvent {
   atMs: number;
   order: number;
   readonly scope: Scope;
   readonly run: () => void;
   /** `sleptMs` of its scope when it was queued. */
   sleptMs: number;
-  cancelled: boolean;
-  cancel(): void;
+  cancelled = false;
+
+  constructor(atMs: number, order: number, scope: Scope, run: () => void) {
+    this.atMs = atMs;
+    this.order = order;
+    this.scope = scope;
+    this.run = run;
+    this.sleptMs = scope.sleptMs;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+  }
 }
 
 /** Turns of Node's loop that the rest of the process needs (a test's reporter, for one). */
@@ -81,17 +92,7 @@ export class VirtualTime {
   }
 
   after(delayMs: number, scope: Scope, run: () => void): { cancel(): void } {
-    const event: QueuedEvent = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      order: this.#order++,
-      scope,
-      run,
-      sleptMs: scope.sleptMs,
-      cancelled: false,
-      cancel() {
-        this.cancelled = true;
-      },
-    };
+    const event = new QueuedEvent(this.#nowMs + Math.max(0, delayMs), this.#order++, scope, run);
     this.#events.push(event);
     return event;
   }
