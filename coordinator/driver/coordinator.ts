@@ -7,7 +7,14 @@ import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
-import { type GroupId, idKey, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
+import {
+  type GroupId,
+  idKey,
+  type MachineId,
+  MESH_GROUP,
+  peerOfMachine,
+  poolGroup,
+} from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import {
@@ -143,6 +150,10 @@ export class Coordinator {
       transport,
       clock,
       requireMember: (peer) => this.requireMember(peer),
+      mayLead: (peer, pool) => {
+        const { voters = [], next = [] } = this.mesh?.group(poolGroup(pool)) ?? {};
+        return [...voters, ...next].some((voter) => peerOfMachine(voter) === peer);
+      },
       cpuUsedMs: cpuUsedMs ?? (() => 0),
     });
     transport.onRequest(REPORT_REQUEST, async (from, payload) => {
