@@ -198,6 +198,18 @@ const BUGS: readonly Draft[] = [
         find: 'configuration.voters.map(reached)',
         replace: '[...configuration.voters, ...configuration.learners].map(reached)',
       },
+      // A learner is given nothing that is not committed, and so could not count for it.
+      {
+        file: 'leadership.ts',
+        find: 'return this.#learners.has(id) ? this.#log.commit : this.#log.lastIndex;',
+        replace: 'return this.#log.lastIndex;',
+      },
+      {
+        file: 'leadership.ts',
+        find: 'this.#makeDue(this.#votersDue);\n    this.#uncommittedBytes',
+        replace:
+          'this.#makeDue(this.#votersDue);\n    this.#makeDue(this.#learnersDue);\n    this.#uncommittedBytes',
+      },
     ],
   },
   {
