@@ -16,7 +16,7 @@ export const RPC_TIMEOUT_MS = 10_000;
 /** A silent peer is cut and dialled anew after this long without a frame. */
 export const PEER_SILENCE_MS = 4_000;
 /** How often silence is counted. A stalled loop or a suspended machine counts as one such turn, whatever it lasted. */
-export const LINK_TICK_MS = 250;
+export const LINK_TICK_MS = 500;
 /** A link that sent nothing for this long sends a ping of five bytes. */
 export const LINK_IDLE_PING_MS = 1_000;
 /** From a new connection to the peer's hello. */
@@ -122,14 +122,14 @@ export const RECOVERY_TERM_STEP = 1_000_000;
 /** A learner whose log is this near to the leader's end may vote. */
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
 /** How often the mesh coordinator packs nodes even where nothing seems to have changed. */
-export const MESH_PACK_PERIOD_MS = 500;
+export const MESH_PACK_PERIOD_MS = 1_000;
 /** Packings of nodes that something calls for are this far apart: each looks at all machines, and where many come or go each of them calls. */
 export const MESH_PACK_GATHER_MS = 50;
 /** With more learners than the first a look at them, which goes through them all, waits for so long to answer what gathers meanwhile. */
 export const LEARNERS_WATCHED_MAX = 64;
 export const CARETAKER_GATHER_MS = 100;
 /** How often a leader looks whether its group's voters are as they should be. */
-export const CARETAKER_PERIOD_MS = 500;
+export const CARETAKER_PERIOD_MS = 1_000;
 /** A request whose group has no leader asks the voters first after so long, then each time twice as long, up to the second. They hold the answer back. */
 export const LEADER_SEARCH_FIRST_MS = 60;
 export const LEADER_SEARCH_MAX_MS = 2_000;
