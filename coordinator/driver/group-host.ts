@@ -14,6 +14,8 @@ import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
   RAFT_APPEND_BYTES_MAX,
+  RAFT_BEAT_SPARED_TICKS,
+  RAFT_BEAT_TICKS,
   RAFT_ELECTION_TICKS,
   RAFT_ENTRY_BYTES_MAX,
   RAFT_HEARTBEAT_TICKS,
@@ -120,7 +122,7 @@ export class GroupHost {
 
   constructor(options: GroupHostOptions) {
     this.#options = options;
-    this.#outbox = new RaftOutbox(options.transport, () => options.clock.wallMs());
+    this.#outbox = new RaftOutbox(options.transport, options.clock);
     const { store, clock, log, flightRecord } = options;
     this.#recorder = new FlightRecorder({
       store,
@@ -409,9 +411,29 @@ export class GroupHost {
       // A host that may promise nothing more must not seem to be at work.
       if (this.#stopped) return;
       this.#tick(stride);
-      const quiet = [...this.#replicas.values()].every(({ raft }) => raft.quiet);
-      this.#armTick(quiet ? RAFT_HEARTBEAT_TICKS : 1);
+      if (this.#beatElapsedTicks >= RAFT_BEAT_TICKS) this.#beat();
+      this.#armNextTick();
     });
+  }
+
+  #armNextTick(): void {
+    const quiet = [...this.#replicas.values()].every(({ raft }) => raft.quiet);
+    this.#armTick(quiet ? RAFT_BEAT_TICKS - this.#beatElapsedTicks : 1);
+  }
+
+  /**
+   * Where this machine would beat soon anyway it does so now, as an answer. So all machines that rest with each other
+   * come to beat at one moment, whoever is first, and each is woken once for its own beats and those of the others.
+   */
+  #answerBeat(): void {
+    if (this.#tickStride === 1 || this.#stopped) return;
+    const sinceMs = this.#options.clock.monotonicMs() - this.#tickArmedAtMs;
+    const ticks = Math.min(this.#tickStride, Math.round(sinceMs / RAFT_TICK_MS));
+    if (2 * (this.#beatElapsedTicks + ticks) < RAFT_BEAT_TICKS) return;
+    this.#ticking?.cancel();
+    this.#tick(ticks);
+    this.#beat();
+    this.#armNextTick();
   }
 
   /** A group was woken: its next tick comes when it would have come anyway, and not with the beats. */
@@ -434,7 +456,6 @@ export class GroupHost {
       else this.#noticeLeadership(replica);
     }
     this.#beatElapsedTicks += ticks;
-    if (this.#beatElapsedTicks >= RAFT_HEARTBEAT_TICKS) this.#beat();
   }
 
   /** One beat to each machine that a quiet group rests with, and the groups woken that rest with a silent one. */
@@ -452,7 +473,8 @@ export class GroupHost {
     }
     const lost = this.#beats.tick(this.#beatElapsedTicks, new Set(partners.keys()));
     this.#beatElapsedTicks = 0;
-    for (const peer of partners.keys()) this.#outbox.beat(peer);
+    for (const peer of partners.keys())
+      if (this.#outbox.quietMs(peer) > RAFT_BEAT_SPARED_TICKS * RAFT_TICK_MS) this.#outbox.beat(peer);
     for (const [peer, silentTicks] of lost) {
       for (const replica of partners.get(peer) ?? []) {
         replica.raft.wake(silentTicks);
@@ -483,6 +505,7 @@ export class GroupHost {
 
   #peerLost(peer: string): void {
     this.#clocks.forget(peer);
+    this.#outbox.forget(peer);
     for (const replica of this.#replicas.values()) {
       const { voters, learners } = replica.meta.configuration;
       for (const id of [...voters, ...learners])
@@ -502,6 +525,7 @@ export class GroupHost {
     }
     this.#beats.heard(from);
     this.#clocks.note(from, frame.wallMs, this.#options.clock.monotonicMs());
+    if (frame.messages.length === 0) this.#answerBeat();
     for (const { group, generation, message } of frame.messages) {
       // The sender named in a message must be the peer that the connection was proved to belong to.
       if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;

@@ -1,4 +1,5 @@
 /** Gathers the Raft messages of all groups in one turn, so that each peer gets one frame. */
+import type { Clock } from '../../src/lib/clock.ts';
 import { FRAME_BYTES_MAX } from '../../src/lib/limits.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { peerOfMachine } from '../../src/model/ids.ts';
@@ -12,12 +13,14 @@ const FRAME_BYTES_TARGET = FRAME_BYTES_MAX / 8;
 
 export class RaftOutbox {
   readonly #transport: Transport;
-  readonly #wallMs: () => number;
+  readonly #clock: Clock;
+  /** Monotonic ms of the last frame to each peer. */
+  readonly #sentAtMs = new Map<string, number>();
   readonly #byPeer = new Map<string, { messages: WireMessage[]; bytes: number }>();
 
-  constructor(transport: Transport, wallMs: () => number) {
+  constructor(transport: Transport, clock: Clock) {
     this.#transport = transport;
-    this.#wallMs = wallMs;
+    this.#clock = clock;
   }
 
   add(group: string, generation: number, message: Exclude<Message, { kind: 'snapshot' }>): void {
@@ -37,6 +40,15 @@ export class RaftOutbox {
     this.#byPeer.clear();
   }
 
+  /** How long ago anything was sent to the peer. */
+  quietMs(peer: string): number {
+    return this.#clock.monotonicMs() - (this.#sentAtMs.get(peer) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  forget(peer: string): void {
+    this.#sentAtMs.delete(peer);
+  }
+
   /** A frame without a message. */
   beat(peer: string): void {
     this.#send(peer, { messages: [], bytes: 0 });
@@ -44,8 +56,9 @@ export class RaftOutbox {
 
   /** A frame that cannot be sent is lost like any other message: Raft asks again. */
   #send(peer: string, queue: { messages: WireMessage[]; bytes: number }): void {
-    const wallMs = Math.max(0, Math.floor(this.#wallMs()));
+    const wallMs = Math.max(0, Math.floor(this.#clock.wallMs()));
     this.#transport.send(peer, RAFT_CHANNEL, RaftFrame.encode({ wallMs, messages: queue.messages }));
+    this.#sentAtMs.set(peer, this.#clock.monotonicMs());
     queue.messages = [];
     queue.bytes = 0;
   }

@@ -85,6 +85,10 @@ export const BULK_PATH_RETRY_MS = 60_000;
 export const RAFT_TICK_MS = 100;
 /** Leader heartbeats, in ticks: three to an election timeout. Each is a socket write, and those are most of what an idle agent costs. */
 export const RAFT_HEARTBEAT_TICKS = 3;
+/** Beats between machines whose shared groups are quiet, in ticks: one may miss its moment, and an election timeout is not over. */
+export const RAFT_BEAT_TICKS = 4;
+/** A machine that was sent anything of Raft within so many ticks needs no beat: the next is due before it could miss one. */
+export const RAFT_BEAT_SPARED_TICKS = 2;
 /** A leader that has had nothing to do for so many ticks lets its group fall quiet; work that comes by the second keeps it awake. */
 export const RAFT_QUIET_TICKS = 10;
 /** Shortest election timeout, in ticks; the longest is twice that. A second on a loaded 2-core machine; a leader whose connection drops is suspected at once. */

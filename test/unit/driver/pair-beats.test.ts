@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { PairBeats } from '../../../coordinator/driver/pair-beats.ts';
-import { RAFT_ELECTION_TICKS, RAFT_HEARTBEAT_TICKS } from '../../../src/lib/limits.ts';
+import { RAFT_BEAT_TICKS, RAFT_ELECTION_TICKS } from '../../../src/lib/limits.ts';
 
 const B_AND_C = new Set(['b', 'c']);
 
 /** Ticks until somebody is missed. */
 function ticksUntilLost(beats: PairBeats, partners: ReadonlySet<string>): number {
-  for (let ticks = RAFT_HEARTBEAT_TICKS; ; ticks += RAFT_HEARTBEAT_TICKS)
-    if (beats.tick(RAFT_HEARTBEAT_TICKS, partners).size > 0) return ticks;
+  for (let ticks = RAFT_BEAT_TICKS; ; ticks += RAFT_BEAT_TICKS)
+    if (beats.tick(RAFT_BEAT_TICKS, partners).size > 0) return ticks;
 }
 
 describe('beats between machines', () => {
