@@ -311,12 +311,21 @@ class SocketRunnerClient implements RunnerClient {
         // Ahead of what was asked since.
         this.#outgoing.unshift(...this.#settings());
         this.#adopt(connection);
+        this.#tellAgain(connection);
         return;
       } catch (error) {
         this.#log.error({ error: asShoalError(error).message }, 'the runner cannot be started again');
         await this.#pause(pauseMs);
       }
     }
+  }
+
+  /** What is in the journal was not told yet, or its acknowledgement died with the last runner. */
+  #tellAgain(connection: RunnerConnection): void {
+    setImmediate(() => {
+      if (this.#connection !== connection) return;
+      for (const exit of connection.state.exits) this.#listener?.onExit(exit);
+    });
   }
 
   #settings(): Buffer[] {

@@ -77,7 +77,7 @@ export class SimRunnerClient implements RunnerClient {
             ([lease, deadlineMs]) => ({ kind: 'lease', lease, fromMs, deadlineMs }) as const,
           ),
         );
-        this.#connect();
+        for (const exit of this.#connect().exits) this.#tell(() => this.#listener?.onExit(exit));
       });
     });
   }

@@ -139,6 +139,18 @@ describe('a runner that was killed', () => {
     },
   );
 
+  it('has the next one tell again what was not acknowledged', async () => {
+    const [client, recorder] = await bench.ready();
+    client.launch([bench.launch(1, ['/bin/true'])]);
+    await recorder.exitOf(key(1));
+    const pid = bench.processes().find(isRunner);
+    if (pid === undefined) throw new Error('no runner');
+    process.kill(pid, 'SIGKILL');
+    await until(() => recorder.lost === 1, 'the loss is told');
+    await until(() => recorder.exitsTold === 2, 'the exit is told again');
+    expect(recorder.exits.get(executionName(key(1)))).toMatchObject({ exitCode: 0 });
+  });
+
   it('leaves the exits that nobody acknowledged, and only those', async () => {
     const [client, recorder] = await bench.ready();
     client.launch([1, 2, 3].map((task) => bench.launch(task, shell(`echo ${task}; exit ${task}`))));
