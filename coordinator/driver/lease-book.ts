@@ -30,6 +30,13 @@ export class LeaseBook {
     return deadline !== undefined && nowMs >= deadline;
   }
 
+  /** Is one over by then that holds now? */
+  endWithin(periodMs: number, nowMs: number): boolean {
+    for (const deadline of this.#deadlines.values())
+      if (deadline > nowMs && deadline <= nowMs + periodMs) return true;
+    return false;
+  }
+
   /** This process itself stood still for so long: nobody could be heard, so nobody is late. */
   forgive(gapMs: number): void {
     for (const [node, deadline] of this.#deadlines) this.#deadlines.set(node, deadline + gapMs);

@@ -93,9 +93,11 @@ interface Heard {
   readonly way: 'link' | 'gossip';
 }
 
-const CHECK_PERIOD_MS = 200;
-/** A gap between two checks that is this much longer than it should be means that this process stood still. */
-const STALL_MS = 1_000;
+/** How often the leader looks what is due, and how often in a pool with work or shortly before something is due. */
+const CHECK_PERIOD_MS = 1_000;
+const CHECK_CLOSE_PERIOD_MS = 200;
+/** A check that is this much later than it should be means that this process stood still. */
+const STALL_MS = 800;
 
 export class PoolLeader {
   readonly #options: PoolLeaderOptions;
@@ -123,6 +125,8 @@ export class PoolLeader {
   #mirrorDue = false;
   #sweeping = false;
   #lastCheckMs = 0;
+  #checkDueMs = 0;
+  #closeCheck: Timer | undefined;
   /** What of the mesh group's view the pool's group has. */
   readonly #mirrored = new Map<string, Allotment>();
   #mirroredPool = '';
@@ -170,6 +174,7 @@ export class PoolLeader {
     if (this.#stopped) return;
     this.#started = true;
     this.#lastCheckMs = this.#nowMs;
+    this.#checkDueMs = this.#nowMs + CHECK_PERIOD_MS;
     for (const node of this.#machine.nodeIds()) this.#leases.ensure(node, this.#nowMs);
     this.#timers.push(every(this.#options.clock, CHECK_PERIOD_MS, () => this.#check()));
     this.meshChanged();
@@ -181,6 +186,7 @@ export class PoolLeader {
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers.splice(0)) timer.cancel();
+    this.#closeCheck?.cancel();
     this.#dispatcher.stop();
     this.#autoscaler.stop();
     // Whoever leads next begins without, and so does this machine when it leads again.
@@ -206,6 +212,7 @@ export class PoolLeader {
     if (stops.length > 0) this.#stop(stops);
     this.#assign();
     this.#autoscaler.poolMoved();
+    this.#checkSoon();
   }
 
   #propose<C extends PoolCommand>(command: C): Promise<CommandResult<C['kind']>> {
@@ -563,14 +570,13 @@ export class PoolLeader {
 
   #check(): void {
     const nowMs = this.#nowMs;
-    const gapMs = nowMs - this.#lastCheckMs;
-    this.#lastCheckMs = nowMs;
     // While this process stood still nobody could be heard: what is in the sockets is read before anybody is judged.
-    if (gapMs > STALL_MS) this.#leases.forgive(gapMs);
+    if (nowMs - this.#checkDueMs > STALL_MS) this.#leases.forgive(nowMs - this.#lastCheckMs);
+    this.#lastCheckMs = nowMs;
+    this.#checkDueMs = nowMs + CHECK_PERIOD_MS;
     for (const node of this.#leases.nodes()) if (this.#leases.isOver(node, nowMs)) this.#lose(node);
-    const dueAtMs = this.#machine.dueAtMs();
-    const groupMs = this.#groupMs;
-    if (dueAtMs !== undefined && dueAtMs <= groupMs && !this.#sweeping) {
+    const sweepInMs = (this.#machine.dueAtMs() ?? Number.POSITIVE_INFINITY) - this.#groupMs;
+    if (sweepInMs <= 0 && !this.#sweeping) {
       this.#sweeping = true;
       this.#attempt({ kind: 'sweep', limit: SWEEP_ITEMS_MAX }, () => {
         this.#sweeping = false;
@@ -578,6 +584,18 @@ export class PoolLeader {
     }
     this.#preempt();
     if (this.#mirrorDue) this.meshChanged();
+    const hasWork = this.#machine.countOutstanding() > 0 || this.#mirrorDue;
+    if (hasWork || sweepInMs <= CHECK_PERIOD_MS || this.#leases.endWithin(CHECK_PERIOD_MS, nowMs))
+      this.#checkSoon();
+  }
+
+  #checkSoon(): void {
+    if (this.#closeCheck !== undefined || this.#stopped) return;
+    this.#checkDueMs = Math.min(this.#checkDueMs, this.#nowMs + CHECK_CLOSE_PERIOD_MS);
+    this.#closeCheck = this.#options.clock.after(CHECK_CLOSE_PERIOD_MS, () => {
+      this.#closeCheck = undefined;
+      this.#check();
+    });
   }
 
   #lose(node: string): void {
