@@ -100,6 +100,8 @@ export class PeerProgress implements Progress {
         return true;
       case 'probe':
         if (previousIndex !== this.next - 1) return false;
+        // Its disk has lost what it acknowledged. Asked again before the next heartbeat it would only say so again.
+        if (previousIndex <= this.match) return false;
         this.next = Math.max(Math.min(previousIndex, hint + 1), this.match + 1);
         this.#probeSent = false;
         return true;

@@ -282,6 +282,38 @@ describe('a leader', () => {
     expect(raft.status().progress().get('b')?.match).toBe(0);
   });
 
+  test('asks a follower that refuses what it had acknowledged again with the next heartbeat, not at once', () => {
+    const raft = replica();
+    const term = elect(raft);
+    accept(raft, 'b', 1);
+    raft.reportUnreachable('b');
+    raft.propose(new Uint8Array(1));
+    const toB = (): readonly Message[] => turn(raft).filter((message) => message.to === 'b');
+    expect(toB()).toMatchObject([{ kind: 'append', previousIndex: 1, entries: [{ index: 2 }] }]);
+    raft.step({
+      kind: 'appendResponse',
+      ...fromB,
+      term,
+      index: 1,
+      rejected: true,
+      hintIndex: 0,
+      hintTerm: 0,
+    });
+    expect(toB()).toEqual([]);
+    raft.step({ kind: 'heartbeatResponse', ...fromB, term, readContext: 0 });
+    expect(toB()).toMatchObject([{ kind: 'append', previousIndex: 1 }]);
+  });
+
+  test('does not answer who only tells it the commit index, unless it lacks what lies before', () => {
+    const raft = replica({ hardState: { term: 1, votedFor: null, commit: 0 }, entries: entries(1, 1) });
+    const told = { kind: 'append', ...fromB, term: 1, previousTerm: 1, entries: [], commit: 2 } as const;
+    raft.step({ ...told, previousIndex: 2, notice: true });
+    expect(turn(raft)).toEqual([]);
+    expect(raft.status().commit).toBe(2);
+    raft.step({ ...told, previousIndex: 3, notice: true });
+    expect(turn(raft)).toMatchObject([{ kind: 'appendResponse', rejected: true, index: 3 }]);
+  });
+
   test('has at most its window of appends in flight to one follower', () => {
     const raft = replica({}, { appendBytesMax: 64, inflightMax: 3 });
     elect(raft);
