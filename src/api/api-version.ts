@@ -35,3 +35,10 @@ export function readApiVersion(text: string | undefined): ApiVersion {
   }
   return date === OLDEST ? 'flat' : 'slots';
 }
+
+const REFERENCE = '2022-10-01';
+
+/** Of later versions not every query parameter is known here. */
+export function isLaterVersion(text: string | undefined): boolean {
+  return text !== undefined && SHAPE.test(text) && text.slice(0, REFERENCE.length) > REFERENCE;
+}

@@ -23,6 +23,9 @@ const readSpec = bodyReader(JobScheduleSpec);
 const readPatch = bodyReader(JobSchedulePatch);
 const readUpdate = bodyReader(JobScheduleUpdate);
 
+/** Of later versions; see the jobs of a schedule. */
+const FORCE = ['force'];
+
 export function jobScheduleRoutes(context: ApiContext): readonly Route[] {
   const schedules = new ScheduleHandlers(context);
   const all = '/jobschedules';
@@ -40,7 +43,13 @@ export function jobScheduleRoutes(context: ApiContext): readonly Route[] {
     { method: 'HEAD', path: one, name: 'JobSchedule_Exists', handle: schedules.exists },
     { method: 'PATCH', path: one, name: 'JobSchedule_Patch', handle: schedules.patch },
     { method: 'PUT', path: one, name: 'JobSchedule_Update', handle: schedules.update },
-    { method: 'DELETE', path: one, name: 'JobSchedule_Delete', handle: schedules.to('delete', 202) },
+    {
+      method: 'DELETE',
+      path: one,
+      name: 'JobSchedule_Delete',
+      query: FORCE,
+      handle: schedules.to('delete', 202),
+    },
     {
       method: 'POST',
       path: `${one}/disable`,
@@ -57,6 +66,7 @@ export function jobScheduleRoutes(context: ApiContext): readonly Route[] {
       method: 'POST',
       path: `${one}/terminate`,
       name: 'JobSchedule_Terminate',
+      query: FORCE,
       handle: schedules.to('terminate', 202),
     },
     {
@@ -129,6 +139,7 @@ class ScheduleHandlers {
     status: 202 | 204,
   ): (call: Call) => Promise<Answer> {
     return async (call) => {
+      call.query.boolean('force');
       await this.#propose(call, { kind: `schedule.${what}`, ...target(call) });
       return empty(status);
     };

@@ -135,3 +135,24 @@ test('a job may be ended by force, as later versions write it', async () => {
   expect((await api.ask('DELETE', '/jobs/j?force=maybe', { version })).status).toBe(400);
   expect((await api.ask('DELETE', '/jobs/j?force=True', { version })).status).toBe(202);
 });
+
+test('a job schedule may be ended by force too', async () => {
+  const version = '2025-06-01';
+  const json = {
+    id: 's',
+    schedule: { recurrenceInterval: 'P1D', doNotRunUntil: '2030-01-01T00:00:00Z' },
+    jobSpecification: { poolInfo: { poolId: 'default' } },
+  };
+  expect((await api.ask('POST', '/jobschedules', { json })).status).toBe(201);
+  expect((await api.ask('DELETE', '/jobschedules/s?force=maybe', { version })).status).toBe(400);
+  expect((await api.ask('POST', '/jobschedules/s/terminate?force=true', { version })).status).toBe(202);
+  expect((await api.ask('DELETE', '/jobschedules/s?force=true', { version })).status).toBe(202);
+});
+
+test('a read of a later version may ask for what is not known here; a change may not, nor a read of the reference', async () => {
+  const refused = { status: 400, body: { code: 'UnsupportedQueryParameter' } };
+  expect((await api.ask('GET', '/pools?novel=1', { version: '2025-06-01' })).status).toBe(200);
+  expect(await api.ask('GET', '/pools?novel=1')).toMatchObject(refused);
+  expect(await api.ask('GET', '/pools?novel=1', { version: '2020-03-01.11.0' })).toMatchObject(refused);
+  expect(await api.ask('DELETE', '/pools/default?novel=1', { version: '2025-06-01' })).toMatchObject(refused);
+});
