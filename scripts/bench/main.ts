@@ -37,7 +37,7 @@ const directory = await mkdtemp(join(base, 'shoal-bench-'));
 await chmod(directory, 0o711);
 
 const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
-  idle: (mesh) => idle(mesh, quick ? 3_000 : 10_000),
+  idle: (mesh) => idle(mesh, quick ? 5_000 : 30_000),
   'one-task': (mesh) => oneTask(mesh, quick ? 10 : 50),
   'short-tasks': (mesh) => shortTasks(mesh, quick ? 2_000 : 10_000),
   transfer: (mesh) => transfer(mesh, quick ? 128 : 1_024),

@@ -28,6 +28,15 @@ export async function cpuOf(mesh: LocalMesh): Promise<number> {
     const status = await mesh.status(agent);
     if (status !== undefined) roots.add(status.runner.pid);
   }
+  return cpuBelow(roots);
+}
+
+/** CPU of the agent, its runner and whatever else it has started, ms. */
+export function cpuWithChildrenMs(agent: LocalAgent): number {
+  return cpuBelow(new Set([agent.process?.pid ?? -1]));
+}
+
+function cpuBelow(roots: ReadonlySet<number>): number {
   const usages = new Map<number, Usage>();
   for (const name of readdirSync('/proc')) {
     const usage = /^\d+$/.test(name) ? usageOf(Number(name)) : undefined;
