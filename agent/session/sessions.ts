@@ -129,6 +129,7 @@ export class Sessions {
       present.add(allotment.node);
       this.#configure(allotment);
     }
+    this.#acknowledgeStrangers(nodesByPool);
     for (const node of [...this.#setups.keys()]) {
       if (present.has(node)) continue;
       this.#setups.delete(node);
@@ -143,6 +144,16 @@ export class Sessions {
       hosted.unsubscribe();
       this.#pools.delete(pool);
     }
+  }
+
+  /** Ends of pools that this machine hosted when its last life ended, and hosts no more: no session asks for them. */
+  #acknowledgeStrangers(hosted: ReadonlyMap<string, unknown>): void {
+    const isStrange = ({ key }: Exit): boolean => !hosted.has(key.pool) && !this.#pools.has(key.pool);
+    const { exits } = this.#runnerState;
+    const strange = exits.filter(isStrange);
+    if (strange.length === 0) return;
+    this.#runnerState = { ...this.#runnerState, exits: exits.filter((exit) => !isStrange(exit)) };
+    this.#options.runner.acknowledge(strange.map(({ key }) => key));
   }
 
   #configure(allotment: Allotment): void {
