@@ -15,7 +15,7 @@ import { ShoalClient } from '../../src/client/client.ts';
 import { SocketTransport } from '../../src/client/socket-transport.ts';
 import type { LocalStatus } from '../../src/model/control.ts';
 
-const ANSWER_MS_MAX = 20_000;
+const ANSWER_MS_MAX = 60_000;
 const END_MS_MAX = 10_000;
 
 export interface LocalMeshOptions {
