@@ -46,7 +46,7 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
     ],
   },
   {
-    name: 'the margin of the coordinator over the lease is dropped',
+    name: 'the coordinator counts a lease shorter than the agent does',
     world: 'control-plane',
     options: STRANDED,
     breaks: ['S3', 'S4'],
@@ -55,7 +55,7 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
       {
         file: 'coordinator/driver/lease-book.ts',
         find: 'const TERM_MS = LEASE_MS * LEASE_MARGIN + KILL_GRACE_MS;',
-        replace: 'const TERM_MS = LEASE_MS;',
+        replace: 'const TERM_MS = LEASE_MS - KILL_GRACE_MS;',
       },
     ],
   },

