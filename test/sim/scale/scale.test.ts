@@ -32,7 +32,7 @@ test('a machine and a task cost the same in a pool of four times as many machine
     (run.working.sent.bytes + run.working.received.bytes) / size.tasks,
   ];
   const [rows = 0, entries = 0, deciding = 0, working = 0] = perTask(small);
-  const [rowsThen, entriesThen, decidingThen, workingThen] = perTask(large);
+  const [rowsThen = 0, entriesThen = 0, decidingThen = 0, workingThen = 0] = perTask(large);
   expect(rowsThen).toBeLessThan(1.2 * rows);
   // Tasks that begin or end in one turn share an entry: how many do depends on when they come, not on their number.
   expect(Math.max(entries, entriesThen)).toBeLessThan(0.15);
