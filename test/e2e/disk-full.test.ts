@@ -26,7 +26,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await mesh?.stop();
-  for (const disk of mounted) execFileSync('umount', [disk]);
+  // Lazily: the last process of a runner's namespace may be ending still.
+  for (const disk of mounted) execFileSync('umount', ['--lazy', disk]);
   if (directory !== undefined) await rm(directory, { recursive: true, force: true });
 });
 

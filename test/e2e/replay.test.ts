@@ -1,5 +1,5 @@
 /** What three agents have on disk after a job and a killed agent tells the same story, and every promise held in it. */
-import { cp, open, readdir } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type LocalAgent, LocalMesh, until } from '../../scripts/local-mesh/local-mesh.ts';
@@ -12,6 +12,8 @@ import { shoal } from './shell.ts';
 const STEP_MS_MAX = 45_000;
 const JOB = 'flight';
 const TASKS = 12;
+/** Of a LevelDB table. */
+const BLOCK_BYTES = 4096;
 let mesh: LocalMesh;
 let killed: LocalAgent;
 
@@ -124,10 +126,10 @@ describe('a replay', () => {
     );
   });
 
-  it('of a directory with a flipped byte is refused', async () => {
+  it('of a directory with flipped bytes is refused', async () => {
     const copy = join(mesh.directory, 'damaged');
     await cp(killed.data, copy, { recursive: true, filter: (source) => !source.endsWith('.sock') });
-    await flipMiddleByte(join(copy, 'private', 'store', 'level'));
+    await flipBytes(join(copy, 'private', 'store', 'level'));
     const { code, stderr, stdout } = await shoal(['replay', copy, '--check']);
     expect(code).toBe(1);
     expect(stderr).toMatch(/error: .*(checksum|lost|damaged|cannot be read)/);
@@ -135,23 +137,17 @@ describe('a replay', () => {
   });
 });
 
-/** Of the largest file, where what counts lies: LevelDB's log, or a table. */
-async function flipMiddleByte(directory: string): Promise<void> {
+/** One in each block of the largest file: a single one may hit what was overwritten since, which nobody reads. */
+async function flipBytes(directory: string): Promise<void> {
   const files = (await readdir(directory)).filter((name) => /\.(log|ldb)$/.test(name));
-  const sized = await Promise.all(
-    files.map(async (name) => {
-      const handle = await open(join(directory, name), 'r+');
-      return { handle, size: (await handle.stat()).size };
-    }),
-  );
-  sized.sort((left, right) => right.size - left.size);
-  const [largest] = sized;
-  if (largest === undefined) throw new Error('the store has no file to damage');
-  const at = Math.floor(largest.size / 2);
-  const byte = Buffer.alloc(1);
-  await largest.handle.read(byte, 0, 1, at);
-  await largest.handle.write(Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, at);
-  for (const { handle } of sized) await handle.close();
+  const contents = await Promise.all(files.map((name) => readFile(join(directory, name))));
+  const sizes = contents.map(({ length }) => length);
+  const largest = sizes.indexOf(Math.max(...sizes));
+  const content = contents[largest];
+  if (content === undefined) throw new Error('the store has no file to damage');
+  for (let at = BLOCK_BYTES / 2; at < content.length; at += BLOCK_BYTES)
+    content.writeUInt8(content.readUInt8(at) ^ 1, at);
+  await writeFile(join(directory, files[largest] ?? ''), content);
 }
 
 /** `UPDATE_FIXTURES=1` keeps the logs of this run for the versions to come. */
