@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream';
 import { ShoalError } from '../../src/lib/errors.ts';
 import type { ByteRange, CallOptions, FileEntry, OpenedFile } from '../../src/model/control.ts';
-import { idKey, type MachineId, MESH_GROUP, peerOfMachine, poolGroup } from '../../src/model/ids.ts';
+import { type MachineId, MESH_GROUP, peerOfMachine, poolGroup } from '../../src/model/ids.ts';
 import type { TaskEntity } from '../../src/model/queries.ts';
 import type { KeptFile } from '../../src/model/task.ts';
 import { taskRootDirectory } from '../lifecycle/directories.ts';
@@ -13,6 +13,7 @@ import { callOf } from './blobs.ts';
 import { lengthOfRange } from './byte-range.ts';
 import type { Fetcher } from './fetcher.ts';
 import type { Place } from './node-files.ts';
+import { isUp, machineOfNode } from './node-machine.ts';
 import type { RemoteFiles } from './remote-files.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -110,7 +111,7 @@ export class TaskFiles {
       throw new ShoalError('TaskFilesUnavailable', `The task ${task} has not run on a node yet.`);
     }
     const completed = entity.state === 'completed';
-    if (this.#isUp(machine)) {
+    if (isUp(this.#surroundings, machine)) {
       const directory = taskRootDirectory(entity.job, entity.spec.id);
       try {
         return await live({ machine, place: { node, directory } });
@@ -171,12 +172,12 @@ export class TaskFiles {
     recursive: boolean,
     options: CallOptions = {},
   ): Promise<readonly FileEntry[]> {
-    const machine = await this.#machineOfNode(pool, node, options);
+    const machine = await machineOfNode(this.#surroundings, pool, node, options);
     return this.#remote.list(machine, { node, directory: '' }, recursive, options.signal);
   }
 
   async statNode(pool: string, node: string, path: string, options: CallOptions = {}): Promise<FileEntry> {
-    const machine = await this.#machineOfNode(pool, node, options);
+    const machine = await machineOfNode(this.#surroundings, pool, node, options);
     return this.#remote.stat(machine, { node, directory: '' }, path, options.signal);
   }
 
@@ -187,7 +188,7 @@ export class TaskFiles {
     range: ByteRange | undefined,
     options: CallOptions = {},
   ): Promise<OpenedFile> {
-    const machine = await this.#machineOfNode(pool, node, options);
+    const machine = await machineOfNode(this.#surroundings, pool, node, options);
     return this.#remote.open(machine, { node, directory: '' }, path, range, options.signal);
   }
 
@@ -198,28 +199,8 @@ export class TaskFiles {
     recursive: boolean,
     options: CallOptions = {},
   ): Promise<void> {
-    const machine = await this.#machineOfNode(pool, node, options);
+    const machine = await machineOfNode(this.#surroundings, pool, node, options);
     return this.#remote.remove(machine, { node, directory: '' }, path, recursive, options.signal);
-  }
-
-  async #machineOfNode(pool: string, node: string, options: CallOptions): Promise<MachineId> {
-    const { coordinator } = this.#surroundings;
-    let allotment = coordinator.mesh?.allotment(node);
-    if (allotment === undefined) {
-      const all = await coordinator.router.query(MESH_GROUP, 'allotment.list', { pool }, callOf(options));
-      allotment = all.find((one) => one.node === node);
-    }
-    if (allotment === undefined || idKey(allotment.pool) !== idKey(pool)) {
-      throw new ShoalError('NodeNotFound', `The pool ${pool} has no node ${node}.`);
-    }
-    if (this.#isUp(allotment.machine)) return allotment.machine;
-    throw new ShoalError('NodeNotReady', `The machine of the node ${node} cannot be reached.`, { node });
-  }
-
-  #isUp(machine: MachineId): boolean {
-    const { coordinator, self } = this.#surroundings;
-    if (machine === self) return true;
-    return coordinator.mesh?.machine(machine) !== undefined && coordinator.presence.isAlive(machine);
   }
 }
 

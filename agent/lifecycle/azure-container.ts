@@ -61,19 +61,22 @@ export async function uploadFile(
   name: string,
   headers: UploadHeaders,
   reach: Reach,
+  signal?: AbortSignal,
 ): Promise<void> {
+  const options = signal === undefined ? {} : { abortSignal: signal };
   const container = await openContainer(containerUrl, reach, headers);
   const blob: BlockBlobClient = container.getBlockBlobClient(name);
   try {
     const { size } = await file.stat();
     if (size <= UPLOAD_BLOCK_BYTES) {
       const content = await file.readFile();
-      await blob.upload(content, content.length);
+      await blob.upload(content, content.length, options);
     } else
       await blob.uploadStream(
         file.createReadStream({ autoClose: false, highWaterMark: 256 * 1024 }),
         UPLOAD_BLOCK_BYTES,
         UPLOAD_BLOCKS_AT_ONCE,
+        options,
       );
   } catch (error) {
     throw coded(error, containerUrl);

@@ -34,9 +34,11 @@ import { Packages } from '../lifecycle/packages.ts';
 import { Reach } from '../lifecycle/reach.ts';
 import { Retention } from '../lifecycle/retention.ts';
 import { TaskLifecycle } from '../lifecycle/task-lifecycle.ts';
+import { NodeLogs } from '../logs/node-logs.ts';
 import { createRunnerClient } from '../runner/client.ts';
 import type { NodeSetup, RunnerClient } from '../runner/interface.ts';
 import { openBootClock } from '../runner/machine-clocks.ts';
+import { runnerLogPaths } from '../runner/start-runner.ts';
 import { LoadMeter } from '../session/machine-load.ts';
 import { Sessions } from '../session/sessions.ts';
 import { listenOnTcp } from './api-listener.ts';
@@ -101,6 +103,7 @@ export class Agent {
   readonly #coordinator: Coordinator;
   readonly #runner: RunnerClient;
   readonly #files: FileService;
+  readonly #logs: NodeLogs;
   readonly #retention: Retention;
   readonly #packages: Packages;
   readonly #containers: ContainerTasks;
@@ -194,6 +197,17 @@ export class Agent {
       clock,
       log,
     });
+    const reach = new Reach(this.#config.allowLocalUrls);
+    this.#logs = new NodeLogs({
+      self,
+      transport: this.#transport,
+      coordinator: this.#coordinator,
+      files: this.#files,
+      reach,
+      directory: paths.logs,
+      others: runnerLogPaths(paths.runner),
+      log,
+    });
     this.#packages = new Packages({
       nodesDirectory: paths.nodes,
       files: this.#files,
@@ -221,7 +235,7 @@ export class Agent {
       lifecycle: new TaskLifecycle({
         nodesDirectory: paths.nodes,
         files: this.#files,
-        reach: new Reach(this.#config.allowLocalUrls),
+        reach,
         clock,
         log,
         ownerOf: taskOwner,
@@ -252,6 +266,7 @@ export class Agent {
       coordinator: this.#coordinator,
       runner: this.#runner,
       files: this.#files,
+      logs: this.#logs,
       events: this.#events,
       wallMs: () => clock.wallMs(),
       held: () => this.#sessions.held,
@@ -276,15 +291,13 @@ export class Agent {
     await this.#coordinator.start();
     if (this.#config.founding !== undefined) await this.#found(this.#config.founding);
     await this.#files.start();
+    this.#logs.start();
     this.#retention.start();
     await this.#listen();
     this.#offerTimer = setInterval(() => void this.#offer(), OFFER_CHECK_MS);
     void this.#offer();
     void this.#containers.engine().then(() => this.#offer());
-    log.info(
-      { machine: this.#self, addresses: this.#mesh.addresses(), directory: paths.root },
-      'the agent is up',
-    );
+    log.info({ id: this.#self, addresses: this.#mesh.addresses(), directory: paths.root }, 'the agent is up');
   }
 
   async #listen(): Promise<void> {

@@ -4,10 +4,13 @@ import { isIP } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 import type { AgentCommands, AgentFlags, EnterFlags } from '../../src/cli/agent-commands.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
+import { LOG_FILE_BYTES_MAX, LOG_FILES_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
+import { withoutSecrets } from '../../src/lib/secrets.ts';
+import { LogFiles } from '../logs/log-files.ts';
 import type { Agent } from './agent.ts';
 import { type Config, checkAddresses, loadConfig, saveConfig } from './config.ts';
 import { type EnterOptions, initMesh } from './enter.ts';
@@ -20,6 +23,7 @@ const EXIT_IDENTITY_IN_USE = 78;
 /** After a full disk the agent comes back once this much is free, and looks this often. */
 const RESTART_FREE_BYTES = 64 * 1024 * 1024;
 const RESTART_LOOK_MS = 2_000;
+const LOG_FILES = { fileBytesMax: LOG_FILE_BYTES_MAX, filesMax: LOG_FILES_MAX };
 
 export const agentCommands: AgentCommands = {
   async init(flags) {
@@ -43,7 +47,7 @@ export const agentCommands: AgentCommands = {
     const paths = pathsOf(flags.data);
     await override(paths.config, flags);
     const config = await loadConfig(paths.config);
-    const log = logTo(process.stderr, config);
+    const log = logTo([process.stderr, new LogFiles(paths.logs, LOG_FILES)], config);
     for (;;) {
       const exitCode = await live(paths, log);
       if (exitCode !== undefined) return exitCode;
@@ -117,10 +121,15 @@ function untilSignalled(agent: Agent): Promise<number> {
   });
 }
 
-function logTo(stream: NodeJS.WriteStream, config: Config): Log {
+function logTo(streams: readonly DestinationStream[], { logLevel: level, name }: Config): Log {
   return pino(
-    { level: config.logLevel, base: { machine: config.name }, timestamp: pino.stdTimeFunctions.isoTime },
-    stream,
+    {
+      level,
+      base: { machine: name },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      hooks: { streamWrite: withoutSecrets },
+    },
+    pino.multistream(streams.map((stream) => ({ level, stream }))),
   );
 }
 

@@ -7,10 +7,19 @@ import { TOKEN_MEMBERS_MAX } from '../../src/lib/limits.ts';
 import { generateIdentity } from '../../src/mesh/identity.ts';
 import type { Mesh } from '../../src/mesh/interface.ts';
 import type { Command, CommandResult } from '../../src/model/commands.ts';
-import type { CallOptions, Control, FileControl, LocalStatus, MeshEvent } from '../../src/model/control.ts';
+import type {
+  CallOptions,
+  Control,
+  FileControl,
+  LocalStatus,
+  LogUpload,
+  MeshEvent,
+  UploadedLogs,
+} from '../../src/model/control.ts';
 import { type GroupId, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import { unwrap } from '../../src/model/outcome.ts';
 import type { Queries, QueryName } from '../../src/model/queries.ts';
+import type { NodeLogs } from '../logs/node-logs.ts';
 import type { RunnerClient } from '../runner/interface.ts';
 import type { EventHub } from './event-hub.ts';
 import { formatToken } from './token.ts';
@@ -25,6 +34,7 @@ export interface AgentControlOptions {
   readonly coordinator: Coordinator;
   readonly runner: RunnerClient;
   readonly files: FileControl;
+  readonly logs: NodeLogs;
   readonly events: EventHub;
   readonly wallMs: () => number;
   readonly held: () => number;
@@ -41,6 +51,15 @@ export class AgentControl implements Control {
 
   get files(): FileControl {
     return this.#options.files;
+  }
+
+  uploadNodeLogs(
+    pool: string,
+    node: string,
+    upload: LogUpload,
+    options?: CallOptions,
+  ): Promise<UploadedLogs> {
+    return this.#options.logs.upload(pool, node, upload, options);
   }
 
   propose<C extends Command>(

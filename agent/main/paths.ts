@@ -15,6 +15,7 @@ export interface Paths {
   readonly store: string;
   readonly chunks: string;
   readonly runner: string;
+  /** See LogFiles. */
   readonly logs: string;
   readonly containers: string;
   readonly nodes: string;

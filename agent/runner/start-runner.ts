@@ -46,7 +46,7 @@ const LEAN_ENVIRONMENT = {
 export function startRunner(place: RunnerPlace, isolation: Isolation): ChildProcess {
   makePrivateDirectory(place.directory);
   makePrivateDirectory(place.socket.directory);
-  const log = openLog(join(place.directory, 'runner.log'));
+  const log = openLog(place.directory);
   const words = [
     ...isolation.prefix,
     process.execPath,
@@ -119,9 +119,14 @@ function makePrivateDirectory(path: string): void {
   }
 }
 
-function openLog(path: string): number {
-  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > RUNNER_LOG_BYTES_MAX)
-    renameSync(path, `${path}.old`);
+/** The log of the runner that lives, and of those before it. */
+export function runnerLogPaths(directory: string): readonly [current: string, former: string] {
+  return [join(directory, 'runner.log'), join(directory, 'runner.log.old')];
+}
+
+function openLog(directory: string): number {
+  const [path, former] = runnerLogPaths(directory);
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > RUNNER_LOG_BYTES_MAX) renameSync(path, former);
   return openSync(path, 'a', 0o600);
 }
 

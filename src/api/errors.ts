@@ -1,5 +1,6 @@
 /** The one place that makes error answers, in Azure Batch's shape. Our own addition is `hint`. */
 import { ShoalError } from '../lib/errors.ts';
+import { withoutSecrets } from '../lib/secrets.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
 
 export interface ErrorContext {
@@ -44,11 +45,11 @@ function isAbort(thrown: unknown): boolean {
 
 /** Code, message and details, as they stand in an error body and in the results of addtaskcollection. */
 export function errorDetail(error: ShoalError, context: ErrorContext): ErrorDetail {
-  const values = Object.entries(error.values).map(([key, value]) => ({ key, value }));
+  const values = Object.entries(error.values).map(([key, value]) => ({ key, value: withoutSecrets(value) }));
   const suffix = `\nRequestId:${context.requestId}\nTime:${formatTimestamp(context.timeMs)}`;
   return {
     code: error.code,
-    message: { lang: 'en-US', value: error.message + suffix },
+    message: { lang: 'en-US', value: withoutSecrets(error.message) + suffix },
     ...(values.length > 0 && { values }),
     ...(error.hint !== undefined && { hint: error.hint }),
   };

@@ -7,6 +7,7 @@ import type { ApiContext } from './context.ts';
 import { jobScheduleRoutes } from './job-schedules.ts';
 import { jobRoutes } from './jobs.ts';
 import { nodeFileRoutes } from './node-files.ts';
+import { nodeLogRoutes } from './node-logs.ts';
 import { nodeRoutes } from './nodes.ts';
 import { poolRoutes } from './pools.ts';
 import type { Route } from './route.ts';
@@ -31,6 +32,7 @@ export function allRoutes(context: ApiContext): readonly Route[] {
     ...autoScaleRoutes(context),
     ...nodeRoutes(context),
     ...nodeFileRoutes(context),
+    ...nodeLogRoutes(context),
     ...jobRoutes(context),
     ...jobScheduleRoutes(context),
     ...taskRoutes(context),

@@ -18,12 +18,6 @@ const REFUSED: readonly (readonly [Method, string, string, string])[] = [
     'ComputeNode_GetRemoteDesktop',
     'the mesh manages no remote desktops; remoteloginsettings tells the address of the machine',
   ],
-  [
-    'POST',
-    '/pools/:pool/nodes/:node/uploadbatchservicelogs',
-    'ComputeNode_UploadBatchServiceLogs',
-    "an agent keeps no log files: it writes to its standard error, which the machine's own journal keeps",
-  ],
   ['GET', '/certificates', 'Certificate_List', NO_CERTIFICATES],
   ['POST', '/certificates', 'Certificate_Add', NO_CERTIFICATES],
   ['GET', '/certificates(*', 'Certificate_Get', NO_CERTIFICATES],

@@ -34,8 +34,9 @@ const NODE_MINOR = 19;
 
 export function diagnose(facts: Facts): readonly Check[] {
   const checks = [checkNode(facts.nodeVersion), checkAgent(facts)];
+  const { dataDirectory = '' } = facts;
   if (facts.diskFreeBytes !== undefined)
-    checks.push(checkDisk(facts.diskFreeBytes, facts.dataDirectory ?? ''));
+    checks.push(checkDisk(facts.diskFreeBytes, dataDirectory), logOf(dataDirectory));
   const { status } = facts;
   if (status instanceof Error) return checks;
   checks.push(checkClock(facts, status), checkIsolation(status), ...checkQuorums(status));
@@ -86,6 +87,11 @@ function checkDisk(freeBytes: number, directory: string): Check {
     remedy:
       'Delete finished jobs (`shoal job delete`) and containers, or move the data directory with --data.',
   };
+}
+
+/** Nothing to check: whoever asks what is wrong wants to know where to read on. */
+function logOf(directory: string): Check {
+  return { check: 'log', verdict: 'ok', detail: `${directory}/private/logs/agent.log` };
 }
 
 function checkClock({ clockSkewMs, nowMs }: Facts, status: LocalStatus): Check {

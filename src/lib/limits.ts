@@ -449,6 +449,12 @@ export const REPAIR_RETRY_MS = 15_000;
 export const COLLECT_PERIOD_MS = 600_000;
 /** A content that was ingested and has no name yet is kept this long: a task may store files for many minutes before it names them. */
 export const UNNAMED_CONTENT_MS = 3 * 3_600_000;
+/** One log file of the agent; then the next begins. At the levels of everyday an agent writes some hundred bytes a minute. */
+export const LOG_FILE_BYTES_MAX = 4 * 1024 * 1024;
+/** Log files of the agent that are kept, the one that is written included; all of them are sent within one request. */
+export const LOG_FILES_MAX = 5;
+/** Clients that a machine sends its log files for at once. */
+export const LOG_UPLOADS_MAX = 2;
 /** A range of a node's file up to this size travels inside the answer. */
 export const FILE_INLINE_BYTES_MAX = 256 * 1024;
 /** Entries of one listing of a node's or task's files. */
@@ -464,6 +470,8 @@ export const GLOB_LENGTH_MAX = 4096;
 export const GLOB_ENTRIES_MAX = 1_000_000;
 
 // --- Lifecycle ----------------------------------------------------------------------------------------------------
+/** The URL of a container or a file, its signature included. */
+export const CONTAINER_URL_LENGTH_MAX = 4_096;
 /** Resource files of one task fetched at the same time. */
 export const INPUT_FETCHES_MAX = 8;
 /** A download from an HTTP server fails after this long without a byte. */

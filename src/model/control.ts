@@ -102,6 +102,20 @@ export interface FileControl {
   ): Promise<{ record: BlobRecord; body: Readable }>;
 }
 
+/** Where a client wants the log files of a node's agent, and which of them: those with lines of the time range. */
+export interface LogUpload {
+  /** With a signature that may write, or `mesh://<container>`. */
+  readonly containerUrl: string;
+  readonly startMs: number;
+  readonly endMs?: number;
+}
+
+export interface UploadedLogs {
+  /** What the names of the blobs begin with. */
+  readonly directory: string;
+  readonly files: number;
+}
+
 /** Something that happened, for `shoal events`. */
 export interface MeshEvent {
   readonly timeMs: number;
@@ -159,6 +173,8 @@ export interface Control {
   /** Voters for a new group: 1, 3 or 5 machines that are alive now. */
   proposeVoters(): Promise<readonly MachineId[]>;
   readonly files: FileControl;
+  /** Resolves when the machine of the node has sent its agent's log files. */
+  uploadNodeLogs(pool: string, node: string, upload: LogUpload, options?: CallOptions): Promise<UploadedLogs>;
   status(): LocalStatus;
   /** A join token as text, made on this machine. */
   createToken(options: {

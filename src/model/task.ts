@@ -1,6 +1,11 @@
 /** A task as a client adds it (Azure Batch's TaskAddParameter), and what one execution of it ends with. */
 import Type, { type Static } from 'typebox';
-import { COMMAND_LINE_BYTES_MAX, TASK_INSTANCES_MAX, TASK_SLOTS_PER_NODE_MAX } from '../lib/limits.ts';
+import {
+  COMMAND_LINE_BYTES_MAX,
+  CONTAINER_URL_LENGTH_MAX,
+  TASK_INSTANCES_MAX,
+  TASK_SLOTS_PER_NODE_MAX,
+} from '../lib/limits.ts';
 import { ApplicationPackageReferences } from './application-schema.ts';
 import { ContainerSettings } from './container.ts';
 import { DisplayName, Duration, Echoed, Environment, Id, Int32 } from './schema.ts';
@@ -10,9 +15,9 @@ const strict = { additionalProperties: false } as const;
 export const ResourceFile = Type.Object(
   {
     /** `http(s)://…`, or `mesh://<container>/<blob>` for a blob in the mesh's own storage. */
-    httpUrl: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    httpUrl: Type.Optional(Type.String({ minLength: 1, maxLength: CONTAINER_URL_LENGTH_MAX })),
     /** A SAS URL of an Azure container, or `mesh://<container>`. */
-    storageContainerUrl: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    storageContainerUrl: Type.Optional(Type.String({ minLength: 1, maxLength: CONTAINER_URL_LENGTH_MAX })),
     /** The name of a container in the mesh's own storage. */
     autoStorageContainerName: Type.Optional(Type.String({ minLength: 1, maxLength: 63 })),
     blobPrefix: Type.Optional(Type.String({ maxLength: 1024 })),
@@ -33,7 +38,7 @@ export const OutputFile = Type.Object(
         container: Type.Object(
           {
             /** `mesh://<container>`, or a SAS URL of an Azure container. */
-            containerUrl: Type.String({ minLength: 1, maxLength: 4096 }),
+            containerUrl: Type.String({ minLength: 1, maxLength: CONTAINER_URL_LENGTH_MAX }),
             path: Type.Optional(Type.String({ maxLength: 1024 })),
             uploadHeaders: Type.Optional(
               Type.Array(

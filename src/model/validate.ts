@@ -312,7 +312,8 @@ function isFetchable(url: string): boolean {
   return isHttpUrl(url) || parseMeshUrl(url)?.blob !== undefined;
 }
 
-function isContainerUrl(url: string): boolean {
+/** Whether files can be stored there: a container of a blob service, or of the mesh's own. */
+export function isContainerUrl(url: string): boolean {
   if (isHttpUrl(url)) return true;
   const parsed = parseMeshUrl(url);
   return parsed !== undefined && parsed.blob === undefined;

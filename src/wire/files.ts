@@ -7,6 +7,7 @@ import {
   BITFIELD_BYTES_MAX,
   CHUNK_ANNOUNCEMENT_MAX,
   CHUNK_BYTES,
+  CONTAINER_URL_LENGTH_MAX,
   FILE_ENTRIES_MAX,
   FILE_INLINE_BYTES_MAX,
   PATH_BYTES_MAX,
@@ -150,3 +151,17 @@ export const FileHead = message(
     Type.Object({ error: Type.Object({ code: Name, message: Type.String({ maxLength: 4096 }) }) }),
   ]),
 );
+
+/** Request: send your agent's log files with lines of the time range to a container. Answered when they are there. */
+export const UPLOAD_LOGS_REQUEST = 'files.uploadLogs';
+export const UploadLogs = message(
+  'upload of logs',
+  Type.Object({
+    containerUrl: Type.String({ maxLength: CONTAINER_URL_LENGTH_MAX }),
+    /** What the names of the blobs begin with. */
+    directory: Type.String({ pattern: '^[A-Za-z0-9_-]+(/[A-Za-z0-9_.-]+)*$', maxLength: 512 }),
+    startMs: Type.Number(),
+    endMs: Type.Number(),
+  }),
+);
+export const UploadLogsAnswer = message('upload answer', Type.Object({ files: Count }));

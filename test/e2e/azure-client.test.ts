@@ -468,17 +468,23 @@ describe('a node', () => {
     expect((await other.computeNode.get(POOL, nodeName())).schedulingState).toBe('enabled');
   });
 
+  it('sends what its agent has logged to a container', async () => {
+    await mesh.alive().client.blobs.createContainer('agent-logs');
+    const upload = { containerUrl: 'mesh://agent-logs', startTime: new Date(0) };
+    const sent = await azure.computeNode.uploadBatchServiceLogs(POOL, nodeName(), upload);
+    const names: string[] = [];
+    for await (const { name } of mesh.alive().client.blobs.list('agent-logs')) names.push(name);
+    expect(names).toContain(`${sent.virtualDirectoryName}/agent.log`);
+    expect(names).toHaveLength(sent.numberOfFilesUploaded);
+    await expectError(azure.computeNode.uploadBatchServiceLogs(POOL, 'nothing', upload), 404, 'NodeNotFound');
+  });
+
   it('is nobody else to log in to', async () => {
     const user = { name: 'me', password: 'secret' };
     for (const asked of [
       () => azure.computeNode.addUser(POOL, nodeName(), user),
       () => azure.computeNode.updateUser(POOL, nodeName(), 'me', { password: 'other' }),
       () => azure.computeNode.deleteUser(POOL, nodeName(), 'me'),
-      () =>
-        azure.computeNode.uploadBatchServiceLogs(POOL, nodeName(), {
-          containerUrl: 'https://example.blob.core.windows.net/logs?sig=x',
-          startTime: new Date(),
-        }),
     ])
       await expectError(asked(), 400, 'OperationNotSupported');
     await expect(azure.computeNode.getRemoteDesktop(POOL, nodeName())).rejects.toMatchObject({

@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LocalMesh, until } from '../../scripts/local-mesh/local-mesh.ts';
 import type { TaskResource } from '../../src/client/shapes.ts';
 import type { OutputFile, ResourceFile, TaskSpec } from '../../src/model/task.ts';
+import { azureClient, expectError } from './azure/client.ts';
 
 const AZURITE = 'azurite@3.35.0';
 /** The account that every Azurite has; its key is published with it. */
@@ -50,7 +51,7 @@ beforeAll(async () => {
     `http://127.0.0.1:${port}/${ACCOUNT}`,
     new StorageSharedKeyCredential(ACCOUNT, KEY),
   );
-  mesh = await LocalMesh.start(1, { config: { allowLocalUrls: [`127.0.0.1:${port}`] } });
+  mesh = await LocalMesh.start(2, { apiPort: true, config: { allowLocalUrls: [`127.0.0.1:${port}`] } });
   await mesh.alive().client.jobs.add({ id: 'storage', poolInfo: { poolId: 'default' } });
 }, 240_000);
 afterAll(async () => {
@@ -207,6 +208,68 @@ describe('output files', () => {
       });
       expect(executionInfo, id).toMatchObject({ result: 'failure', failureInfo: { code } });
     }
+  });
+});
+
+describe('logs of a node', () => {
+  const startTime = new Date(Date.now() - 3_600_000);
+
+  /** Asked of one agent for a node on the other machine. */
+  async function fromAfar(containerUrl: string, range: { startTime: Date; endTime?: Date }) {
+    const [asked, owner] = mesh.agents;
+    if (asked === undefined || owner === undefined) throw new Error('unreachable');
+    const azure = await azureClient(asked);
+    const machine = (await mesh.status(owner))?.machine.id;
+    let node = '';
+    for await (const { id, shoal } of asked.client.pools.nodes('default'))
+      if (shoal?.machine === machine) node = id;
+    const answer = await azure.computeNode.uploadBatchServiceLogs('default', node, {
+      containerUrl,
+      ...range,
+    });
+    return { ...answer, owner: owner.name };
+  }
+
+  it('go to a container from the machine of the node, whichever agent is asked', async () => {
+    const target = await container('agent-logs');
+    const answer = await fromAfar(await sas(target, 'w'), { startTime });
+    const { virtualDirectoryName, numberOfFilesUploaded, owner } = answer;
+    expect(virtualDirectoryName).toMatch(/^default\/[^/]+\/[0-9a-f-]{36}$/);
+    const uploaded = await names(target);
+    expect(uploaded).toContain(`${virtualDirectoryName}/agent.log`);
+    expect(uploaded).toHaveLength(numberOfFilesUploaded);
+    const log = (
+      await target.getBlobClient(`${virtualDirectoryName}/agent.log`).downloadToBuffer()
+    ).toString();
+    const lines = log.trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as object)).toContainEqual(
+      expect.objectContaining({ machine: owner, msg: 'the agent is up' }),
+    );
+    expect(log, 'no signature in a log').not.toContain('sig=');
+  });
+
+  it('of a time without lines are none', async () => {
+    const target = await container('agent-logs-none');
+    const range = { startTime: new Date(0), endTime: new Date(1_000) };
+    expect(await fromAfar(await sas(target, 'w'), range)).toMatchObject({ numberOfFilesUploaded: 0 });
+    expect(await names(target)).toEqual([]);
+  });
+
+  it('go into the storage of the mesh too', async () => {
+    await mesh.alive().client.blobs.createContainer('logs');
+    const { virtualDirectoryName } = await fromAfar('mesh://logs', { startTime });
+    const { body } = await mesh.alive().client.blobs.open('logs', `${virtualDirectoryName}/agent.log`);
+    expect(await text(body)).toContain('the agent is up');
+  });
+
+  it('are refused with what the container said', async () => {
+    const target = await container('agent-logs-closed');
+    const vanished = await container('agent-logs-vanished');
+    const missing = await sas(vanished, 'w');
+    await vanished.delete();
+    await expectError(fromAfar(await sas(target, 'r'), { startTime }), 403, 'Forbidden');
+    await expectError(fromAfar(missing, { startTime }), 404, 'ContainerNotFound');
+    await expectError(fromAfar('http://127.0.0.1:9/logs?sig=x', { startTime }), 403, 'Forbidden');
   });
 });
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Config } from '../../agent/main/config.ts';
 import { ERRORS, type ErrorCode, ShoalError } from '../../src/lib/errors.ts';
+import { LOG_FILE_BYTES_MAX, LOG_FILES_MAX } from '../../src/lib/limits.ts';
 import { VERSION } from '../../src/lib/version.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -50,7 +51,8 @@ const KEYS: Readonly<Record<string, string>> = {
     '`podman`, `docker`, or `none` for a machine that runs no container tasks. If absent, the first of the two that works. The agent asks once, when it starts.',
   members: "Addresses of members from the token; the mesh's own list takes over once it is there.",
   founding: 'Only on the first machine, until its first start.',
-  logLevel: '`debug`, `info`, `warn` or `error`. The log goes to standard error, as JSON lines.',
+  logLevel:
+    '`debug`, `info`, `warn` or `error`. The log goes to standard error and to `private/logs`, as JSON lines.',
 };
 
 function configurationTable(): string {
@@ -70,6 +72,7 @@ ${rows.join('\n')}
 | \`config.json\` | this file; mode 0600 |
 | \`api.sock\` | the HTTP API for whoever may open it; mode 0600 |
 | \`private/\` | identity, database, chunks, the runner's journal; mode 0700 |
+| \`private/logs/\` | the agent's log: \`agent.log\` is written, \`agent.1.log\` to \`agent.${LOG_FILES_MAX - 1}.log\` came before it, ${LOG_FILE_BYTES_MAX / 1024 ** 2} MiB each |
 | \`nodes/\` | the nodes of this machine, each with Azure Batch's directories |
 `;
 }

@@ -7,7 +7,14 @@ import { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import type { Command, CommandResult, Outcome } from '../../../src/model/commands.ts';
-import type { CallOptions, Control, LocalStatus, MeshEvent } from '../../../src/model/control.ts';
+import type {
+  CallOptions,
+  Control,
+  LocalStatus,
+  LogUpload,
+  MeshEvent,
+  UploadedLogs,
+} from '../../../src/model/control.ts';
 import {
   type GroupId,
   idKey,
@@ -75,6 +82,14 @@ export class LocalControl implements Control {
     this.calls.push(name);
     return (await this.#group(group).query(name, argument)) as Queries[Q][1];
   }
+
+  /** Uploads that were asked for. */
+  readonly uploads: (LogUpload & { readonly pool: string; readonly node: string })[] = [];
+
+  uploadNodeLogs = async (pool: string, node: string, upload: LogUpload): Promise<UploadedLogs> => {
+    this.uploads.push({ pool, node, ...upload });
+    return { directory: `${pool}/${node}/upload-${this.uploads.length}`, files: 2 };
+  };
 
   proposeVoters = async (): Promise<readonly MachineId[]> => [SELF];
 
