@@ -1,12 +1,7 @@
 /** Blobs and application packages of the mesh: contents with names that the mesh group holds. */
 
 import type { Readable } from 'node:stream';
-import {
-  BLOBS_PER_COMMAND_MAX,
-  COLLECT_PERIOD_MS,
-  PAGE_ITEMS_MAX,
-  UNNAMED_CONTENT_MS,
-} from '../../src/lib/limits.ts';
+import { BLOBS_PER_COMMAND_MAX, PAGE_ITEMS_MAX, UNNAMED_CONTENT_MS } from '../../src/lib/limits.ts';
 import type { ApplicationRecord } from '../../src/model/application.ts';
 import type { BlobOrigin, BlobRecord } from '../../src/model/blob.ts';
 import type { BlobPut, MeshCommand } from '../../src/model/commands.ts';
@@ -150,11 +145,11 @@ export class Blobs {
     options: CallOptions,
     naming: (holders: readonly (readonly MachineId[])[]) => MeshCommand,
   ): Promise<void> {
-    const { self, coordinator } = this.#surroundings;
+    const { self, coordinator, collectPeriodMs } = this.#surroundings;
     const copied = await this.#copies.copy(contents, undefined, options.signal);
     const holders = contents.map((_, index) => copied[index] ?? [self]);
     const named = await coordinator.router.propose(MESH_GROUP, naming(holders), callOf(options));
-    for (const { manifest } of contents) this.#holds.shorten(manifest, COLLECT_PERIOD_MS);
+    for (const { manifest } of contents) this.#holds.shorten(manifest, collectPeriodMs);
     unwrap(named);
   }
 }

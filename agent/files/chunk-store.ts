@@ -1,35 +1,17 @@
 /**
- * Chunks of blobs on this machine's disk, each under its SHA-256:
+ * Chunks of blobs on this machine, each under its SHA-256; which of them are here is known in memory.
  *
- *     <directory>/chunks/<first 2 digits>/<hash>
- *     <directory>/incoming/<number>     being written; removed at start
- *     <directory>/damaged/<hash>        failed its hash when read
- *
- * 256 directories of some thousand files each are right for ext4 up to terabytes; a second level would mostly hold
- * one file per directory and make the scan at start as slow as the disk.
- *
- * Durability. A chunk is written to `incoming`, fdatasynced and renamed, a few at once; the fan-out directories are
- * synced before `put` or `ingest` resolves, the manifest goes last. So a name never stands for bytes that are not on
- * disk, and a blob is acknowledged when all of it is. Measured (256 MiB, ext4): fdatasync of each 1 MiB file by 4
- * writers 1.6 GB/s, all synced at the end 1.4 GB/s, none synced 2.8 GB/s: the plain way is also the fastest safe one.
+ * Durability. A chunk's bytes are durable before it has its name; the names are made durable before `put` or `ingest`
+ * resolves, the manifest goes last. So a name never stands for bytes that are not on disk, and a blob is acknowledged when
+ * all of it is.
  */
-import type { Dirent } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
+import { type Clock, nextTurn } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { lend } from '../../src/lib/lent-bytes.ts';
-import {
-  BLOB_BYTES_MAX,
-  CHUNK_BYTES,
-  CHUNK_READ_AHEAD,
-  CHUNK_WRITES_MAX,
-  CHUNKS_SET_ASIDE_MAX,
-} from '../../src/lib/limits.ts';
+import { BLOB_BYTES_MAX, CHUNK_BYTES, CHUNK_READ_AHEAD, CHUNK_WRITES_MAX } from '../../src/lib/limits.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
-import { type DiskResult, runDiskJob } from './disk-jobs.ts';
-import type { DiskThreads } from './disk-threads.ts';
+import type { ChunkDisk, DiskResult, FoundFile } from './chunk-disk.ts';
 import {
   type ChunkHash,
   chunkLength,
@@ -42,8 +24,8 @@ import {
 } from './manifest.ts';
 
 export interface ChunkStoreOptions {
-  /** Who hashes, writes and reads. */
-  readonly disk: DiskThreads;
+  readonly disk: ChunkDisk;
+  readonly clock: Clock;
   /** More is refused with DiskFull. Counted in bytes of content. */
   readonly capacityBytes: number;
   /** Length of the chunks that `ingest` cuts. Default and maximum `CHUNK_BYTES`. */
@@ -81,9 +63,8 @@ interface WriteOptions {
 const COLLECT_TURN = 4096;
 
 export class ChunkStore {
-  readonly #directory: string;
   readonly #options: ChunkStoreOptions;
-  readonly #disk: DiskThreads;
+  readonly #disk: ChunkDisk;
   readonly #chunkBytes: number;
   /** Hash to size of every chunk on disk: some 150 bytes a chunk, 150 MB for a terabyte. */
   readonly #sizes = new Map<ChunkHash, number>();
@@ -92,26 +73,16 @@ export class ChunkStore {
   /** Writes and removals under way: at most one for each hash, so that an unlink never meets a rename. */
   readonly #busy = new Map<ChunkHash, Promise<void>>();
   #usedBytes = 0;
-  #incomingNumber = 0;
 
-  private constructor(directory: string, options: ChunkStoreOptions) {
-    this.#directory = directory;
+  private constructor(options: ChunkStoreOptions) {
     this.#options = options;
     this.#disk = options.disk;
     this.#chunkBytes = options.chunkBytes ?? CHUNK_BYTES;
   }
 
-  /** Opens or makes the store in `directory`. One process at a time: the caller holds the machine's lock. */
-  static async open(directory: string, options: ChunkStoreOptions): Promise<ChunkStore> {
-    const store = new ChunkStore(directory, options);
-    await rm(join(directory, 'incoming'), { recursive: true, force: true });
-    for (const name of ['incoming', 'damaged', 'chunks']) {
-      await mkdir(join(directory, name), { recursive: true, mode: 0o700 });
-    }
-    runDiskJob({ kind: 'sync', directories: [directory] });
-    for (const name of await readdir(join(directory, 'chunks'))) {
-      if (/^[0-9a-f]{2}$/.test(name)) await store.#loadFanOut(name);
-    }
+  static async open(options: ChunkStoreOptions): Promise<ChunkStore> {
+    const store = new ChunkStore(options);
+    for (const file of await options.disk.open()) store.#register(file);
     return store;
   }
 
@@ -150,9 +121,9 @@ export class ChunkStore {
     return this.#write(hash, bytes, { verify: true, syncName: false });
   }
 
-  /** Makes the names of chunks that `putVerified` stored durable: one sync for each directory, not for each chunk. */
+  /** Makes the names of chunks that `putVerified` stored durable. */
   async settle(hashes: readonly ChunkHash[]): Promise<void> {
-    await this.#disk.sync([...new Set(hashes.map((hash) => this.#fanOut(hash)))]);
+    await this.#disk.settle(hashes);
   }
 
   /**
@@ -202,9 +173,9 @@ export class ChunkStore {
     let freed = 0;
     let looked = 0;
     for (const [hash, size] of this.#sizes) {
-      if (++looked % COLLECT_TURN === 0) await setImmediate();
+      if (++looked % COLLECT_TURN === 0) await nextTurn(this.#options.clock);
       if (this.#pins.has(hash) || isReferenced(hash)) continue;
-      await this.#remove(hash, () => unlink(this.#path(hash)));
+      await this.#remove(hash, () => this.#disk.remove(hash));
       freed += size;
     }
     return freed;
@@ -252,7 +223,7 @@ export class ChunkStore {
     // One is being filled while the others are written.
     const buffers = new ChunkBuffers(this.#chunkBytes, CHUNK_WRITES_MAX + 1);
     const add = async (chunk: Buffer<ArrayBuffer>, place: number): Promise<void> => {
-      const hashed = await this.#disk.run({ kind: 'hash', memory: chunk.buffer, lengthBytes: chunk.length });
+      const hashed = await this.#disk.hash(chunk);
       const hash = hashed.hash ?? '';
       chunks[place] = hash;
       buffers.giveBack((await keep(bytesOf(hashed), hash)).bytes);
@@ -359,27 +330,15 @@ export class ChunkStore {
     if (lengthBytes === undefined) return undefined;
     try {
       const { hashed, memory } = how;
-      return await this.#disk.run({ kind: 'read', memory, lengthBytes, path: this.#path(hash), hashed });
+      return await this.#disk.read(hash, { lengthBytes, hashed, memory });
     } catch (error) {
       return readFailure(error);
     }
   }
 
-  async #writeFile(
-    hash: ChunkHash,
-    bytes: Buffer<ArrayBuffer>,
-    { verify, syncName }: WriteOptions,
-  ): Promise<Written> {
-    const result = await this.#disk.run({
-      kind: 'write',
-      memory: bytes.buffer,
-      lengthBytes: bytes.length,
-      incoming: join(this.#directory, 'incoming', String(this.#incomingNumber++)),
-      path: this.#path(hash),
-      expected: verify ? hash : undefined,
-      syncName,
-    });
-    if (verify && result.hash !== hash) return { kind: 'wrong', bytes: bytesOf(result) };
+  async #writeFile(hash: ChunkHash, bytes: Buffer<ArrayBuffer>, options: WriteOptions): Promise<Written> {
+    const result = await this.#disk.write(hash, bytes, options);
+    if (options.verify && result.hash !== hash) return { kind: 'wrong', bytes: bytesOf(result) };
     this.#sizes.set(hash, result.lengthBytes);
     return { kind: 'stored', bytes: bytesOf(result) };
   }
@@ -398,13 +357,7 @@ export class ChunkStore {
   }
 
   async #setAside(hash: ChunkHash): Promise<void> {
-    const damaged = join(this.#directory, 'damaged');
-    await this.#remove(hash, async () => {
-      const names = await readdir(damaged);
-      for (const name of names.slice(CHUNKS_SET_ASIDE_MAX - 1))
-        await rm(join(damaged, name), { force: true });
-      await rename(this.#path(hash), join(damaged, hash));
-    });
+    await this.#remove(hash, () => this.#disk.setAside(hash));
     this.#options.onDamaged?.(hash);
   }
 
@@ -421,27 +374,11 @@ export class ChunkStore {
     return done;
   }
 
-  async #loadFanOut(name: string): Promise<void> {
-    const path = join(this.#directory, 'chunks', name);
-    const files = await readdir(path, { withFileTypes: true });
-    await Promise.all(files.map((file) => this.#register(path, file)));
-  }
-
   /** A size that no chunk has, or a name, is nothing of ours or a torn write: either would only fail its hash later. */
-  async #register(path: string, file: Dirent): Promise<void> {
-    if (!file.isFile() || !isChunkHash(file.name)) return;
-    const { size } = await stat(join(path, file.name));
-    if (size > CHUNK_BYTES) return;
-    this.#sizes.set(file.name, size);
-    this.#usedBytes += size;
-  }
-
-  #fanOut(hash: ChunkHash): string {
-    return join(this.#directory, 'chunks', hash.slice(0, 2));
-  }
-
-  #path(hash: ChunkHash): string {
-    return join(this.#fanOut(hash), hash);
+  #register({ name, sizeBytes }: FoundFile): void {
+    if (!isChunkHash(name) || sizeBytes > CHUNK_BYTES) return;
+    this.#sizes.set(name, sizeBytes);
+    this.#usedBytes += sizeBytes;
   }
 }
 

@@ -3,14 +3,12 @@
  * more (a damaged chunk): those are fetched again, or the mesh is told that this machine is no holder.
  *
  * Safe against what is under way: whatever is stored, fetched, pushed or read is pinned from before its first chunk until
- * COLLECT_PERIOD_MS after it has a name, nothing is removed in the first COLLECT_PERIOD_MS of an agent's life, and
+ * `collectPeriodMs` after it has a name, nothing is removed in the first `collectPeriodMs` of an agent's life, and
  * a look begins with a read at the leader, so that a machine which is cut off, and whose copy of the mesh's state may be
  * old, removes nothing.
  */
-import { setImmediate } from 'node:timers/promises';
-import type { Timer } from '../../src/lib/clock.ts';
+import { nextTurn, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { COLLECT_PERIOD_MS } from '../../src/lib/limits.ts';
 import { MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { Fetcher } from './fetcher.ts';
@@ -42,7 +40,7 @@ export class Collector {
   }
 
   start(): void {
-    this.#arm(COLLECT_PERIOD_MS);
+    this.#arm(this.#surroundings.collectPeriodMs);
   }
 
   stop(): void {
@@ -100,7 +98,7 @@ export class Collector {
     const closure = new Set<ChunkHash>();
     const broken: ChunkHash[] = [];
     for (const [index, manifest] of [...named, ...kept].entries()) {
-      if (index % 64 === 0) await setImmediate();
+      if (index % 64 === 0) await nextTurn(this.#surroundings.clock);
       this.#aborter.signal.throwIfAborted();
       closure.add(manifest);
       const whole = await this.#addContent(manifest, closure);
@@ -142,12 +140,12 @@ export class Collector {
   }
 
   #arm(delayMs: number): void {
-    const { clock } = this.#surroundings;
+    const { clock, collectPeriodMs } = this.#surroundings;
     this.#timer = clock.after(delayMs, () => {
       const startedMs = clock.monotonicMs();
       void this.look(true).then(() => {
         const tookMs = clock.monotonicMs() - startedMs;
-        if (!this.#aborter.signal.aborted) this.#arm(Math.max(COLLECT_PERIOD_MS, SHARE_OF_TIME * tookMs));
+        if (!this.#aborter.signal.aborted) this.#arm(Math.max(collectPeriodMs, SHARE_OF_TIME * tookMs));
       });
     });
   }

@@ -4,7 +4,6 @@
  */
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import {
-  COLLECT_PERIOD_MS,
   CONTENT_INLINE_BYTES_MAX,
   COPIES_AT_ONCE,
   COPY_TRIES_MAX,
@@ -195,7 +194,7 @@ export class Copies {
     for (const { manifest, chunks, keepUntilMs } of Push.decode(payload).contents) {
       const hashes = chunks.map(hashOf);
       for (const hash of hashes) this.#store.pin(hash);
-      this.#holds.hold(manifest, COLLECT_PERIOD_MS, () => {
+      this.#holds.hold(manifest, this.#surroundings.collectPeriodMs, () => {
         for (const hash of hashes) this.#store.unpin(hash);
       });
       for (const bytes of chunks) await this.#store.put(bytes);

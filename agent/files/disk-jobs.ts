@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { DiskResult } from './chunk-disk.ts';
 
 /** `memory`: moves to the thread with the job; the content is its first `lengthBytes` bytes. */
 export type DiskJob =
@@ -42,14 +43,6 @@ export type DiskJob =
       readonly hashed: boolean;
     }
   | { readonly kind: 'sync'; readonly directories: readonly string[] };
-
-export interface DiskResult {
-  /** Moves back. */
-  readonly memory: ArrayBuffer | undefined;
-  readonly lengthBytes: number;
-  /** SHA-256 of the bytes, as hexadecimal digits, where the job was to compute it. */
-  readonly hash: string | undefined;
-}
 
 export type DiskAnswer =
   | { readonly kind: 'done'; readonly result: DiskResult }

@@ -8,7 +8,8 @@ import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
 import { DISK_THREAD_IDLE_MS, DISK_THREAD_JOBS_MAX, DISK_THREADS_MAX } from '../../src/lib/limits.ts';
-import type { DiskAnswer, DiskJob, DiskResult } from './disk-jobs.ts';
+import type { DiskResult } from './chunk-disk.ts';
+import type { DiskAnswer, DiskJob } from './disk-jobs.ts';
 
 interface Asked {
   readonly job: DiskJob;

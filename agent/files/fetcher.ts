@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { lend } from '../../src/lib/lent-bytes.ts';
-import { CHUNK_READ_AHEAD, COLLECT_PERIOD_MS, TRANSFERS_MAX } from '../../src/lib/limits.ts';
+import { CHUNK_READ_AHEAD, TRANSFERS_MAX } from '../../src/lib/limits.ts';
 import { GOT_CHANNEL, Got } from '../../src/wire/files.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ByteRange, ChunkStore } from './chunk-store.ts';
@@ -81,9 +81,9 @@ export class Fetcher {
     if (resolved.kind === 'missing') return undefined;
     const chunks = [...resolved.manifestChunks, ...resolved.manifest.chunks];
     // Many tasks that read one input hold it once.
-    if (!this.#holds.extend(manifest, COLLECT_PERIOD_MS)) {
+    if (!this.#holds.extend(manifest, this.#surroundings.collectPeriodMs)) {
       for (const hash of chunks) this.#store.pin(hash);
-      this.#holds.hold(manifest, COLLECT_PERIOD_MS, () => {
+      this.#holds.hold(manifest, this.#surroundings.collectPeriodMs, () => {
         for (const hash of chunks) this.#store.unpin(hash);
       });
     }
@@ -200,7 +200,7 @@ export class Fetcher {
     this.#shared.set(manifest, shared);
     const ended = (holdName: string): void => {
       if (this.#shared.get(manifest) === shared) this.#shared.delete(manifest);
-      this.#holds.hold(holdName, COLLECT_PERIOD_MS, transfer.takePins());
+      this.#holds.hold(holdName, this.#surroundings.collectPeriodMs, transfer.takePins());
     };
     // What a failed one has brought is where the next one goes on, but it is no whole content.
     transfer.done.then(

@@ -4,13 +4,12 @@
  * task's log). The latter are remembered in a file of lines `<manifest> <untilMs>`, appended and synced before anybody is
  * told; a torn last line is passed over, and the file is written anew when it is mostly history.
  */
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock } from '../../src/lib/clock.ts';
+import type { LinesFile } from './lines-file.ts';
 import { type ChunkHash, isChunkHash } from './manifest.ts';
 
 export class Holds {
-  readonly #path: string;
+  readonly #file: LinesFile;
   readonly #clock: Clock;
   readonly #kept: Map<ChunkHash, number>;
   /** Lines in the file. */
@@ -21,19 +20,15 @@ export class Holds {
   /** By name of the content. Not ordered by their ends: a look at all of them every ten minutes is cheap. */
   readonly #held = new Map<string, { untilMs: number; readonly releases: (() => void)[] }>();
 
-  private constructor(path: string, clock: Clock, kept: Map<ChunkHash, number>, lines: number) {
-    this.#path = path;
+  private constructor(file: LinesFile, clock: Clock, kept: Map<ChunkHash, number>, lines: number) {
+    this.#file = file;
     this.#clock = clock;
     this.#kept = kept;
     this.#lines = lines;
   }
 
-  static async open(directory: string, clock: Clock): Promise<Holds> {
-    const path = join(directory, 'kept');
-    const text = await readFile(path, 'utf8').catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
-      throw error;
-    });
+  static async open(file: LinesFile, clock: Clock): Promise<Holds> {
+    const text = await file.read();
     const kept = new Map<ChunkHash, number>();
     const lines = text.split('\n');
     // What follows the last line break was never acknowledged.
@@ -44,7 +39,7 @@ export class Holds {
         kept.set(manifest, Math.max(untilMs, kept.get(manifest) ?? 0));
       }
     }
-    const holds = new Holds(path, clock, kept, lines.length);
+    const holds = new Holds(file, clock, kept, lines.length);
     await holds.#rewrite();
     return holds;
   }
@@ -118,20 +113,13 @@ export class Holds {
   async #append(): Promise<void> {
     const lines = this.#unwritten;
     this.#unwritten = [];
-    const file = await open(this.#path, 'a', 0o600);
-    try {
-      await file.appendFile(lines.join(''));
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    await this.#file.append(lines.join(''));
     this.#lines += lines.length;
   }
 
   async #rewrite(): Promise<void> {
     const lines = [...this.#kept].map(([manifest, untilMs]) => `${manifest} ${Math.floor(untilMs)}\n`);
-    await writeFile(`${this.#path}.new`, lines.join(''), { mode: 0o600, flush: true });
-    await rename(`${this.#path}.new`, this.#path);
+    await this.#file.replace(lines.join(''));
     this.#lines = lines.length;
   }
 }

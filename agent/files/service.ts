@@ -1,8 +1,8 @@
 /** The file services of a machine, put together: one object for the API, the lifecycle and the composition root. */
-import { mkdir, statfs } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Clock } from '../../src/lib/clock.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
+import { COLLECT_PERIOD_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { BulkTransport } from '../../src/mesh/interface.ts';
 import type { ApplicationRecord } from '../../src/model/application.ts';
@@ -13,8 +13,8 @@ import { Blobs, type NamedContent } from './blobs.ts';
 import { ChunkStore } from './chunk-store.ts';
 import { Collector } from './collect.ts';
 import { Copies } from './copies.ts';
-import { DiskThreads } from './disk-threads.ts';
 import { Fetcher } from './fetcher.ts';
+import type { FileDisk } from './file-disk.ts';
 import { Holds } from './holds.ts';
 import type { FileService, StoredContent } from './interface.ts';
 import { isChunkHash } from './manifest.ts';
@@ -27,29 +27,24 @@ import { TaskFiles } from './task-files.ts';
 
 export interface FileServiceInit {
   readonly self: MachineId;
-  /** Of the chunks; one process at a time. */
-  readonly directory: string;
+  readonly disk: FileDisk;
   readonly nodesDirectory: string;
   readonly transport: Surroundings['transport'];
   readonly bulk: BulkTransport;
   readonly coordinator: FileCoordinator;
   readonly clock: Clock;
   readonly log: Log;
-  /** Path of the bundled disk-thread.ts. */
-  readonly diskThreadScript: string;
   /** Length of the chunks that are cut here. Default and maximum `CHUNK_BYTES`. */
   readonly chunkBytes?: number;
+  /** See `Surroundings`. Default `COLLECT_PERIOD_MS`. */
+  readonly collectPeriodMs?: number;
 }
-
-/** Of the disk's size, what chunks may take: the store of the agent itself must never find it full. */
-const DISK_SHARE = 0.9;
 
 export function createFileService(init: FileServiceInit): LocalFileService {
   return new LocalFileService(init);
 }
 
 interface Parts {
-  readonly disk: DiskThreads;
   readonly store: ChunkStore;
   readonly holds: Holds;
   readonly fetcher: Fetcher;
@@ -92,7 +87,7 @@ export class LocalFileService implements FileService {
       parts.serving.stop();
       parts.fetcher.stop();
       await parts.holds.close();
-      await parts.disk.close();
+      await this.#init.disk.chunks.close();
     };
     this.#settle.resolve(parts);
   }
@@ -247,19 +242,19 @@ export class LocalFileService implements FileService {
   }
 
   async #open(): Promise<Parts> {
-    const { directory, nodesDirectory, chunkBytes, clock, diskThreadScript, ...rest } = this.#init;
-    const surroundings: Surroundings = { ...rest, clock };
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const { blocks, bsize } = await statfs(directory);
+    const { disk, nodesDirectory, chunkBytes, collectPeriodMs = COLLECT_PERIOD_MS, ...rest } = this.#init;
+    const surroundings: Surroundings = { ...rest, collectPeriodMs };
+    const { clock } = surroundings;
+    const capacityBytes = await disk.open();
     let onDamaged = (): void => undefined;
-    const disk = new DiskThreads(diskThreadScript, clock);
-    const store = await ChunkStore.open(directory, {
-      disk,
-      capacityBytes: Math.floor(blocks * bsize * DISK_SHARE),
+    const store = await ChunkStore.open({
+      disk: disk.chunks,
+      clock,
+      capacityBytes,
       onDamaged: () => onDamaged(),
       ...(chunkBytes === undefined ? {} : { chunkBytes }),
     });
-    const holds = await Holds.open(directory, clock);
+    const holds = await Holds.open(disk.kept, clock);
     const fetcher = new Fetcher(surroundings, store, holds);
     const copies = new Copies(surroundings, store, fetcher, holds);
     const collector = new Collector(surroundings, store, fetcher, holds);
@@ -267,7 +262,6 @@ export class LocalFileService implements FileService {
     const remote = new RemoteFiles(surroundings, new NodeFiles(nodesDirectory));
     remote.start();
     return {
-      disk,
       store,
       holds,
       fetcher,

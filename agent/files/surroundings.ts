@@ -57,4 +57,6 @@ export interface Surroundings {
   readonly coordinator: FileCoordinator;
   readonly clock: Clock;
   readonly log: Log;
+  /** Least time between two collections of unreferenced chunks, and how long new ones are safe, ms. */
+  readonly collectPeriodMs: number;
 }

@@ -2,8 +2,6 @@
  * A task's resource files, brought to its working directory before it is launched: from the mesh's own storage, or from
  * any HTTP server that the task's author could reach as well. What is fetched is hashed chunk by chunk on the way.
  */
-
-import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
@@ -17,9 +15,8 @@ import {
 } from '../../src/lib/limits.ts';
 import { type BlobRecord, parseMeshUrl } from '../../src/model/blob.ts';
 import type { ResourceFile } from '../../src/model/task.ts';
-import { fillFile } from '../files/fill-file.ts';
+import { type FillableFile, fillFile } from '../files/fill-file.ts';
 import type { FileService } from '../files/interface.ts';
-import { SafeDirectory } from '../files/safe-path.ts';
 import { blobUrl, listBlobs, publicPart } from './azure-container.ts';
 import { fetchPublicUrl } from './public-url.ts';
 import type { Reach } from './reach.ts';
@@ -31,9 +28,21 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** An open file of a directory that inputs are brought to. */
+export interface InputFile extends FillableFile {
+  chmod(mode: number): Promise<void>;
+  chown(uid: number, gid: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Where inputs are brought to; a `SafeDirectory` is one. */
+export interface InputDirectory {
+  createFile(path: string, mode: number): Promise<InputFile>;
+}
+
 /** Where inputs come from, and to whom they shall belong. */
 export interface InputSources {
-  readonly files: FileService;
+  readonly files: Pick<FileService, 'list' | 'fetch' | 'openContent'>;
   readonly reach: Reach;
   readonly owner: Owner | undefined;
 }
@@ -42,21 +51,16 @@ export interface InputSources {
 export async function bringInputs(
   sources: InputSources,
   resources: readonly ResourceFile[],
-  directory: string,
+  target: InputDirectory,
   signal: AbortSignal,
 ): Promise<void> {
-  const target = await SafeDirectory.open(directory);
-  try {
-    const wanted: Wanted[] = [];
-    for (const resource of resources) {
-      wanted.push(...(await resolve(sources, resource, signal)));
-      if (wanted.length > INPUT_FILES_MAX)
-        throw new ShoalError('TooLarge', `The task's resource files are more than ${INPUT_FILES_MAX}.`);
-    }
-    await inParallel(wanted, INPUT_FETCHES_MAX, (one) => bring(sources, one, target, signal));
-  } finally {
-    await target.close();
+  const wanted: Wanted[] = [];
+  for (const resource of resources) {
+    wanted.push(...(await resolve(sources, resource, signal)));
+    if (wanted.length > INPUT_FILES_MAX)
+      throw new ShoalError('TooLarge', `The task's resource files are more than ${INPUT_FILES_MAX}.`);
   }
+  await inParallel(wanted, INPUT_FETCHES_MAX, (one) => bring(sources, one, target, signal));
 }
 
 interface Wanted {
@@ -117,7 +121,7 @@ function lastPart(path: string): string {
 async function bring(
   sources: InputSources,
   { source, path, mode }: Wanted,
-  target: SafeDirectory,
+  target: InputDirectory,
   signal: AbortSignal,
 ): Promise<void> {
   const { files, owner } = sources;
@@ -149,7 +153,7 @@ async function naming<T>(source: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** Begins again, from the first byte, where a server failed or fell silent; what it refused it would refuse again. */
-async function download(url: string, file: FileHandle, reach: Reach, signal: AbortSignal): Promise<void> {
+async function download(url: string, file: FillableFile, reach: Reach, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       const body = await fetchPublicUrl(url, {
@@ -169,7 +173,11 @@ async function download(url: string, file: FileHandle, reach: Reach, signal: Abo
   }
 }
 
-async function openBlob(files: FileService, record: BlobRecord, signal: AbortSignal): Promise<Readable> {
+async function openBlob(
+  files: InputSources['files'],
+  record: BlobRecord,
+  signal: AbortSignal,
+): Promise<Readable> {
   await files.fetch(record.manifest, record.holders, signal);
   return files.openContent(record.manifest);
 }

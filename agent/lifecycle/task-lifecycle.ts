@@ -14,6 +14,7 @@ import { parseCommandLine } from '../../src/model/parse-command-line.ts';
 import type { FailureInfo, KeptFile, TaskOutcome } from '../../src/model/task.ts';
 import type { ContainerTasks } from '../containers/container-tasks.ts';
 import type { FileService } from '../files/interface.ts';
+import { SafeDirectory } from '../files/safe-path.ts';
 import { unlessAborted } from '../files/unless-aborted.ts';
 import type { ContainerLaunch, Exit, Launch } from '../runner/interface.ts';
 import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
@@ -216,7 +217,12 @@ export class TaskLifecycle implements Lifecycle {
     const target = role === 'subtask' ? directories.root : directories.working;
     try {
       await this.#makeOwn(assigned.node, directories);
-      await bringInputs({ files, reach, owner }, resourceFiles, target, signal);
+      const directory = await SafeDirectory.open(target);
+      try {
+        await bringInputs({ files, reach, owner }, resourceFiles, directory, signal);
+      } finally {
+        await directory.close();
+      }
       return undefined;
     } catch (error) {
       signal.throwIfAborted();

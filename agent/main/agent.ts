@@ -28,6 +28,7 @@ import type { Store } from '../../src/store/interface.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { JOIN_REQUEST, JoinAnswer, JoinBody } from '../../src/wire/protocol.ts';
 import { ContainerTasks } from '../containers/container-tasks.ts';
+import { localFileDisk } from '../files/file-disk.ts';
 import type { FileService } from '../files/interface.ts';
 import { createFileService } from '../files/service.ts';
 import { Packages } from '../lifecycle/packages.ts';
@@ -188,9 +189,12 @@ export class Agent {
     this.#retention = new Retention({ store, clock, log });
     this.#files = createFileService({
       self,
-      directory: paths.chunks,
+      disk: localFileDisk({
+        directory: paths.chunks,
+        diskThreadScript: options.diskThreadScript,
+        clock,
+      }),
       nodesDirectory: paths.nodes,
-      diskThreadScript: options.diskThreadScript,
       transport: this.#transport,
       bulk: this.#mesh,
       coordinator: this.#coordinator,

@@ -3,7 +3,7 @@
  * anyway: entries are put away by the batch that cuts them from the log, and a base is copied once for each half record
  * of them, so a task costs its share of the deflated log and no fsync.
  */
-import type { Clock } from '../../src/lib/clock.ts';
+import { type Clock, nextTurn } from '../../src/lib/clock.ts';
 import { asShoalError } from '../../src/lib/errors.ts';
 import {
   FLIGHT_BASE_BYTES_MAX,
@@ -167,7 +167,7 @@ export class FlightRecorder {
     const packed: { from: number; to: number; bytes: Uint8Array }[] = [];
     for (const piece of piecesOf(kept)) {
       packed.push({ from: piece.from, to: piece.to, bytes: packSegment(piece.entries) });
-      await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
+      await nextTurn(this.#options.clock);
     }
     if (!this.#isCurrent(replica, keeping, life)) return;
     const record = {

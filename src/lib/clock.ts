@@ -14,6 +14,11 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Lets the loop turn, in the midst of work that would hold it up. */
+export function nextTurn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.soon(resolve));
+}
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
+import { localFileDisk } from '../../../agent/files/file-disk.ts';
 import { createFileService, type LocalFileService } from '../../../agent/files/service.ts';
 import type { FileCoordinator } from '../../../agent/files/surroundings.ts';
 import { type Clock, systemClock } from '../../../src/lib/clock.ts';
@@ -75,9 +76,12 @@ async function startMachine(
   await mkdir(nodes, { recursive: true });
   const files = createFileService({
     self: id,
-    directory: chunks,
+    disk: localFileDisk({
+      directory: chunks,
+      diskThreadScript: await diskThreadScript(),
+      clock: options.clock ?? systemClock,
+    }),
     nodesDirectory: nodes,
-    diskThreadScript: await diskThreadScript(),
     transport: options.networkOf?.(name) ?? network,
     bulk: options.networkOf?.(name) ?? network,
     coordinator: coordinatorOf(mesh, name),

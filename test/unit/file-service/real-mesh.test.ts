@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
+import { localFileDisk } from '../../../agent/files/file-disk.ts';
 import { createFileService } from '../../../agent/files/service.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { silentLog } from '../../../src/lib/log.ts';
@@ -44,8 +45,11 @@ test('over real connections a blob goes to three machines, and a node file cross
       await mkdir(join(nodes, NODE), { recursive: true });
       const files = createFileService({
         self: idOf(mesh.self),
-        directory: join(root, 'chunks'),
-        diskThreadScript: await diskThreadScript(),
+        disk: localFileDisk({
+          directory: join(root, 'chunks'),
+          diskThreadScript: await diskThreadScript(),
+          clock: systemClock,
+        }),
         nodesDirectory: nodes,
         transport: mesh,
         bulk: mesh,

@@ -4,6 +4,7 @@ import { mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ChunkFiles } from '../../../agent/files/chunk-files.ts';
 import { ChunkStore, type ChunkStoreOptions } from '../../../agent/files/chunk-store.ts';
 import { DiskThreads } from '../../../agent/files/disk-threads.ts';
 import { hashOf } from '../../../agent/files/manifest.ts';
@@ -19,10 +20,10 @@ async function makeStore(
   options: Partial<ChunkStoreOptions> = {},
 ): Promise<{ store: ChunkStore; directory: string; reopen: () => Promise<ChunkStore> }> {
   const directory = await temporaryDirectory();
-  const disk = new DiskThreads(await diskThreadScript(), systemClock);
+  const disk = new ChunkFiles(directory, new DiskThreads(await diskThreadScript(), systemClock));
   onTestFinished(() => disk.close());
   const open = (): Promise<ChunkStore> =>
-    ChunkStore.open(directory, { disk, capacityBytes: CAPACITY, ...options });
+    ChunkStore.open({ disk, clock: systemClock, capacityBytes: CAPACITY, ...options });
   return { store: await open(), directory, reopen: open };
 }
 
