@@ -19,6 +19,8 @@ const HABITS = [
   /** Several read and change the same small objects. */
   'contendForObjects',
   'lists',
+  /** Blobs are stored, replaced, deleted and read; tasks have inputs and outputs. */
+  'files',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 

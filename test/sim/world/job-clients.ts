@@ -3,6 +3,7 @@ import type { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { JobSpec } from '../../../src/model/job.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
+import { OUTPUTS } from './file-contents.ts';
 import type { Habit } from './habits.ts';
 import type { Requests } from './requests.ts';
 import { commandLineOf, SOUND } from './task-script.ts';
@@ -41,13 +42,16 @@ export class JobClients {
   readonly #requests: Requests;
   readonly #random: Prng;
   readonly #habits: ReadonlySet<Habit>;
+  readonly #inputs: () => readonly string[];
   readonly #jobs: KnownJob[] = [];
   tasksAccepted = 0;
 
-  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>) {
+  /** `inputs`: URLs of files that are there for tasks. */
+  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>, inputs: () => readonly string[]) {
     this.#requests = requests;
     this.#random = random;
     this.#habits = habits;
+    this.#inputs = inputs;
   }
 
   get jobs(): readonly KnownJob[] {
@@ -90,7 +94,8 @@ export class JobClients {
     how: { random: Prng; load: Workload; usesTaskDependencies: boolean },
   ): Promise<void> {
     const specs: TaskSpec[] = [];
-    for (let number = from; number < to; number++) specs.push(taskSpec(number, how));
+    for (let number = from; number < to; number++)
+      specs.push({ ...taskSpec(number, how), ...this.#filesOf(how.random) });
     for (const spec of specs) job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
     const answer = await this.#requests.command(poolGroup(job.pool), () => ({
       kind: 'task.add',
@@ -104,6 +109,18 @@ export class JobClients {
       if (task !== undefined) task.accepted = true;
       this.tasksAccepted += 1;
     }
+  }
+
+  #filesOf(random: Prng): Pick<TaskSpec, 'resourceFiles' | 'outputFiles'> {
+    if (!this.#habits.has('files')) return {};
+    const inputs = this.#inputs();
+    const wanted = inputs.length > 0 && random.chance(0.2) ? [random.pick(inputs), random.pick(inputs)] : [];
+    return {
+      ...(wanted.length === 0
+        ? {}
+        : { resourceFiles: wanted.map((httpUrl, number) => ({ httpUrl, filePath: `input${number}` })) }),
+      ...(random.chance(0.2) ? { outputFiles: [OUTPUT] } : {}),
+    };
   }
 
   #interfere(job: KnownJob, random: Prng): void {
@@ -164,6 +181,12 @@ export class JobClients {
     });
   }
 }
+
+const OUTPUT: NonNullable<TaskSpec['outputFiles']>[number] = {
+  filePattern: 'output',
+  destination: { container: { containerUrl: `mesh://${OUTPUTS}` } },
+  uploadOptions: { uploadCondition: 'taskcompletion' },
+};
 
 /** As the API does it: the id is reserved for the pool, then the pool's group takes the job. */
 export async function addJob(

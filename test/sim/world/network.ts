@@ -6,9 +6,17 @@
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import { PEER_SILENCE_MS, RPC_TIMEOUT_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
-import type { RequestHandler, RequestOptions, Transport } from '../../../src/mesh/interface.ts';
+import type {
+  BulkStream,
+  BulkTransport,
+  RequestHandler,
+  RequestOptions,
+  Transport,
+} from '../../../src/mesh/interface.ts';
+import { SimBulkStream, type StreamWay } from './bulk-streams.ts';
 import { Scope, type VirtualTime } from './virtual-time.ts';
 
+type BulkHandler = Parameters<BulkTransport['onBulk']>[1];
 type MessageListener = (from: string, payload: Uint8Array) => void;
 
 /** How bad the links are now; probabilities of each message, milliseconds. */
@@ -316,7 +324,7 @@ export class SimNetwork {
 const NEVER_ABORTED = new AbortController().signal;
 
 /** One agent's transport, and what the network knows of it. */
-export class Endpoint implements Transport {
+export class Endpoint implements Transport, BulkTransport {
   readonly self: string;
   readonly scope: Scope;
   readonly place: Place;
@@ -329,6 +337,7 @@ export class Endpoint implements Transport {
   readonly #time: VirtualTime;
   readonly #channels = new Map<string, MessageListener>();
   readonly #handlers = new Map<string, RequestHandler>();
+  readonly #bulk = new Map<string, BulkHandler>();
   readonly #peerListeners = new Set<(peer: string, up: boolean) => void>();
 
   constructor(network: SimNetwork, time: VirtualTime, place: Place) {
@@ -461,6 +470,44 @@ export class Endpoint implements Transport {
     if (handler === undefined)
       throw new ShoalError('UnknownMethod', `The peer knows no method "${method}".`, { method });
     return handler(from, payload, NEVER_ABORTED);
+  }
+
+  onBulk(purpose: string, handler: BulkHandler): void {
+    this.#bulk.set(purpose, handler);
+  }
+
+  openBulk(peer: string, purpose: string, header: Uint8Array, signal?: AbortSignal): Promise<BulkStream> {
+    const connection = this.peers.get(peer);
+    if (connection === undefined)
+      return Promise.reject(new ShoalError('PeerUnreachable', `There is no connection to ${peer}.`));
+    const mine = endOf(connection, this.self);
+    const theirs = otherEnd(connection, this.self);
+    const [here, there] = SimBulkStream.pair(
+      this.#wayFrom(connection, mine),
+      this.#wayFrom(connection, theirs),
+    );
+    signal?.addEventListener('abort', () => here.destroy(asShoalError(signal.reason)), { once: true });
+    return new Promise((resolve, reject) => {
+      here.once('close', () => reject(new ShoalError('PeerUnreachable', `No stream to ${peer} was opened.`)));
+      this.#network.transfer(connection, mine, true, () => {
+        const handler = theirs.endpoint.#bulk.get(purpose);
+        if (handler === undefined) there.destroy(new ShoalError('UnknownMethod'));
+        else handler(this.self, header, there);
+        this.#network.transfer(connection, theirs, true, () => resolve(here));
+      });
+    });
+  }
+
+  /** A stream's bytes go with the connection, and a stream ends with it. */
+  #wayFrom(connection: Connection, end: End): StreamWay {
+    return {
+      bring: (arrive) => this.#network.transfer(connection, end, true, arrive),
+      attach: (stream) => {
+        const pending = { reject: (error: ShoalError) => void stream.destroy(error) };
+        end.pending.add(pending);
+        stream.once('close', () => end.pending.delete(pending));
+      },
+    };
   }
 
   publish(topic: string, payload: Uint8Array): void {

@@ -6,6 +6,7 @@ import type { CoreEvent } from '../../../coordinator/core/interface.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import type { Replica } from '../../../coordinator/driver/replica.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
+import type { FileReferee } from './file-referee.ts';
 import type { SimMachine } from './sim-machine.ts';
 import type { ProcessWatcher, SimProcess } from './sim-runner.ts';
 import type { Timeline } from './timeline.ts';
@@ -48,9 +49,12 @@ export class Referee implements ProcessWatcher {
   readonly #recorded = new Map<string, RecordedEnd>();
   readonly #leaders = new Map<string, string>();
   processesStarted = 0;
+  /** Undefined in worlds without files. */
+  readonly files: FileReferee | undefined;
 
-  constructor(timeline: Timeline) {
+  constructor(timeline: Timeline, files?: FileReferee) {
     this.#timeline = timeline;
+    this.files = files;
   }
 
   fail(rule: string, what: string): never {
@@ -79,6 +83,7 @@ export class Referee implements ProcessWatcher {
         `${process.name} runs a second time, though its first run ended with ${earlier.exitCode}`,
       );
     this.#checkOrder(process);
+    this.files?.launched(process);
     executions.lastEpoch = epoch;
     executions.alive.add(process);
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
@@ -191,8 +196,9 @@ export class Referee implements ProcessWatcher {
     this.#groupTimes.set(pool, timeMs);
   }
 
-  /** The books of a pool's group agree with themselves (S16, S21, S22 and others). */
+  /** The books of a pool's group agree with themselves (S16, S21, S22 and others), and its disk with those of the mesh. */
   audit(machine: SimMachine): void {
+    this.files?.audit(machine);
     for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
       if (!(replica.machine instanceof PoolMachine)) continue;
       // What did not move is as sound as it was.

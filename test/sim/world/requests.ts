@@ -83,6 +83,11 @@ export class Requests {
     return answer;
   }
 
+  /** Asks one machine after another until one answers; each gets its own attempt. Rejects with what the mesh refuses. */
+  ask<T>(attempt: (life: Life) => Promise<T>): Promise<T> {
+    return this.#untilAnswered(attempt);
+  }
+
   /** Rejects with what the mesh refuses, never for want of an answer. */
   query<Q extends QueryName>(group: GroupId, name: Q, argument: Queries[Q][0]): Promise<Queries[Q][1]> {
     return this.#untilAnswered((life) => life.coordinator.router.query(group, name, argument));

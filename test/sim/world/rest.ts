@@ -1,4 +1,5 @@
 /** The end of a world: faults are over and a majority is connected, so everything comes to rest (L1 to L8). */
+import { BLOB_COPIES } from '../../../src/lib/limits.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { Course } from './course.ts';
 import type { KnownJob } from './job-clients.ts';
@@ -29,6 +30,20 @@ export async function comeToRest(world: RestingWorld): Promise<void> {
   await until('L8', 'no process lives', () => referee.processesAlive().length === 0);
   await until('L4', 'agents hold nothing', () => machines.every(holdsNothing));
   await until('L1', 'one leader, and all have caught up (L7)', () => isAtRest(world));
+  await filesAreWhole(world);
+}
+
+/** Every content has its copies again, and what was stored can be read (F1, F2). */
+async function filesAreWhole({ course, machines, referee, files }: RestingWorld): Promise<void> {
+  if (files === undefined) return;
+  const underCopied = (): readonly string[] => referee.files?.underCopied(BLOB_COPIES) ?? [];
+  await course.until(
+    { rule: 'copies', what: 'every content has its copies', boundMs: CALM_MS_MAX },
+    () => underCopied().length === 0,
+    () => `: ${underCopied().join('; ')}`,
+  );
+  await course.awaiting('all files are read', CALM_MS_MAX, files.readAll());
+  for (const machine of machines) referee.files?.audit(machine);
 }
 
 /** L2. A look at all tasks costs more than the rest: the first comes when no process and no execution is left. */

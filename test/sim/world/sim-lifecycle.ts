@@ -1,22 +1,40 @@
 /** What happens around a simulated process: its inputs take their time, and its end reads as the real agent reads it. */
+import { Readable } from 'node:stream';
+import type { FileService } from '../../../agent/files/interface.ts';
+import { bringInputs, type InputDirectory } from '../../../agent/lifecycle/inputs.ts';
 import type { Assigned, Lifecycle, Prepared } from '../../../agent/lifecycle/interface.ts';
-import { endingOf } from '../../../agent/lifecycle/outcomes.ts';
+import { endingOf, inputFailure, uploadFailure } from '../../../agent/lifecycle/outcomes.ts';
+import { Reach } from '../../../agent/lifecycle/reach.ts';
+import { executionName } from '../../../agent/runner/execution-key.ts';
 import type { Exit } from '../../../agent/runner/interface.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
-import { ShoalError } from '../../../src/lib/errors.ts';
+import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import type { TaskOutcome } from '../../../src/model/task.ts';
+import { OUTPUTS, outputOf } from './file-contents.ts';
 import { scriptOf } from './task-script.ts';
 
 const COLLECT_MS_MAX = 3;
 
+/** Files by their paths in a task's directory. */
+export type Inputs = Map<string, Uint8Array>;
+
+/** What tasks get and leave; none of it in worlds without files. */
+export interface LifecycleFiles {
+  readonly service: FileService;
+  /** What was brought, by the names of executions. */
+  readonly inputs: Map<string, Inputs>;
+}
+
 export class SimLifecycle implements Lifecycle {
   readonly #clock: Clock;
   readonly #random: Prng;
+  readonly #files: LifecycleFiles | undefined;
 
-  constructor(clock: Clock, random: Prng) {
+  constructor(clock: Clock, random: Prng, files?: LifecycleFiles) {
     this.#clock = clock;
     this.#random = random;
+    this.#files = files;
   }
 
   async prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared> {
@@ -26,8 +44,11 @@ export class SimLifecycle implements Lifecycle {
     const script = scriptOf(spec.commandLine);
     if (script.prepareMs > 0) await this.#pause(script.prepareMs, signal);
     if (signal.aborted) throw new ShoalError('OperationTimedOut', 'The preparation was ended.');
+    const key = { pool, job: job.number, task, epoch };
+    const failed = await this.#bringInputs(assigned, executionName(key), signal);
+    if (failed !== undefined) return { ok: false, outcome: failed };
     const launch = {
-      key: { pool, job: job.number, task, epoch },
+      key,
       node,
       lease: pool,
       slots: role === undefined ? (spec.requiredSlots ?? 1) : 0,
@@ -38,6 +59,7 @@ export class SimLifecycle implements Lifecycle {
         TASK: role === undefined ? spec.id : `${role}@${node}`,
         AFTER: (spec.dependsOn?.taskIds ?? []).join(' '),
         ROLE: role ?? '',
+        INPUTS: JSON.stringify(spec.resourceFiles ?? []),
         PREPARED: role === undefined && job.preparation !== undefined ? 'yes' : '',
       },
       taskDirectory: '/simulated',
@@ -54,9 +76,50 @@ export class SimLifecycle implements Lifecycle {
     return { ok: false, outcome: { kind: 'exited', exitCode: 0, endedAtMs, files: [] } };
   }
 
-  async finish(_assigned: Assigned, exit: Exit): Promise<TaskOutcome> {
+  /** By the agent's own code, into a directory in memory. */
+  async #bringInputs(
+    { spec: { resourceFiles = [] } }: Assigned,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<TaskOutcome | undefined> {
+    if (this.#files === undefined || resourceFiles.length === 0) return undefined;
+    const { service, inputs } = this.#files;
+    const brought: Inputs = new Map();
+    inputs.set(name, brought);
+    try {
+      const sources = { files: service, reach: new Reach(), owner: undefined };
+      await bringInputs(sources, resourceFiles, directoryInMemory(brought), signal);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      const coded = asShoalError(error);
+      return inputFailure(this.#clock.wallMs(), coded, coded.values.source ?? '');
+    }
+  }
+
+  async finish(assigned: Assigned, exit: Exit): Promise<TaskOutcome> {
     await this.#pause(this.#random.next() * COLLECT_MS_MAX);
-    return { ...endingOf(exit), files: [] };
+    const ending = endingOf(exit);
+    const isOver = ending.kind !== 'lost' && ending.kind !== 'killed' && exit.startedAtMs !== undefined;
+    if (!isOver || assigned.spec.outputFiles === undefined) return { ...ending, files: [] };
+    try {
+      return { ...ending, files: [await this.#storeOutput(assigned)] };
+    } catch (error) {
+      const failure = uploadFailure(asShoalError(error));
+      return ending.failure === undefined
+        ? { ...ending, kind: 'fileUploadError', failure, files: [] }
+        : { ...ending, files: [] };
+    }
+  }
+
+  async #storeOutput({ pool, job, task, epoch, spec }: Assigned): Promise<TaskOutcome['files'][number]> {
+    if (this.#files === undefined) throw new Error('a world without files has a task with outputs');
+    const { service } = this.#files;
+    const name = `${job.id}/${spec.id}`;
+    const content = await service.ingest(Readable.from([outputOf(name, epoch)], { objectMode: false }));
+    const origin = { pool, job: job.number, task, epoch };
+    await service.publish(OUTPUTS, [{ name, content, origin }]);
+    return { path: 'wd/output', ...content };
   }
 
   async discard(): Promise<void> {}
@@ -74,4 +137,26 @@ export class SimLifecycle implements Lifecycle {
       );
     });
   }
+}
+
+function directoryInMemory(files: Inputs): InputDirectory {
+  return {
+    createFile: async (path) => {
+      files.set(path, new Uint8Array());
+      return {
+        truncate: async () => void files.set(path, new Uint8Array()),
+        write: async (bytes, offset, lengthBytes, position) => {
+          const before = files.get(path) ?? new Uint8Array();
+          const after = new Uint8Array(Math.max(before.length, position + lengthBytes));
+          after.set(before);
+          after.set(bytes.subarray(offset, offset + lengthBytes), position);
+          files.set(path, after);
+          return { bytesWritten: lengthBytes };
+        },
+        chmod: async () => undefined,
+        chown: async () => undefined,
+        close: async () => undefined,
+      };
+    },
+  };
 }

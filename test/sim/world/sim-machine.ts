@@ -3,6 +3,7 @@
  * agent/main does it, of the real coordinator, the real sessions and the real store; what it speaks to is simulated.
  */
 
+import { createFileService, type LocalFileService } from '../../../agent/files/service.ts';
 import type { Exit } from '../../../agent/runner/interface.ts';
 import { Sessions } from '../../../agent/session/sessions.ts';
 import type { CoreEvent } from '../../../coordinator/core/interface.ts';
@@ -13,6 +14,7 @@ import type { LogKept } from '../../../coordinator/driver/group-host.ts';
 import { asShoalError, type ShoalError } from '../../../src/lib/errors.ts';
 import { RUNNER_TICK_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
+import type { Transport } from '../../../src/mesh/interface.ts';
 import { withLoopback } from '../../../src/mesh/loopback.ts';
 import type { MachineOffer } from '../../../src/model/commands.ts';
 import { type GroupId, type MachineId, MESH_GROUP, machineId, poolGroup } from '../../../src/model/ids.ts';
@@ -21,7 +23,8 @@ import type { Store } from '../../../src/store/interface.ts';
 import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
 import { type ClockDrift, MachineClock } from './machine-clock.ts';
 import type { Endpoint, SimNetwork } from './network.ts';
-import { SimLifecycle } from './sim-lifecycle.ts';
+import { SimFileDisk } from './sim-file-disk.ts';
+import { type Inputs, SimLifecycle } from './sim-lifecycle.ts';
 import { type ProcessWatcher, SimRunner } from './sim-runner.ts';
 import { SimRunnerClient } from './sim-runner-client.ts';
 import type { Timeline } from './timeline.ts';
@@ -35,6 +38,21 @@ export interface DiskPace {
 
 export const QUICK_DISK: Readonly<DiskPace> = { syncedMsMax: 20, unsyncedMsMax: 2 };
 
+/** How the file services of a world keep contents. */
+export interface FilesOptions<Watcher extends FileWatcher = FileWatcher> {
+  readonly chunkBytes: number;
+  readonly collectPeriodMs: number;
+  readonly watcher: Watcher;
+}
+
+export interface FileWatcher {
+  stored(machine: SimMachine, hash: string, bytes: Uint8Array): void;
+  /** Its agent has removed a chunk that nothing refers to. */
+  collected(machine: SimMachine, hash: string): void;
+  /** Its disk goes now, with all that is on it. */
+  diskGoes(machine: SimMachine): void;
+}
+
 export interface SimMachineOptions {
   readonly name: string;
   readonly number: number;
@@ -47,6 +65,8 @@ export interface SimMachineOptions {
   readonly logKept: LogKept;
   readonly flightRecord: FlightRecordBounds;
   readonly watcher: ProcessWatcher;
+  /** Undefined in worlds without files. */
+  readonly files: FilesOptions | undefined;
   readonly onEvent: (machine: SimMachine, group: GroupId, event: CoreEvent) => void;
   /** An agent ended itself for no fault of its disk, or threw where nobody catches. */
   readonly onFatal: (machine: SimMachine, error: Error) => void;
@@ -63,6 +83,7 @@ export interface Life {
   readonly coordinator: Coordinator;
   readonly sessions: Sessions;
   readonly runnerClient: SimRunnerClient;
+  readonly files: LocalFileService | undefined;
 }
 
 interface LiveRunner {
@@ -84,6 +105,10 @@ export class SimMachine {
   readonly name: string;
   readonly disk: MemoryDisk;
   readonly pace: DiskPace = { ...QUICK_DISK };
+  /** Of its file services; undefined in worlds without files. */
+  readonly fileDisk: SimFileDisk | undefined;
+  /** What tasks found in their directories when they were launched, by the names of their executions. */
+  readonly #inputs = new Map<string, Inputs>();
   readonly #options: SimMachineOptions;
   readonly #journal = new Map<string, Exit>();
   #runner: LiveRunner | undefined;
@@ -105,6 +130,20 @@ export class SimMachine {
     this.disk = new MemoryDisk({
       seed: options.random.int(1, 1_000_000),
       latency: (sync) => this.#writing(sync),
+    });
+    this.fileDisk = options.files && this.#newFileDisk(options.files.watcher);
+  }
+
+  #newFileDisk(watcher: FileWatcher): SimFileDisk {
+    const { time, random } = this.#options;
+    const own = random.fork();
+    return new SimFileDisk({
+      time,
+      random: own,
+      isFull: () => this.disk.full,
+      writeMs: (sync) => own.next() * (sync ? this.pace.syncedMsMax : this.pace.unsyncedMsMax),
+      onStored: (hash, bytes) => watcher.stored(this, hash, bytes),
+      onRemoved: (hash) => watcher.collected(this, hash),
     });
   }
 
@@ -224,7 +263,10 @@ export class SimMachine {
     }
   }
 
-  #compose(life: Life, store: Store): Pick<Life, 'store' | 'coordinator' | 'sessions' | 'runnerClient'> {
+  #compose(
+    life: Life,
+    store: Store,
+  ): Pick<Life, 'store' | 'coordinator' | 'sessions' | 'runnerClient' | 'files'> {
     const { number, clock, endpoint, scope } = life;
     const { time, random, timeline, logKept, flightRecord } = this.#options;
     const log = timeline.logOf(this.name);
@@ -257,6 +299,7 @@ export class SimMachine {
       onEvent: (group, _timeMs, event) => this.#options.onEvent(this, group, event),
       onFatal: (error) => this.#ended(life, error),
     });
+    const files = this.#files({ life, coordinator, transport });
     const sessions = new Sessions({
       self,
       transport,
@@ -265,7 +308,7 @@ export class SimMachine {
       bootMs: () => clock.bootMs(),
       log,
       runner: runnerClient,
-      lifecycle: new SimLifecycle(clock, random.fork()),
+      lifecycle: new SimLifecycle(clock, random.fork(), files && { service: files, inputs: this.#inputs }),
       callLeader: (pool, method, body) => coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => coordinator.mayCoordinate(pool, peer),
       nodeSetup: ({ node, slots }) => ({
@@ -283,17 +326,45 @@ export class SimMachine {
       faultOf: () => undefined,
       onFatal: (error) => this.#ended(life, error),
     });
-    return { store, coordinator, sessions, runnerClient };
+    return { store, coordinator, sessions, runnerClient, files };
+  }
+
+  #files({
+    life: { clock, endpoint, scope },
+    coordinator,
+    transport,
+  }: {
+    readonly life: Life;
+    readonly coordinator: Coordinator;
+    readonly transport: Transport;
+  }): LocalFileService | undefined {
+    const { files, timeline } = this.#options;
+    if (files === undefined || this.fileDisk === undefined) return undefined;
+    const { chunkBytes, collectPeriodMs } = files;
+    return createFileService({
+      self: this.id,
+      disk: this.fileDisk.attach(scope),
+      // No world reads files of nodes.
+      nodesDirectory: '/simulated',
+      transport,
+      bulk: endpoint,
+      coordinator,
+      clock,
+      log: timeline.logOf(this.name),
+      chunkBytes,
+      collectPeriodMs,
+    });
   }
 
   /** In the order of agent/main. */
   async #run(life: Life): Promise<void> {
-    const { endpoint, sessions, coordinator } = life;
+    const { endpoint, sessions, coordinator, files } = life;
     endpoint.setAllowed(new Set(this.members.keys()));
     await sessions.start();
     if (this.#founding) await coordinator.host.bootstrap(MESH_GROUP, { voters: [this.id], learners: [] });
     await coordinator.start();
     if (this.#founding) await this.#found(life);
+    await files?.start();
     await coordinator.router.propose(MESH_GROUP, { kind: 'machine.update', machine: this.offer }).catch(
       () => undefined, // As the agent does: nobody fails for it.
     );
@@ -340,6 +411,7 @@ export class SimMachine {
         random: random.fork(),
         watcher,
         journal: this.#journal,
+        inputs: this.#inputs,
       });
       this.#runner = { runner, scope };
       timeline.note(scope.name, 'starts');
@@ -370,9 +442,12 @@ export class SimMachine {
     this.killRunner();
     this.#journal.clear();
     this.#options.watcher.powerLost(this.name);
+    this.#inputs.clear();
     this.#boots += 1;
     const lost = this.disk.crash();
     if (lost > 0) this.#options.timeline.note(this.name, `lost ${lost} batches that were not synced`);
+    const unnamed = this.fileDisk?.crash() ?? 0;
+    if (unnamed > 0) this.#options.timeline.note(this.name, `lost ${unnamed} chunks that were not synced`);
   }
 
   #endLife(how: string, hostLives: boolean): void {
@@ -387,8 +462,10 @@ export class SimMachine {
 
   /** Somebody put a new disk in: the machine comes back as another one. */
   wipeDisk(): void {
+    this.#options.files?.watcher.diskGoes(this);
     this.losePower();
     this.disk.wipe();
+    this.fileDisk?.wipe();
     this.#isRotten = false;
     this.#options.timeline.note(this.name, `has an empty disk, and is ${this.id} now`);
   }

@@ -17,7 +17,9 @@ import { LeaseTable } from '../../../agent/runner/lease.ts';
 import { LaunchQueue, type Waiting } from '../../../agent/runner/queue.ts';
 import type { Timer } from '../../../src/lib/clock.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
+import type { ResourceFile } from '../../../src/model/task.ts';
 import type { MachineClock } from './machine-clock.ts';
+import type { Inputs } from './sim-lifecycle.ts';
 import { scriptOf } from './task-script.ts';
 
 /** From SIGKILL to the last process gone; a busy disk makes it long. */
@@ -38,6 +40,9 @@ export interface SimProcess {
   readonly role: string;
   /** Its job prepares nodes. */
   readonly prepared: boolean;
+  /** Its resource files, and what it finds of them in its directory. */
+  readonly wanted: readonly ResourceFile[];
+  readonly inputs: Inputs;
   /** Its machine stood still: what it does after that is outside of all bounds until its runner killed it. */
   excused: boolean;
 }
@@ -55,6 +60,8 @@ export interface SimRunnerOptions {
   readonly watcher: ProcessWatcher;
   /** Exits nobody acknowledged, as the journal on disk holds them. */
   readonly journal: Map<string, Exit>;
+  /** What was brought for executions, by their names. */
+  readonly inputs?: ReadonlyMap<string, Inputs>;
 }
 
 export interface RunnerEvents {
@@ -253,6 +260,9 @@ export class SimRunner {
       after: after.split(' ').flatMap((id) => (id === '' ? [] : [`${job}/${id}`])),
       role,
       prepared: launch.environment.PREPARED === 'yes',
+      wanted: JSON.parse(launch.environment.INPUTS ?? '[]') as ResourceFile[],
+      // As it is now: what comes later comes too late.
+      inputs: new Map(this.#options.inputs?.get(name)),
       excused: false,
     };
     const script = scriptOf(launch.argv.join(' '));

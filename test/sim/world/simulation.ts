@@ -4,6 +4,8 @@ import { Course } from './course.ts';
 import { DiskBudget } from './disk-budget.ts';
 import { drawKinds, drawScript, type FaultKind, type FaultScript } from './fault-script.ts';
 import { Faults } from './faults.ts';
+import { FileClients } from './file-clients.ts';
+import { FileReferee } from './file-referee.ts';
 import { gather } from './gathering.ts';
 import { drawHabits, type Habit } from './habits.ts';
 import { JobClients } from './job-clients.ts';
@@ -16,7 +18,7 @@ import { Referee, Violation } from './referee.ts';
 import { replayDisk } from './replays.ts';
 import { Requests } from './requests.ts';
 import { CALM_MS_MAX, comeToRest } from './rest.ts';
-import { SimMachine } from './sim-machine.ts';
+import { type FilesOptions, SimMachine } from './sim-machine.ts';
 import { Timeline } from './timeline.ts';
 import { Scope, VirtualTime } from './virtual-time.ts';
 
@@ -55,6 +57,13 @@ export interface RunOptions {
 const RATE = { low: 0.957, high: 1.043 } as const;
 const WALL_SKEW_MS_MAX = 60_000;
 const AUDIT_PERIOD_MS = 1_000;
+/** The smallest make manifests of several levels, the largest make contents that do not fit into one message. */
+const CHUNK_BYTES = [256, 4_096, 32_768] as const;
+/**
+ * Shorter than in real life, where worlds would end before the first collection, and longer than a request and the change
+ * that it asks for may be on their way.
+ */
+const COLLECT_PERIOD_MS = 45_000;
 const SETTLE_MS_MAX = 2_000;
 /** Until all agents have read their stores. */
 const REOPEN_MS = 1_000;
@@ -90,6 +99,8 @@ class Simulation {
   readonly #requests: Requests;
   readonly #jobs: JobClients;
   readonly #objects: ObjectClients;
+  /** Undefined in worlds without files. */
+  readonly #files: FileClients | undefined;
   readonly #operator: OperatorModel;
   #audited = 0;
   #fatal: Error | undefined;
@@ -104,17 +115,26 @@ class Simulation {
       keep: keepTimeline,
       ...(onLine === undefined ? {} : { onLine }),
     });
-    this.#referee = new Referee(this.#timeline);
     this.#network = new SimNetwork(this.#time, random.fork(), (who, what) => this.#timeline.note(who, what));
     const drawn = drawKinds(random.fork());
     const habits = drawHabits(random.fork());
     this.#habits = options.habits === undefined ? habits : new Set(options.habits);
+    this.#time.usesStreams = this.#habits.has('files');
+    const fileReferee = this.#habits.has('files')
+      ? new FileReferee(this.#machines, this.#timeline)
+      : undefined;
+    this.#referee = new Referee(this.#timeline, fileReferee);
     this.#chaosMs = random.int(profile.chaosMs.low, profile.chaosMs.high);
     const scriptRandom = random.fork();
     this.#kinds = script?.map(({ kind }) => kind) ?? faults ?? drawn;
     const { machines } = profile;
     this.#script = script ?? drawScript(scriptRandom, this.#kinds, { machines, chaosMs: this.#chaosMs });
-    this.#makeMachines(random.fork());
+    const files = fileReferee && {
+      chunkBytes: random.pick(CHUNK_BYTES),
+      collectPeriodMs: COLLECT_PERIOD_MS,
+      watcher: fileReferee,
+    };
+    this.#makeMachines(random.fork(), files);
     this.#course = new Course(this.#time, (scope) => this.#look(scope));
     this.#requests = new Requests({
       time: this.#time,
@@ -125,7 +145,7 @@ class Simulation {
       scope: new Scope('client', 1),
       isOut: (machine) => this.#operator.removed.has(machine),
     });
-    this.#jobs = new JobClients(this.#requests, random.fork(), this.#habits);
+    this.#jobs = new JobClients(this.#requests, random.fork(), this.#habits, () => this.#files?.inputs ?? []);
     this.#objects = new ObjectClients(this.#requests, random.fork(), this.#habits);
     this.#operator = new OperatorModel({
       requests: this.#requests,
@@ -135,9 +155,21 @@ class Simulation {
       disks: this.#disks,
       referee: this.#referee,
     });
+    this.#files = files && this.#fileClients(random.fork(), files);
   }
 
-  #makeMachines(random: Prng): void {
+  #fileClients(random: Prng, { chunkBytes, watcher }: FilesOptions<FileReferee>): FileClients {
+    const clients = new FileClients({
+      requests: this.#requests,
+      random,
+      referee: this.#referee,
+      chunkBytes,
+    });
+    watcher.isVersion = (url, bytes) => clients.isVersion(url, bytes);
+    return clients;
+  }
+
+  #makeMachines(random: Prng, files: FilesOptions | undefined): void {
     // A short log makes those who were away take a snapshot.
     const entries = random.chance(0.5) ? random.int(5, 60) : 20_000;
     for (let number = 0; number < this.#profile.machines; number++) {
@@ -159,6 +191,7 @@ class Simulation {
         // So small that a record begins anew several times.
         flightRecord: { recordBytes: entries * 100, baseBytes: 1024 * 1024 },
         watcher: this.#referee,
+        files,
         onEvent: (at, group, event) => this.#referee.onEvent(at, group, event),
         onFatal: (at, error) => {
           this.#fatal ??= new Violation(`L3: the agent of ${at.name} ended: ${error.stack ?? error.message}`);
@@ -203,6 +236,7 @@ class Simulation {
       pools: this.#pools(),
       jobs: this.#jobs.jobs,
       nodesMayTerminate: this.#habits.has('secondPool'),
+      files: this.#files,
     });
     this.#objects.check(this.#referee);
     // A replay applies the whole world once more. All disks should hold the same, and the next seed takes the next one.
@@ -232,6 +266,7 @@ class Simulation {
     faults.begin(this.#script);
     this.#operator.begin(untilMs, late);
     this.#objects.begin(untilMs);
+    this.#files?.begin(untilMs);
     beginLists(
       {
         requests: this.#requests,
@@ -276,6 +311,7 @@ class Simulation {
     if (machine !== undefined) this.#referee.inspect(machine);
     if (this.#fatal !== undefined) throw this.#fatal;
     if (this.#requests.failure !== undefined) throw this.#requests.failure;
+    if (this.#referee.files?.failure !== undefined) throw this.#referee.files.failure;
   }
 
   /** One machine's books after another, so that a large world pays no more. */

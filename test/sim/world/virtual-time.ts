@@ -81,6 +81,8 @@ export class VirtualTime {
   #nowMs = 0;
   #order = 0;
   #count = 0;
+  /** Behind an event with streams in it one tick asks for another: only a turn of the loop comes after all of them. */
+  usesStreams = false;
 
   get nowMs(): number {
     return this.#nowMs;
@@ -120,7 +122,7 @@ export class VirtualTime {
       this.#nowMs = event.atMs;
       this.#count += 1;
       event.run();
-      await new Promise(settle);
+      await new Promise(this.usesStreams ? setImmediate : settle);
       after(event.scope);
       if (this.#count % EVENTS_BETWEEN_LOOP_TURNS === 0)
         await new Promise((resolve) => setImmediate(resolve));

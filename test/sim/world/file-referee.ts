@@ -1,0 +1,206 @@
+/**
+ * What must hold of contents, by the world's own look at all disks: a chunk is what its name says, whoever is named for a
+ * content has all of it, and nothing that is referred to is removed. The world may lose one disk; contents of which that
+ * held the only copy are excused.
+ */
+import { type ChunkHash, decodeManifestNode, hashOf } from '../../../agent/files/manifest.ts';
+import { MESH_GROUP } from '../../../src/model/ids.ts';
+import { Violation } from './referee.ts';
+import type { FileWatcher, SimMachine } from './sim-machine.ts';
+import type { SimProcess } from './sim-runner.ts';
+import type { Timeline } from './timeline.ts';
+
+type MeshView = NonNullable<NonNullable<SimMachine['life']>['coordinator']['mesh']>;
+
+export class FileReferee implements FileWatcher {
+  readonly #machines: readonly SimMachine[];
+  readonly #timeline: Timeline;
+  /** All chunks of a content, those of its manifest included. */
+  readonly #chunksOf = new Map<ChunkHash, readonly ChunkHash[]>();
+  /** Manifests of which the disk that was lost had the only copy. */
+  readonly #excused = new Set<ChunkHash>();
+  /** By machine: what its disk and its books looked like at the last look. */
+  readonly #seen = new Map<SimMachine, string>();
+  /** Thrown where the world looks, not inside an agent. */
+  failure: Violation | undefined;
+
+  constructor(machines: readonly SimMachine[], timeline: Timeline) {
+    this.#machines = machines;
+    this.#timeline = timeline;
+  }
+
+  // --- What disks hold --------------------------------------------------------------------------------------------
+
+  /** F3 on one machine's disk, by its own copy of the mesh's books. */
+  audit(machine: SimMachine): void {
+    const { fileDisk, life } = machine;
+    const mesh = life?.coordinator?.mesh;
+    if (fileDisk === undefined || mesh === undefined) return;
+    const state = `${machine.id} ${fileDisk.version} ${life?.coordinator.host.replica(MESH_GROUP)?.appliedIndex}`;
+    if (this.#seen.get(machine) === state) return;
+    this.#seen.set(machine, state);
+    for (const manifest of mesh.blobsHeldBy(machine.id)) this.#requireWhole(machine, manifest);
+  }
+
+  #requireWhole(machine: SimMachine, manifest: ChunkHash): void {
+    const chunks = this.#closureOf(manifest);
+    if (chunks === undefined) {
+      if (!this.#excused.has(manifest))
+        throw new Violation(
+          `F3: nobody has all of the manifest ${short(manifest)}, and ${machine.name} is named for it`,
+        );
+      return;
+    }
+    for (const hash of chunks)
+      if (!hasChunk(machine, hash) && !machine.fileDisk?.isDamaged(hash))
+        throw new Violation(
+          `F3: ${machine.name} is named for the content ${short(manifest)} and has no chunk ${short(hash)}`,
+        );
+  }
+
+  // --- What agents do ---------------------------------------------------------------------------------------------
+
+  /** F1. */
+  stored(machine: SimMachine, hash: ChunkHash, bytes: Uint8Array): void {
+    if (hashOf(bytes) !== hash)
+      this.failure ??= new Violation(`F1: ${machine.name} stores other bytes as the chunk ${short(hash)}`);
+  }
+
+  /** F2, by whoever knows most of the mesh's books. */
+  collected(machine: SimMachine, hash: ChunkHash): void {
+    this.#timeline.note(machine.name, () => `removes the chunk ${short(hash)}`);
+    for (const manifest of this.#newestBooks()?.blobsHeldBy(machine.id) ?? [])
+      if (this.#closureOf(manifest)?.includes(hash) && !machine.fileDisk?.isDamaged(hash))
+        this.failure ??= new Violation(
+          `F2: ${machine.name} removes the chunk ${short(hash)} of the content ${short(manifest)}, which it is named for`,
+        );
+  }
+
+  /** F4. `bytesOf`: what was stored under a URL, each version of it. */
+  launched({ name, machine, wanted, inputs }: SimProcess): void {
+    for (const { httpUrl = '', filePath = '' } of wanted) {
+      const bytes = inputs.get(filePath);
+      const isThere = bytes !== undefined && this.isVersion(httpUrl, bytes);
+      if (!isThere)
+        throw new Violation(
+          `F4: ${name} starts on ${machine} and finds ${bytes?.length ?? 'no'} bytes in ${filePath} of ${httpUrl}`,
+        );
+    }
+  }
+
+  /** True where these bytes are a version of the blob; set by whoever stores blobs. */
+  isVersion: (url: string, bytes: Uint8Array) => boolean = () => true;
+
+  // --- What the world does ----------------------------------------------------------------------------------------
+
+  diskGoes(machine: SimMachine): void {
+    for (const manifest of this.#manifestsOn(machine))
+      if (!this.#isElsewhere(machine, manifest)) this.#excused.add(manifest);
+  }
+
+  /** A chunk of something that the machine is named for; undefined where there is none. `where` in [0, 1). */
+  chooseChunk(machine: SimMachine, where: number): ChunkHash | undefined {
+    const named = [...(machine.life?.coordinator?.mesh?.blobsHeldBy(machine.id) ?? [])];
+    const chunks = this.#closureOf(named[Math.floor(where * named.length)] ?? '') ?? [];
+    return chunks[Math.floor(((where * 1_000) % 1) * chunks.length)];
+  }
+
+  rot(machine: SimMachine, hash: ChunkHash): void {
+    for (const manifest of this.#manifestsOn(machine))
+      if (this.#closureOf(manifest)?.includes(hash) && !this.#isElsewhere(machine, manifest))
+        this.#excused.add(manifest);
+    machine.fileDisk?.rot(hash);
+    this.#timeline.note(machine.name, `has a damaged chunk ${short(hash)}`);
+  }
+
+  // --- The end ----------------------------------------------------------------------------------------------------
+
+  /** Its content may be lost, as far as the newest books tell. */
+  isExcused(container: string, name: string): boolean {
+    const content = this.#newestBooks()?.blob(container, name);
+    return content !== undefined && this.#excused.has(content.manifest);
+  }
+
+  /** Contents with fewer copies than there should be, on machines that are there. */
+  underCopied(copies: number): readonly string[] {
+    const books = this.#newestBooks();
+    const members = this.#machines.filter(({ id }) => books?.machine(id) !== undefined);
+    const wanted = Math.min(copies, members.length);
+    const holders = new Map<ChunkHash, string[]>();
+    for (const machine of members)
+      for (const manifest of books?.blobsHeldBy(machine.id) ?? [])
+        holders.set(manifest, [...(holders.get(manifest) ?? []), machine.name]);
+    return [...holders]
+      .filter(([manifest, names]) => names.length < wanted && !this.#excused.has(manifest))
+      .map(([manifest, names]) => `${short(manifest)} at ${names.join(', ')}`);
+  }
+
+  // --- Looking around -----------------------------------------------------------------------------------------------
+
+  #newestBooks(): MeshView | undefined {
+    let newest: { readonly index: number; readonly mesh: MeshView } | undefined;
+    for (const { life } of this.#machines) {
+      const mesh = life?.coordinator?.mesh;
+      const index = life?.coordinator?.host.replica(MESH_GROUP)?.appliedIndex ?? -1;
+      if (mesh !== undefined && index > (newest?.index ?? -1)) newest = { index, mesh };
+    }
+    return newest?.mesh;
+  }
+
+  /** Contents whose root chunk is on its disk. */
+  #manifestsOn(machine: SimMachine): ChunkHash[] {
+    return [...(machine.fileDisk?.hashes() ?? [])].filter((hash) => this.#closureOf(hash) !== undefined);
+  }
+
+  #isElsewhere(machine: SimMachine, manifest: ChunkHash): boolean {
+    const chunks = this.#closureOf(manifest) ?? [];
+    return this.#machines.some((other) => other !== machine && chunks.every((hash) => hasChunk(other, hash)));
+  }
+
+  /** Undefined for what is no manifest, or not all of one is anywhere. */
+  #closureOf(manifest: ChunkHash): readonly ChunkHash[] | undefined {
+    const known = this.#chunksOf.get(manifest);
+    if (known !== undefined) return known;
+    const found = this.#resolve(manifest);
+    if (found !== undefined) this.#chunksOf.set(manifest, found);
+    return found;
+  }
+
+  #resolve(manifest: ChunkHash): readonly ChunkHash[] | undefined {
+    const closure = [manifest];
+    let encoded = this.#anywhere(manifest);
+    while (encoded !== undefined) {
+      const { level, chunks } = decoded(encoded) ?? { level: -1, chunks: [] };
+      if (level < 0) return undefined;
+      closure.push(...chunks);
+      if (level === 0) return closure;
+      const parts = chunks.map((hash) => this.#anywhere(hash));
+      encoded = parts.every((part) => part !== undefined) ? Buffer.concat(parts) : undefined;
+    }
+    return undefined;
+  }
+
+  #anywhere(hash: ChunkHash): Uint8Array | undefined {
+    for (const { fileDisk } of this.#machines) {
+      const bytes = fileDisk?.sound(hash);
+      if (bytes !== undefined) return bytes;
+    }
+    return undefined;
+  }
+}
+
+function hasChunk({ fileDisk }: SimMachine, hash: ChunkHash): boolean {
+  return fileDisk?.sound(hash) !== undefined;
+}
+
+function decoded(encoded: Uint8Array): ReturnType<typeof decodeManifestNode> | undefined {
+  try {
+    return decodeManifestNode(encoded);
+  } catch {
+    return undefined;
+  }
+}
+
+function short(hash: ChunkHash): string {
+  return hash.slice(0, 8);
+}
