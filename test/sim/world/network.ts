@@ -428,14 +428,15 @@ export class Endpoint implements Transport, BulkTransport {
       const timer = this.#time.after(timeoutMs, this.scope, () =>
         pending.reject(new ShoalError('OperationTimedOut', `${peer} did not answer "${method}".`)),
       );
+      const cancel = (): void =>
+        pending.reject(new ShoalError('OperationTimedOut', `"${method}" was cancelled.`));
       const settle = (act: () => void): void => {
         timer.cancel();
+        signal?.removeEventListener('abort', cancel);
         mine.pending.delete(pending);
         act();
       };
-      signal?.addEventListener('abort', () =>
-        pending.reject(new ShoalError('OperationTimedOut', `"${method}" was cancelled.`)),
-      );
+      signal?.addEventListener('abort', cancel);
       mine.pending.add(pending);
       this.#ask(connection, method, payload, {
         resolve: (answer) => settle(() => resolve(answer)),
@@ -486,9 +487,13 @@ export class Endpoint implements Transport, BulkTransport {
       this.#wayFrom(connection, mine),
       this.#wayFrom(connection, theirs),
     );
-    signal?.addEventListener('abort', () => here.destroy(asShoalError(signal.reason)), { once: true });
+    const cancel = (): void => void here.destroy(asShoalError(signal?.reason));
+    signal?.addEventListener('abort', cancel);
     return new Promise((resolve, reject) => {
-      here.once('close', () => reject(new ShoalError('PeerUnreachable', `No stream to ${peer} was opened.`)));
+      here.once('close', () => {
+        signal?.removeEventListener('abort', cancel);
+        reject(new ShoalError('PeerUnreachable', `No stream to ${peer} was opened.`));
+      });
       this.#network.transfer(connection, mine, true, () => {
         const handler = theirs.endpoint.#bulk.get(purpose);
         if (handler === undefined) there.destroy(new ShoalError('UnknownMethod'));
