@@ -7,14 +7,7 @@ import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
-import {
-  type GroupId,
-  idKey,
-  type MachineId,
-  MESH_GROUP,
-  peerOfMachine,
-  poolGroup,
-} from '../../src/model/ids.ts';
+import { type GroupId, idKey, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
 import type { Store } from '../../src/store/interface.ts';
 import {
@@ -31,6 +24,7 @@ import {
 import type { CoreEvent } from '../core/interface.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
 import { chooseVoters } from '../membership/choose-voters.ts';
+import type { Directory } from './authority.ts';
 import type { AutoScaleView } from './autoscaler.ts';
 import { Caretaker, votersOf } from './caretaker.ts';
 import type { FlightRecordBounds } from './flight-recorder.ts';
@@ -78,6 +72,7 @@ export interface CoordinatorOptions {
  */
 const ORPHAN_KEPT_MS = 30_000;
 const NO_ALLOTMENTS: readonly Allotment[] = [];
+const NO_DIRECTORY: Directory = { group: () => undefined, allotment: () => undefined };
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -150,10 +145,7 @@ export class Coordinator {
       transport,
       clock,
       requireMember: (peer) => this.requireMember(peer),
-      mayLead: (peer, pool) => {
-        const { voters = [], next = [] } = this.mesh?.group(poolGroup(pool)) ?? {};
-        return [...voters, ...next].some((voter) => peerOfMachine(voter) === peer);
-      },
+      directory: () => this.mesh ?? NO_DIRECTORY,
       cpuUsedMs: cpuUsedMs ?? (() => 0),
     });
     transport.onRequest(REPORT_REQUEST, async (from, payload) => {

@@ -18,77 +18,9 @@ import {
   QueryBody,
 } from '../../src/wire/protocol.ts';
 import type { RowReader } from '../core/interface.ts';
+import { type Directory, requireRight } from './authority.ts';
 import type { GroupHost } from './group-host.ts';
 import { type Replica, replicaRows } from './replica.ts';
-
-/**
- * Who may bring a command to a leader on another machine. `nobody`: only the leader's own loops propose it.
- * `coordinator`: one coordinator brings it to another; any member may host one. The rest is what clients ask for, and
- * any member answers clients. Every kind stands here, so that a new one has its place thought of.
- */
-const MAY_BRING: Readonly<Record<Command['kind'], 'nobody' | 'coordinator' | 'client'>> = {
-  'mesh.init': 'nobody',
-  'token.create': 'client',
-  'token.revoke': 'client',
-  'machine.join': 'coordinator',
-  'machine.update': 'coordinator',
-  'machine.drain': 'client',
-  'machine.remove': 'client',
-  'group.voters': 'coordinator',
-  'pool.add': 'client',
-  'pool.patch': 'client',
-  'pool.resize': 'client',
-  'pool.stopResize': 'client',
-  'pool.removeNodes': 'client',
-  'pool.enableAutoScale': 'client',
-  'pool.disableAutoScale': 'client',
-  'pool.autoScaled': 'coordinator',
-  'pool.delete': 'client',
-  'pool.erase': 'coordinator',
-  allot: 'nobody',
-  'node.released': 'coordinator',
-  'job.reserve': 'client',
-  'job.release': 'client',
-  'schedule.add': 'client',
-  'schedule.patch': 'client',
-  'schedule.update': 'client',
-  'schedule.disable': 'client',
-  'schedule.enable': 'client',
-  'schedule.terminate': 'client',
-  'schedule.delete': 'client',
-  'schedule.launch': 'nobody',
-  'schedule.ended': 'nobody',
-  'container.create': 'client',
-  'container.delete': 'client',
-  'blob.put': 'client',
-  'blob.delete': 'client',
-  'application.put': 'client',
-  'application.update': 'client',
-  'application.delete': 'client',
-  'blob.holders': 'coordinator',
-  'mesh.sweep': 'nobody',
-  mirror: 'nobody',
-  'job.add': 'client',
-  'job.patch': 'client',
-  'job.update': 'client',
-  'job.disable': 'client',
-  'job.enable': 'client',
-  'job.terminate': 'client',
-  'job.delete': 'client',
-  'task.add': 'client',
-  'task.update': 'client',
-  'task.terminate': 'client',
-  'task.delete': 'client',
-  'task.reactivate': 'client',
-  assign: 'nobody',
-  preempt: 'nobody',
-  report: 'nobody',
-  'node.lost': 'nobody',
-  'node.heard': 'nobody',
-  'node.restart': 'client',
-  'node.scheduling': 'client',
-  sweep: 'nobody',
-};
 
 export interface GroupServiceOptions {
   readonly host: GroupHost;
@@ -96,8 +28,8 @@ export interface GroupServiceOptions {
   readonly clock: Clock;
   /** Rejects unless the peer is a full member (not a joiner under its token). */
   readonly requireMember: (peer: string) => void;
-  /** Whether the peer votes in the pool's group, now or next. */
-  readonly mayLead: (peer: string, pool: string) => boolean;
+  /** This machine's copy of the mesh group's state. */
+  readonly directory: () => Directory;
   /** CPU time of the process so far, ms. */
   readonly cpuUsedMs: () => number;
 }
@@ -109,10 +41,8 @@ export function serveGroups(options: GroupServiceOptions): void {
   transport.onRequest(PROPOSE_REQUEST, async (from, payload) => {
     requireMember(from);
     const { group, requestId, command } = ProposeBody.decode(payload);
-    requireRight(command.kind);
-    requireOwnMachine(from, command as unknown as Command);
-    requireOwnPool(from, command as unknown as Command, options.mayLead);
     const replica = leaderOf(host, group as GroupId);
+    requireRight(from, command, options.directory(), knowsAll(replica));
     const proposed = replica.propose(requestId, command as unknown as Command);
     host.wake(replica);
     return encode((await proposed).outcome);
@@ -204,22 +134,9 @@ function metered(rows: RowReader, meter: CpuMeter | undefined): RowReader {
   };
 }
 
-/** A machine speaks for itself alone. */
-function requireOwnMachine(from: string, command: Command): void {
-  if (command.kind === 'machine.update' && command.machine.peer !== from)
-    throw new ShoalError('NotAMember', 'A machine may only change its own record.');
-}
-
-/** A kind that nobody knows is refused like one that nobody may bring. */
-function requireRight(kind: string): void {
-  const right = Object.hasOwn(MAY_BRING, kind) ? MAY_BRING[kind as Command['kind']] : 'nobody';
-  if (right === 'nobody') throw new ShoalError('Forbidden', `A peer may not propose ${kind.slice(0, 64)}.`);
-}
-
-/** How many nodes a pool should have is said by its own coordinator, which votes in its group. */
-function requireOwnPool(from: string, command: Command, mayLead: GroupServiceOptions['mayLead']): void {
-  if (command.kind === 'pool.autoScaled' && !mayLead(from, command.pool))
-    throw new ShoalError('Forbidden', 'Only the coordinator of a pool may say how it scales.');
+/** A leader has applied all that was decided before its term once it has applied an entry of its own. */
+function knowsAll({ meta, leadership }: Replica): boolean {
+  return meta.term === leadership.term;
 }
 
 function leaderOf(host: GroupHost, group: GroupId): Replica {

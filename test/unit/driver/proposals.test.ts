@@ -60,12 +60,30 @@ test.each([
   },
 );
 
-test('how a pool scales is taken from a machine that votes in its group, and from no other', async () => {
+test.each([
+  { kind: 'pool.autoScaled', pool: 'default', version: 'v', run: 1, results: '' },
+  { kind: 'pool.erase', pool: 'default' },
+  { kind: 'group.voters', group: POOL, voters: [], generation: 0 },
+])(
+  'what a coordinator says is taken from a machine that votes in its group, and from no other: %o',
+  async (command) => {
+    const world = await fourMachines();
+    const voters = world.votersIn('ada', POOL).map(peerOfMachine);
+    const stranger = MACHINES.find((name) => !voters.includes(name)) ?? '';
+    const voter = voters.find((name) => name !== leaderOf(world, MESH_GROUP)) ?? '';
+    expect(await bring(world, stranger, MESH_GROUP, command)).toBe('Forbidden');
+    expect(await bring(world, voter, MESH_GROUP, command)).toBe('taken');
+  },
+);
+
+test("a machine tells of its own copies of contents, and of nobody else's", async () => {
   const world = await fourMachines();
-  const voters = world.votersIn('ada', POOL).map(peerOfMachine);
+  const voters = world.votersIn('ada', MESH_GROUP).map(peerOfMachine);
   const stranger = MACHINES.find((name) => !voters.includes(name)) ?? '';
-  const voter = voters.find((name) => name !== leaderOf(world, MESH_GROUP)) ?? '';
-  const run = { kind: 'pool.autoScaled', pool: 'default', version: 'v', run: 1, results: '' };
-  expect(await bring(world, stranger, MESH_GROUP, run)).toBe('Forbidden');
-  expect(await bring(world, voter, MESH_GROUP, run)).toBe('taken');
+  const change = (holder: string) => ({
+    kind: 'blob.holders',
+    changes: [{ manifest: 'm', add: [], remove: [world.idOf(holder)] }],
+  });
+  expect(await bring(world, stranger, MESH_GROUP, change(stranger))).toBe('taken');
+  expect(await bring(world, stranger, MESH_GROUP, change(voters[0] ?? ''))).toBe('Forbidden');
 });
