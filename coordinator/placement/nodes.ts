@@ -20,6 +20,7 @@ import type { NodeDeallocationOption, ResizeError } from '../../src/model/pool.t
 import { parseVmSize } from '../../src/model/vm-size.ts';
 import { nodeName, slotsOf } from '../core/mesh/allotments.ts';
 import type { PoolRecord } from '../core/mesh/pools.ts';
+import { Openings } from './openings.ts';
 import { allocationFailed } from './resize-errors.ts';
 import type { PackMachine, Rank, Wish } from './site.ts';
 import { Site, youngestFirst } from './site.ts';
@@ -77,8 +78,12 @@ class Packing {
   readonly #sites: readonly Site[];
   readonly #siteOf: ReadonlyMap<string, Site>;
   readonly #pools: ReadonlyMap<string, PackPool>;
-  /** As they will be under the plan so far. */
-  readonly #nodes: Map<string, Allotment>;
+  /** By pool; as they will be under the plan so far. */
+  readonly #nodes = new Map<string, Map<string, Allotment>>();
+  /** Of nodes that ask the same of a machine. */
+  readonly #openings = new Map<string, Openings>();
+  /** Machines that got a node, or a promise for one; see Openings. */
+  readonly #changed: Site[] = [];
   readonly #added: Omit<Allotment, 'allottedAtMs'>[] = [];
   readonly #leaves: Leave[] = [];
   readonly #unmet = new Map<PackPool, ResizeError[]>();
@@ -88,13 +93,15 @@ class Packing {
   constructor(view: PackView) {
     this.#view = view;
     this.#pools = new Map(view.pools.map((pool) => [idKey(pool.spec.id), pool]));
-    this.#nodes = new Map(view.allotments.map((allotment) => [allotment.node, allotment]));
-    const onMachine = new Map<string, Allotment[]>(view.machines.map((machine) => [machine.id, []]));
-    for (const allotment of view.allotments) onMachine.get(allotment.machine)?.push(allotment);
-    this.#sites = view.machines
-      .map((machine) => new Site(machine, onMachine.get(machine.id) ?? [], (node) => this.#rankOf(node)))
-      .sort((a, b) => (a.machine.id < b.machine.id ? -1 : 1));
+    const rankOf = (node: Allotment): Rank => this.#rankOf(node);
+    this.#sites = [...view.machines]
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+      .map((machine, order) => new Site(machine, order, rankOf));
     this.#siteOf = new Map(this.#sites.map((site) => [site.machine.id, site]));
+    for (const allotment of view.allotments) {
+      this.#note(allotment);
+      this.#siteOf.get(allotment.machine)?.place(allotment);
+    }
   }
 
   get plan(): NodePlan {
@@ -114,14 +121,14 @@ class Packing {
     if (pool.spec.everyMachine) return;
     const tasks = (node: Allotment): number => this.#view.runningTasks?.(node.node) ?? 0;
     for (const rank of [2, 1] as const) {
-      const staying = this.#staying(pool, rank).sort(
+      const staying = this.#staying(pool, rank);
+      const excess = staying.length - targetOf(pool, rank);
+      if (excess <= 0) continue;
+      staying.sort(
         (a, b) =>
           Number(this.#isLost(b)) - Number(this.#isLost(a)) || tasks(a) - tasks(b) || youngestFirst(a, b),
       );
-      const excess = staying.length - targetOf(pool, rank);
-      for (const node of staying.slice(0, Math.max(0, excess))) {
-        this.#leave(node, pool.deallocationOption, 'resize');
-      }
+      for (const node of staying.slice(0, excess)) this.#leave(node, pool.deallocationOption, 'resize');
     }
   }
 
@@ -133,20 +140,15 @@ class Packing {
     const staying = this.#staying(pool, rank);
     const lost = staying.filter((node) => this.#isLost(node)).sort(youngestFirst);
     const sound = staying.length - lost.length;
-    const sites = this.#sites.filter((site) => site.admits(wish));
-    let placed = 0;
-    let waiting = 0;
-    for (let missing = target - sound; missing > 0; missing -= 1) {
-      if (this.#placeNow(pool, wish, sites)) placed += 1;
-      else if (this.#promise(wish, sites)) waiting += 1;
-      // All nodes of a wish are alike: what finds no machine now finds none for the next either.
-      else break;
-    }
+    const found = this.#find(pool, wish, target - sound);
     // A lost node is let go only once another is there in its place.
-    const surplus = Math.max(0, sound + placed + lost.length - target);
+    const surplus = Math.max(0, sound + found.placed + lost.length - target);
     for (const node of lost.slice(0, surplus)) this.#leave(node, 'requeue', 'resize');
-    const unmet = target - sound - placed - waiting - (lost.length - surplus);
-    if (unmet > 0) this.#failed(pool, allocationFailed({ wish, target, unmet, sites: this.#sites }));
+    const unmet = target - sound - found.placed - found.waiting - (lost.length - surplus);
+    if (unmet > 0) {
+      const obstacles = this.#openingsFor(wish).obstacles(wish);
+      this.#failed(pool, allocationFailed({ wish, target, unmet, obstacles }));
+    }
   }
 
   fillEveryMachine(pool: PackPool): void {
@@ -167,30 +169,34 @@ class Packing {
 
   #isMet(pool: PackPool): boolean {
     if (pool.spec.everyMachine) return true;
-    for (const node of this.#nodes.values()) {
-      if (idKey(node.pool) === idKey(pool.spec.id) && node.leaving?.reason === 'resize') return false;
-    }
+    for (const { leaving } of this.#nodesOf(pool)) if (leaving?.reason === 'resize') return false;
     return ([2, 1] as const).every((rank) => this.#staying(pool, rank).length === targetOf(pool, rank));
   }
 
-  /** Free room first on machines with the fewest nodes of this pool (a lost machine then costs it least), then where it fits tightest. */
-  #placeNow(pool: PackPool, wish: Wish, sites: readonly Site[]): boolean {
-    let best: Site | undefined;
-    for (const site of sites) {
-      if (site.fitsNow(wish) && (best === undefined || isBetterNow(site, best, wish.pool))) best = site;
+  /** Machines with room first. No wish makes room: once there is none it only remains to promise what others will leave. */
+  #find(pool: PackPool, wish: Wish, missing: number): { placed: number; waiting: number } {
+    if (missing <= 0) return { placed: 0, waiting: 0 };
+    const openings = this.#openingsFor(wish);
+    const placed = openings.takeFree(wish, missing, (site) => this.#add(pool, wish, site));
+    let waiting = 0;
+    while (placed + waiting < missing) {
+      const site = openings.displaceable(wish);
+      if (site === undefined) break;
+      for (const victim of site.promise(wish)) this.#leave(victim, 'requeue', 'preempted');
+      this.#changed.push(site);
+      waiting += 1;
     }
-    if (best !== undefined) this.#add(pool, wish, best);
-    return best !== undefined;
+    return { placed, waiting };
   }
 
-  #promise(wish: Wish, sites: readonly Site[]): boolean {
-    let best: Site | undefined;
-    for (const site of sites) {
-      if (site.fitsLater(wish) && (best === undefined || isBetterLater(site, best, wish.rank))) best = site;
+  #openingsFor(wish: Wish): Openings {
+    const kind = JSON.stringify([wish.size, wish.requiredLabels]);
+    let openings = this.#openings.get(kind);
+    if (openings === undefined) {
+      openings = new Openings(wish, this.#sites, this.#changed);
+      this.#openings.set(kind, openings);
     }
-    if (best === undefined) return false;
-    for (const victim of best.promise(wish)) this.#leave(victim, 'requeue', 'preempted');
-    return true;
+    return openings;
   }
 
   #add(pool: PackPool, wish: Wish, site: Site): void {
@@ -209,14 +215,14 @@ class Packing {
     this.#added.push(added);
     // Its time is not known before it is applied; nothing younger can be in this packing.
     const allotment = { ...added, allottedAtMs: Number.MAX_SAFE_INTEGER };
-    this.#nodes.set(added.node, allotment);
+    this.#note(allotment);
     site.place(allotment);
+    this.#changed.push(site);
   }
 
   #leave(node: Allotment, option: NodeDeallocationOption, reason: Leave['reason']): void {
     this.#leaves.push({ node: node.node, option, reason });
-    const leaving = { ...node, leaving: { option, reason } };
-    this.#nodes.set(node.node, leaving);
+    this.#note({ ...node, leaving: { option, reason } });
     if (option === 'requeue' || option === 'terminate') this.#siteOf.get(node.machine)?.callBack(node);
   }
 
@@ -224,11 +230,22 @@ class Packing {
     this.#unmet.set(pool, [...(this.#unmet.get(pool) ?? []), error]);
   }
 
+  #note(node: Allotment): void {
+    const key = idKey(node.pool);
+    const nodes = this.#nodes.get(key);
+    if (nodes === undefined) this.#nodes.set(key, new Map([[node.node, node]]));
+    else nodes.set(node.node, node);
+  }
+
+  #nodesOf(pool: PackPool): Iterable<Allotment> {
+    return this.#nodes.get(idKey(pool.spec.id))?.values() ?? [];
+  }
+
   #staying(pool: PackPool, rank: 1 | 2): Allotment[] {
-    const key = idKey(pool.spec.id);
-    return [...this.#nodes.values()].filter(
-      (node) => idKey(node.pool) === key && node.dedicated === (rank === 2) && node.leaving === undefined,
-    );
+    const staying: Allotment[] = [];
+    for (const node of this.#nodesOf(pool))
+      if (node.dedicated === (rank === 2) && node.leaving === undefined) staying.push(node);
+    return staying;
   }
 
   #isLost(node: Allotment): boolean {
@@ -255,21 +272,6 @@ function targetOf(pool: PackPool, rank: 1 | 2): number {
 
 function oldestFirst(a: PackPool, b: PackPool): number {
   return a.creationTimeMs - b.creationTimeMs || (idKey(a.spec.id) < idKey(b.spec.id) ? -1 : 1);
-}
-
-/** Sites come in the order of their ids, so the first of equals wins. */
-function isBetterNow(site: Site, best: Site, pool: string): boolean {
-  return (site.nodesOf(pool) - best.nodesOf(pool) || site.coresLeft - best.coresLeft) < 0;
-}
-
-function isBetterLater(site: Site, best: Site, rank: Rank): boolean {
-  const a = site.machine.capacity;
-  const b = best.machine.capacity;
-  return (
-    (site.displaceable(rank) - best.displaceable(rank) ||
-      a.cores - b.cores ||
-      a.memoryBytes - b.memoryBytes) < 0
-  );
 }
 
 function sameErrors(a: readonly ResizeError[], b: readonly ResizeError[]): boolean {

@@ -4,14 +4,25 @@ import type { Site, Wish } from './site.ts';
 
 const GIB = 1024 ** 3;
 
-/** Azure's code for it; the message counts each machine under the first thing that keeps the node away. */
+/** Azure's code for it. */
 export function allocationFailed(failure: {
   readonly wish: Wish;
   readonly target: number;
   readonly unmet: number;
-  readonly sites: readonly Site[];
+  readonly obstacles: string;
 }): ResizeError {
-  const { wish, target, unmet, sites } = failure;
+  const { wish, target, unmet, obstacles } = failure;
+  const kind = wish.rank === 2 ? 'dedicated' : 'low-priority';
+  return {
+    code: 'AllocationFailed',
+    message:
+      `${unmet} of ${target} ${kind} nodes (${describe(wish)}) found no machine. ` +
+      `Machines: ${obstacles}. They are allotted once a machine joins or becomes free.`,
+  };
+}
+
+/** Counts each machine under the first thing that keeps the node away. The same for all wishes of a size and labels. */
+export function obstaclesTo(wish: Wish, sites: readonly Site[]): string {
   const counts = new Map<string, number>();
   for (const site of sites) {
     const obstacle = obstacleOf(site, wish);
@@ -21,14 +32,7 @@ export function allocationFailed(failure: {
     const count = counts.get(obstacle);
     return count === undefined ? [] : [`${count} ${obstacle}`];
   });
-  const kind = wish.rank === 2 ? 'dedicated' : 'low-priority';
-  return {
-    code: 'AllocationFailed',
-    message:
-      `${unmet} of ${target} ${kind} nodes (${describe(wish)}) found no machine. ` +
-      `Machines: ${obstacles.length === 0 ? 'none' : obstacles.join(', ')}. ` +
-      'They are allotted once a machine joins or becomes free.',
-  };
+  return obstacles.length === 0 ? 'none' : obstacles.join(', ');
 }
 
 const OBSTACLES = ['silent', 'draining', 'without a required label', 'too small', 'taken'] as const;

@@ -34,6 +34,8 @@ interface Room {
 
 export class Site {
   readonly machine: PackMachine;
+  /** Its place among all machines, by their ids. */
+  readonly order: number;
   readonly #rankOf: (allotment: Allotment) => Rank;
   readonly #present = new Map<string, Allotment>();
   /** Nodes whose room is free soon: called back, their tasks ended rather than waited for. */
@@ -48,14 +50,10 @@ export class Site {
   /** By rank, worked out when asked for: a packing asks a machine far more often than it changes it. */
   #standings: (Standing | undefined)[] = [];
 
-  constructor(
-    machine: PackMachine,
-    allotments: readonly Allotment[],
-    rankOf: (allotment: Allotment) => Rank,
-  ) {
+  constructor(machine: PackMachine, order: number, rankOf: (allotment: Allotment) => Rank) {
     this.machine = machine;
+    this.order = order;
     this.#rankOf = rankOf;
-    for (const allotment of allotments) this.place(allotment);
   }
 
   /** New nodes may come here at all. */
@@ -149,6 +147,7 @@ export class Site {
 
   /** Nodes that cannot stay: the machine offers less than it did. Calls them back. */
   expelMisfits(labelsOf: (pool: string) => readonly string[]): readonly Allotment[] {
+    if (this.#present.size === 0) return [];
     const expelled: Allotment[] = [];
     const expel = (node: Allotment): void => {
       this.callBack(node);

@@ -1,6 +1,6 @@
 /** A mesh of one founder whose state machine takes the packer's plans, and pools that let go of what is called back. */
 
-import type { NodePlan } from '../../../coordinator/placement/nodes.ts';
+import type { NodePlan, PackView } from '../../../coordinator/placement/nodes.ts';
 import { isEmptyPlan, packNodes } from '../../../coordinator/placement/nodes.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
 import type { PoolSpec } from '../../../src/model/pool.ts';
@@ -73,8 +73,12 @@ export class Estate {
   }
 
   plan(): NodePlan {
+    return packNodes(this.view());
+  }
+
+  view(): PackView {
     const mesh = this.world.machine;
-    return packNodes({
+    return {
       pools: mesh.pools(),
       machines: mesh.machines().map((machine) => {
         const silentSince = this.#silentSince.get(machine.id);
@@ -88,7 +92,7 @@ export class Estate {
       nextNodeNumber: mesh.nextNodeNumber(),
       runningTasks: (node) => this.running.get(node) ?? 0,
       replaceMs: REPLACE_MS,
-    });
+    };
   }
 
   /** Packs and applies once. The gate must take every node of the plan: they saw the same state. */
