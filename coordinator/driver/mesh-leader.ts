@@ -21,6 +21,13 @@ export interface MeshLeaderOptions {
   readonly log: Log;
 }
 
+/** What of the mesh group's state a packing goes by: each list is the same array until something of it changes. */
+interface Estate {
+  readonly machines: readonly unknown[];
+  readonly pools: readonly unknown[];
+  readonly allotments: readonly unknown[];
+}
+
 export class MeshLeader {
   readonly #options: MeshLeaderOptions;
   #timer: Timer | undefined;
@@ -28,6 +35,8 @@ export class MeshLeader {
   #packDue = false;
   #packTimer: Timer | undefined;
   #packedAtMs = Number.NEGATIVE_INFINITY;
+  /** What the last packing went by. */
+  #packed: Estate | undefined;
   #sweeping = false;
   #stopped = false;
 
@@ -50,7 +59,13 @@ export class MeshLeader {
     return this.#options.replica.machine as MeshMachine;
   }
 
-  /** The estate or a wish may have changed. */
+  /** The state moved, most often by what no node depends on: a job was added, a blob was put. */
+  meshChanged(): void {
+    if (this.#packed !== undefined && isSame(this.#packed, this.#estate())) this.#sweep();
+    else this.wake();
+  }
+
+  /** A machine came or went, or time has passed. */
   wake(): void {
     if (this.#stopped || this.#mesh.settings() === undefined) return;
     this.#sweep();
@@ -71,6 +86,7 @@ export class MeshLeader {
   #pack(): void {
     this.#packDue = false;
     this.#packedAtMs = this.#options.clock.monotonicMs();
+    this.#packed = this.#estate();
     const plan = packNodes(this.#view());
     if (isEmptyPlan(plan)) return;
     this.#packing = true;
@@ -78,6 +94,11 @@ export class MeshLeader {
       this.#packing = false;
       if (this.#packDue) this.wake();
     });
+  }
+
+  #estate(): Estate {
+    const mesh = this.#mesh;
+    return { machines: mesh.machines(), pools: mesh.pools(), allotments: mesh.allotments() };
   }
 
   #view(): PackView {
@@ -90,10 +111,12 @@ export class MeshLeader {
       allotments: mesh.allotments(),
       // Tasks are known to the pools' own groups; this much of them was told when a formula made its pool shrink.
       runningTasks: (node) => (idle.has(node) ? 0 : 1),
-      machines: mesh.machines().map((machine) => ({
-        ...machine,
-        alive: presence.isAlive(machine.id),
-        forMs: presence.sinceMs(machine.id),
+      machines: mesh.machines().map(({ id, capacity, scheduling }) => ({
+        id,
+        capacity,
+        scheduling,
+        alive: presence.isAlive(id),
+        forMs: presence.sinceMs(id),
       })),
     };
   }
@@ -130,4 +153,8 @@ export class MeshLeader {
       },
     );
   }
+}
+
+function isSame(a: Estate, b: Estate): boolean {
+  return a.machines === b.machines && a.pools === b.pools && a.allotments === b.allotments;
 }

@@ -32,11 +32,14 @@ export function leavesAtOnce(option: NodeDeallocationOption): boolean {
 }
 
 const NONE: readonly Allotment[] = [];
+const NO_NODES: NodeCounts = { dedicated: 0, lowPriority: 0 };
 
 export class Allotments {
   readonly #byNode = new OrderedMap<string, Allotment>();
   readonly #byPool = new Map<string, OrderedMap<string, Allotment>>();
   readonly #byMachine = new Map<MachineId, OrderedMap<string, Allotment>>();
+  /** By pool; leaving ones not counted. */
+  readonly #counts = new Map<string, { dedicated: number; lowPriority: number }>();
 
   load(allotment: Allotment): void {
     this.#index(allotment);
@@ -60,11 +63,7 @@ export class Allotments {
 
   /** Leaving ones not counted. */
   countOf(pool: string): NodeCounts {
-    const counts = { dedicated: 0, lowPriority: 0 };
-    for (const { leaving, dedicated } of this.#byPool.get(idKey(pool))?.values() ?? []) {
-      if (leaving === undefined) counts[dedicated ? 'dedicated' : 'lowPriority'] += 1;
-    }
-    return counts;
+    return this.#counts.get(idKey(pool)) ?? NO_NODES;
   }
 
   /**
@@ -118,6 +117,7 @@ export class Allotments {
   }
 
   remove(turn: Turn, allotment: Allotment): void {
+    this.#count(this.#byNode.get(allotment.node), -1);
     this.#byNode.delete(allotment.node);
     this.#byPool.get(idKey(allotment.pool))?.delete(allotment.node);
     this.#byMachine.get(allotment.machine)?.delete(allotment.node);
@@ -134,9 +134,19 @@ export class Allotments {
   }
 
   #index(allotment: Allotment): void {
+    this.#count(this.#byNode.get(allotment.node), -1);
+    this.#count(allotment, 1);
     this.#byNode.set(allotment.node, allotment);
     childOf(this.#byPool, idKey(allotment.pool)).set(allotment.node, allotment);
     childOf(this.#byMachine, allotment.machine).set(allotment.node, allotment);
+  }
+
+  #count(allotment: Allotment | undefined, by: 1 | -1): void {
+    if (allotment === undefined || allotment.leaving !== undefined) return;
+    const key = idKey(allotment.pool);
+    const counts = this.#counts.get(key) ?? { dedicated: 0, lowPriority: 0 };
+    counts[allotment.dedicated ? 'dedicated' : 'lowPriority'] += by;
+    this.#counts.set(key, counts);
   }
 }
 

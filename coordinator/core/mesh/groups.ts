@@ -21,13 +21,19 @@ export class Groups {
    * greater generation, or a machine that slept through the change would take its old log for the new group's.
    */
   readonly #byId = new OrderedMap<GroupId, GroupRecord>();
+  /** Those with voters; made anew where `from` is another array. */
+  #present: { readonly from: readonly GroupRecord[]; readonly records: readonly GroupRecord[] } | undefined;
 
   load(record: GroupRecord): void {
     this.#byId.set(record.group, record);
   }
 
-  all(): GroupRecord[] {
-    return this.#byId.inOrder().filter((record) => record.voters.length > 0);
+  /** The same array until one of them comes, goes or is another. */
+  all(): readonly GroupRecord[] {
+    const from = this.#byId.inOrder();
+    if (this.#present?.from !== from)
+      this.#present = { from, records: from.filter(({ voters }) => voters.length > 0) };
+    return this.#present.records;
   }
 
   get(group: GroupId): GroupRecord | undefined {

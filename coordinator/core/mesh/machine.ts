@@ -194,6 +194,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.tokens.byPeer(peer);
   }
 
+  /** The same array until one of them comes, goes or is another. */
   pools(): readonly PoolRecord[] {
     return this.#state.pools.all();
   }
@@ -220,6 +221,7 @@ export class MeshMachine implements StateMachine<MeshEffect> {
     return this.#state.counters.nextNode;
   }
 
+  /** The same array until one of them comes, goes or is another. */
   groups(): readonly GroupRecord[] {
     return this.#state.groups.all();
   }

@@ -10,9 +10,13 @@ export function inKeyOrder<V>(map: ReadonlyMap<string, V>): V[] {
   return values;
 }
 
-/** A map whose values in the order of its keys are sorted once after a change; until the next one it is the same array. */
+/**
+ * A map whose values in the order of its keys are put together once after a change; until the next one it is the same
+ * array. Keys are sorted only where one came or went.
+ */
 export class OrderedMap<K extends string, V> {
   readonly #byKey = new Map<K, V>();
+  #keys: readonly K[] | undefined;
   #inOrder: readonly V[] | undefined;
 
   get size(): number {
@@ -24,6 +28,7 @@ export class OrderedMap<K extends string, V> {
   }
 
   set(key: K, value: V): void {
+    if (!this.#byKey.has(key)) this.#keys = undefined;
     this.#byKey.set(key, value);
     this.#inOrder = undefined;
   }
@@ -33,7 +38,9 @@ export class OrderedMap<K extends string, V> {
   }
 
   delete(key: K): void {
-    if (this.#byKey.delete(key)) this.#inOrder = undefined;
+    if (!this.#byKey.delete(key)) return;
+    this.#keys = undefined;
+    this.#inOrder = undefined;
   }
 
   /** In no order that replicas share. */
@@ -43,7 +50,8 @@ export class OrderedMap<K extends string, V> {
 
   /** Whoever kept it from before sees by its identity whether anything has changed. */
   inOrder(): readonly V[] {
-    this.#inOrder ??= inKeyOrder(this.#byKey);
+    this.#keys ??= [...this.#byKey.keys()].sort();
+    this.#inOrder ??= this.#keys.map((key) => this.#byKey.get(key) as V);
     return this.#inOrder;
   }
 }

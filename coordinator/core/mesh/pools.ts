@@ -20,7 +20,7 @@ import { validateStartTask } from '../../../src/model/validate.ts';
 import { parseVmSize } from '../../../src/model/vm-size.ts';
 import { type Refusal, refuse } from '../refusal.ts';
 import { checkAutoScaleOfNewPool, settingsOf } from './autoscale-settings.ts';
-import { inKeyOrder } from './order.ts';
+import { OrderedMap } from './order.ts';
 import { poolRow } from './rows.ts';
 import type { Turn } from './turn.ts';
 import { refuseProperty } from './turn.ts';
@@ -56,14 +56,14 @@ export interface NodeCounts {
 }
 
 export class Pools {
-  readonly #byKey = new Map<string, PoolRecord>();
+  readonly #byKey = new OrderedMap<string, PoolRecord>();
 
   load(record: PoolRecord): void {
     this.#byKey.set(idKey(record.spec.id), record);
   }
 
-  all(): PoolRecord[] {
-    return inKeyOrder(this.#byKey);
+  all(): readonly PoolRecord[] {
+    return this.#byKey.inOrder();
   }
 
   get(id: string): PoolRecord | undefined {

@@ -18,6 +18,7 @@ export function checkMesh(state: MeshState): void {
       `${name} stays in a pool that is being deleted`,
     );
   }
+  for (const { spec } of state.pools.all()) checkCounts(state, spec.id);
   for (const { id, packages, defaultVersion } of state.applications.all()) {
     invariant(
       packages.every(({ manifest, sizeBytes }) => state.contents.get(manifest)?.sizeBytes === sizeBytes),
@@ -38,6 +39,16 @@ export function checkMesh(state: MeshState): void {
     invariant(state.groups.get(poolGroup(spec.id)) !== undefined, `pool ${spec.id} has no group`);
   for (const { group, voters } of state.groups.all())
     invariant(voters.length > 0, `the group ${group} has no voter`);
+}
+
+function checkCounts(state: MeshState, pool: string): void {
+  const staying = state.allotments.ofPool(pool).filter(({ leaving }) => leaving === undefined);
+  const dedicated = staying.filter((node) => node.dedicated).length;
+  const counts = state.allotments.countOf(pool);
+  invariant(
+    counts.dedicated === dedicated && counts.lowPriority === staying.length - dedicated,
+    `pool ${pool} has not as many nodes as it counts`,
+  );
 }
 
 function checkMembers(state: MeshState): void {

@@ -11,6 +11,10 @@ test('values come in the order of their keys, whatever the order they were set i
     map.set(key, value);
   map.delete('b');
   expect(map.inOrder()).toEqual([1, 3]);
+  map.set('c', 4);
+  expect(map.inOrder()).toEqual([1, 4]);
+  map.set('b', 5);
+  expect(map.inOrder()).toEqual([1, 5, 4]);
 });
 
 test('the list is the same array until something changes, so a look at it costs nothing', () => {
