@@ -8,7 +8,7 @@ import { asShoalError } from '../../src/lib/errors.ts';
 import {
   CARETAKER_GATHER_MS,
   CARETAKER_PERIOD_MS,
-  LEARNERS_WATCHED_MAX,
+  MACHINES_WATCHED_MAX,
   RAFT_CAUGHT_UP_ENTRIES,
   VOTER_STABLE_FIRST_MS,
   VOTER_STABLE_MS,
@@ -17,7 +17,8 @@ import type { Log } from '../../src/lib/log.ts';
 import { type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import type { Progress, RaftStatus } from '../consensus/index.ts';
 import type { MeshMachine } from '../core/mesh/machine.ts';
-import type { VoterMachine, VoterStep } from '../membership/interface.ts';
+import type { Census } from '../membership/census.ts';
+import type { VoterStep } from '../membership/interface.ts';
 import { planVoters } from '../membership/plan-voters.ts';
 import type { GroupHost } from './group-host.ts';
 import type { Presence } from './presence.ts';
@@ -33,6 +34,8 @@ export interface CaretakerOptions {
   readonly log: Log;
   readonly self: MachineId;
   readonly mesh: () => MeshMachine | undefined;
+  /** Of the mesh's machines, now. */
+  readonly census: (mesh: MeshMachine) => Census;
 }
 
 export class Caretaker {
@@ -77,15 +80,15 @@ export class Caretaker {
       this.#lookDue = false;
       if (!this.#stopped) this.#look();
     };
-    const { clock, replica } = this.#options;
+    const { clock, mesh } = this.#options;
     // Of a large mesh something changes all the time, and each look is at all of it.
-    const { learners } = replica.raft.status().configuration;
-    if (learners.length > LEARNERS_WATCHED_MAX) clock.after(CARETAKER_GATHER_MS, look);
+    const machines = mesh()?.machines().length ?? 0;
+    if (machines > MACHINES_WATCHED_MAX) clock.after(CARETAKER_GATHER_MS, look);
     else clock.soon(look);
   }
 
   #look(): void {
-    const { replica, presence, self, mesh: meshOf } = this.#options;
+    const { replica, presence, self, mesh: meshOf, census } = this.#options;
     const mesh = meshOf();
     if (mesh?.settings() === undefined) return;
     const status = replica.raft.status();
@@ -96,7 +99,7 @@ export class Caretaker {
     this.#changing =
       replica.meta.term !== status.term || !sameMembers(status.configuration, replica.meta.configuration);
     if (this.#changing) return;
-    const machines = votersOf(mesh, presence);
+    const machines = census(mesh);
     // A group of one dies with its machine, and one of two with either: it grows as soon as there are machines to grow to.
     const stableMs = voters.length < 3 ? VOTER_STABLE_FIRST_MS : VOTER_STABLE_MS;
     const progress = status.progress();
@@ -111,11 +114,10 @@ export class Caretaker {
     this.#lookWhenStable(machines, stableMs);
   }
 
-  #lookWhenStable(machines: readonly VoterMachine[], stableMs: number): void {
-    const waitsMs = machines.map(({ alive, forMs }) => (alive ? stableMs - forMs : 0)).filter((ms) => ms > 0);
+  #lookWhenStable(machines: Census, stableMs: number): void {
+    const waitMs = machines.untilStableMs(stableMs);
     this.#stableTimer?.cancel();
-    if (waitsMs.length > 0)
-      this.#stableTimer = this.#options.clock.after(Math.min(...waitsMs), () => this.wake());
+    if (Number.isFinite(waitMs)) this.#stableTimer = this.#options.clock.after(waitMs, () => this.wake());
   }
 
   #take(step: VoterStep): void {
@@ -192,20 +194,6 @@ function votersAfter(
   if (step?.kind === 'promote') return [...voters, step.id].sort();
   if (step?.kind !== 'remove' || !voters.includes(step.id)) return undefined;
   return voters.filter((id) => id !== step.id).sort();
-}
-
-/** The mesh's machines as a planner of voters sees them. */
-export function votersOf(mesh: MeshMachine, presence: Presence): VoterMachine[] {
-  const votes = new Map<MachineId, number>();
-  for (const { voters } of mesh.groups())
-    for (const voter of voters) votes.set(voter, (votes.get(voter) ?? 0) + 1);
-  return mesh.machines().map(({ id, scheduling }) => ({
-    id,
-    alive: presence.isAlive(id),
-    forMs: presence.sinceMs(id),
-    draining: scheduling === 'draining',
-    votes: votes.get(id) ?? 0,
-  }));
 }
 
 function isCaughtUp(progress: Progress | undefined, lastIndex: number): boolean {

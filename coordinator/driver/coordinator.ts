@@ -26,7 +26,8 @@ import type { MeshMachine } from '../core/mesh/machine.ts';
 import { chooseVoters } from '../membership/choose-voters.ts';
 import type { Directory } from './authority.ts';
 import type { AutoScaleView } from './autoscaler.ts';
-import { Caretaker, votersOf } from './caretaker.ts';
+import { Caretaker } from './caretaker.ts';
+import { CensusTaker } from './census-taker.ts';
 import type { FlightRecordBounds } from './flight-recorder.ts';
 import { GroupHost, type LogKept } from './group-host.ts';
 import { serveGroups } from './group-service.ts';
@@ -83,6 +84,7 @@ export class Coordinator {
   /** Monotonic ms since when the group's configuration leaves this machine out. */
   readonly #orphanedAtMs = new Map<GroupId, number>();
   readonly #roll: Roll;
+  readonly #censusTaker: CensusTaker;
   #meshLeader: MeshLeader | undefined;
   #scheduleKeeper: ScheduleKeeper | undefined;
   #meshChangeDue = false;
@@ -97,6 +99,7 @@ export class Coordinator {
     this.#options = options;
     const { self, transport, store, clock, random, log, flightRecord } = options;
     this.presence = new Presence({ self, transport, clock });
+    this.#censusTaker = new CensusTaker(this.presence, clock);
     this.host = new GroupHost({
       self,
       transport,
@@ -222,7 +225,7 @@ export class Coordinator {
   chooseVoters(): readonly MachineId[] {
     const { mesh } = this;
     // Where this machine has not heard of the mesh: a group that is there needs none, and a new one says that it is too soon.
-    return mesh === undefined ? [] : chooseVoters(votersOf(mesh, this.presence));
+    return mesh === undefined ? [] : chooseVoters(this.#censusTaker.census(mesh).machines);
   }
 
   /** Machines of the mesh that this one has no link to. */
@@ -350,6 +353,7 @@ export class Coordinator {
       presence: this.presence,
       router: this.router,
       mesh: () => this.mesh,
+      census: (mesh) => this.#censusTaker.census(mesh),
     });
     this.#caretakers.set(group, caretaker);
     caretaker.start();
@@ -434,7 +438,7 @@ export class Coordinator {
       this.#options.onMeshChanged(mesh);
       this.#hostGroups(mesh);
       for (const leader of this.#poolLeaders.values()) leader.meshChanged();
-      this.#meshLeader?.wake();
+      this.#meshLeader?.meshChanged();
       this.#wakeCaretakers();
     });
   }

@@ -19,6 +19,7 @@ export class Presence {
   readonly #changedAtMs = new Map<string, number>();
   readonly #startedAtMs: number;
   readonly #standingBy = new Set<string>();
+  #changes = 0;
   #standsBy = false;
   #stop: () => void = () => undefined;
 
@@ -31,6 +32,7 @@ export class Presence {
     const { transport, clock } = this.#options;
     const changed = (peer: string): void => {
       this.#changedAtMs.set(peer, clock.monotonicMs());
+      this.#changes += 1;
       onChange();
     };
     transport.onMessage(STANDING_BY_CHANNEL, (from) => {
@@ -64,6 +66,11 @@ export class Presence {
     if (machine === this.#options.self) return true;
     const peer = peerOfMachine(machine);
     return this.#options.transport.isConnected(peer) && !this.#standingBy.has(peer);
+  }
+
+  /** How often a machine came or went so far. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** How long the machine has been in its present condition (there or not), as far as this machine saw. */

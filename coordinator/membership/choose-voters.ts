@@ -3,17 +3,35 @@ import { VOTER_STABLE_MS } from '../../src/lib/limits.ts';
 import type { MachineId } from '../../src/model/ids.ts';
 import type { VoterMachine } from './interface.ts';
 
+const VOTERS = 3;
+
 /** 3 live machines, or 1 where there are not so many; empty where none is alive. Votes are spread evenly over the mesh. */
 export function chooseVoters(
   machines: readonly VoterMachine[],
   stableMs = VOTER_STABLE_MS,
 ): readonly MachineId[] {
-  const alive = machines.filter((machine) => machine.alive).sort(byFitness);
+  const alive = machines.filter((machine) => machine.alive);
   // A machine that came a second ago may be gone in another: it votes only where there are too few others.
-  const stable = alive.filter((machine) => machine.forMs >= stableMs);
-  const candidates =
-    stable.length >= 3 ? stable : [...stable, ...alive.filter((machine) => !stable.includes(machine))];
-  return candidates.slice(0, candidates.length >= 3 ? 3 : 1).map((machine) => machine.id);
+  const stable = best(
+    alive.filter((machine) => machine.forMs >= stableMs),
+    VOTERS,
+  );
+  const others = stable.length >= VOTERS ? [] : best(alive, VOTERS + stable.length);
+  const candidates = [...stable, ...others.filter((machine) => !stable.includes(machine))];
+  return candidates.slice(0, candidates.length >= VOTERS ? VOTERS : 1).map((machine) => machine.id);
+}
+
+/** The first so many in the order of their fitness. Each job that is added asks, so a large mesh is not sorted for it. */
+function best(machines: readonly VoterMachine[], count: number): VoterMachine[] {
+  const found: VoterMachine[] = [];
+  for (const machine of machines) {
+    const last = found.length < count ? undefined : found.at(-1);
+    if (last !== undefined && byFitness(machine, last) >= 0) continue;
+    if (last !== undefined) found.pop();
+    const at = found.findIndex((other) => byFitness(machine, other) < 0);
+    found.splice(at < 0 ? found.length : at, 0, machine);
+  }
+  return found;
 }
 
 /** Best first: up, not to be drained, with few votes; then by id, so that all who look agree. */

@@ -1,5 +1,6 @@
 /** What the planner of voters sees, and what it may ask for. */
 import type { GroupId, MachineId } from '../../src/model/ids.ts';
+import type { Census } from './census.ts';
 
 /** A machine of the mesh; one that is not among these is off the allow-list. */
 export interface VoterMachine {
@@ -21,7 +22,7 @@ export interface VotersView {
   /** The last configuration in the leader's log. */
   readonly voters: readonly MachineId[];
   readonly learners: readonly MachineId[];
-  readonly machines: readonly VoterMachine[];
+  readonly machines: Census;
   /** Whether the log of this voter or learner is as long as the leader's, but for what is on its way. */
   readonly caughtUp: (machine: MachineId) => boolean;
   /** Default `VOTER_STABLE_MS`. */

@@ -27,12 +27,13 @@ import {
 } from '../../src/lib/limits.ts';
 import type { MachineId } from '../../src/model/ids.ts';
 import { MESH_GROUP } from '../../src/model/ids.ts';
+import type { Census } from './census.ts';
 import { byFitness } from './choose-voters.ts';
 import type { VoterMachine, VoterStep, VotersView } from './interface.ts';
 
 /** The one next step towards a sound configuration; undefined where there is none to take now. */
 export function planVoters(view: VotersView): VoterStep | undefined {
-  const outlook = lookAt(view);
+  const outlook = new Outlook(view);
   if (outlook.aliveVoters < majority(view.voters.length)) return undefined;
   return (
     handOver(outlook) ??
@@ -42,48 +43,68 @@ export function planVoters(view: VotersView): VoterStep | undefined {
   );
 }
 
-/** Everything the rules below ask about, worked out once. */
-interface Outlook {
+/**
+ * What the rules below ask about. Only what concerns the group's own members is worked out at once: of a group that is as
+ * it should be no rule asks for more, and a mesh has many machines.
+ */
+class Outlook {
   readonly view: VotersView;
-  readonly machines: ReadonlyMap<MachineId, VoterMachine>;
+  readonly machines: Census;
   readonly aliveVoters: number;
   /** Silent for too long, or no member any more; the ones that are no member first. */
   readonly deadVoters: readonly MachineId[];
-  /** Members that are up, do not vote and could: best first. */
-  readonly spares: readonly VoterMachine[];
-  /** Spares up for long enough. */
-  readonly stable: readonly VoterMachine[];
-  /** Stable spares that are learners and have the whole log. */
-  readonly ready: readonly VoterMachine[];
   /** The most voters that the live machines warrant: 1, 3 or 5. */
   readonly limit: number;
-}
+  readonly #stableMs: number;
+  #ready: readonly VoterMachine[] | undefined;
 
-function lookAt(view: VotersView): Outlook {
-  const { voters, learners, caughtUp, deadMs = VOTER_DEAD_MS } = view;
-  // An even number is left as fast as can be: whoever has the whole log may vote, however young.
-  const stableMs = voters.length % 2 === 0 ? 0 : (view.stableMs ?? VOTER_STABLE_MS);
-  const machines = new Map(view.machines.map((machine) => [machine.id, machine]));
-  const isAlive = (id: MachineId): boolean => machines.get(id)?.alive ?? false;
-  const strangers = voters.filter((id) => !machines.has(id));
-  const silent = voters.filter((id) => {
-    const machine = machines.get(id);
-    return machine !== undefined && !machine.alive && machine.forMs >= deadMs;
-  });
-  const spares = view.machines.filter(({ id, alive }) => alive && !voters.includes(id)).sort(byFitness);
-  const stable = spares.filter(({ forMs }) => forMs >= stableMs);
-  const learning = new Set(learners);
-  const ready = stable.filter(({ id }) => learning.has(id) && caughtUp(id));
-  return {
-    view,
-    machines,
-    aliveVoters: voters.filter(isAlive).length,
-    deadVoters: [...strangers, ...silent],
-    spares,
-    stable,
-    ready,
-    limit: votersFor(view.group === MESH_GROUP, view.machines.filter(({ alive }) => alive).length),
-  };
+  constructor(view: VotersView) {
+    const { group, voters, machines, deadMs = VOTER_DEAD_MS } = view;
+    this.view = view;
+    this.machines = machines;
+    // An even number is left as fast as can be: whoever has the whole log may vote, however young.
+    this.#stableMs = voters.length % 2 === 0 ? 0 : (view.stableMs ?? VOTER_STABLE_MS);
+    const strangers = voters.filter((id) => !machines.has(id));
+    const silent = voters.filter((id) => {
+      const machine = machines.get(id);
+      return machine !== undefined && !machine.alive && machine.forMs >= deadMs;
+    });
+    this.aliveVoters = voters.filter((id) => machines.get(id)?.alive).length;
+    this.deadVoters = [...strangers, ...silent];
+    this.limit = votersFor(group === MESH_GROUP, machines.alive);
+  }
+
+  /** Machines that are up, do not vote and could. */
+  spares(): VoterMachine[] {
+    const { voters, machines } = this.view;
+    return machines.machines.filter(({ id, alive }) => alive && !voters.includes(id));
+  }
+
+  hasSpares(): boolean {
+    return this.machines.alive > this.aliveVoters;
+  }
+
+  /** Spares up for long enough. */
+  stable(): VoterMachine[] {
+    return this.spares().filter((machine) => this.#isStable(machine));
+  }
+
+  /** Stable spares that are learners and have the whole log: best first. */
+  get ready(): readonly VoterMachine[] {
+    const { voters, learners, machines, caughtUp } = this.view;
+    this.#ready ??= learners
+      .flatMap((id) => machines.get(id) ?? [])
+      .filter(
+        (machine) =>
+          machine.alive && !voters.includes(machine.id) && this.#isStable(machine) && caughtUp(machine.id),
+      )
+      .sort(byFitness);
+    return this.#ready;
+  }
+
+  #isStable({ forMs }: VoterMachine): boolean {
+    return forMs >= this.#stableMs;
+  }
 }
 
 function votersFor(meshGroup: boolean, aliveMachines: number): number {
@@ -112,14 +133,14 @@ function handOver({ view, machines }: Outlook): VoterStep | undefined {
 }
 
 function removeDeadVoter(outlook: Outlook): VoterStep | undefined {
-  const { view, machines, deadVoters, ready, spares } = outlook;
+  const { view, machines, deadVoters } = outlook;
   const dead = deadVoters.find((id) => id !== view.self);
   if (dead === undefined) return undefined;
   const stranger = !machines.has(dead);
   const odd = view.voters.length % 2 === 1;
   // From an odd number a removal leads to an even one, so the way on must be open: a ready learner to promote, a
   // second dead voter to remove, or, for one that is no member any more and that nobody will replace, a shrinking.
-  const wayOn = ready.length > 0 || deadVoters.length > 1 || (stranger && spares.length === 0);
+  const wayOn = outlook.ready.length > 0 || deadVoters.length > 1 || (stranger && !outlook.hasSpares());
   if (odd && !wayOn) return undefined;
   return remove(
     outlook,
@@ -130,11 +151,11 @@ function removeDeadVoter(outlook: Outlook): VoterStep | undefined {
 
 /** With 2 or 4 voters: up if a learner is ready, wait if one will be, else down. */
 function leaveEvenNumber(outlook: Outlook): VoterStep | undefined {
-  const { view, machines, limit, ready, spares } = outlook;
+  const { view, machines, limit } = outlook;
   if (view.voters.length < limit) {
-    const next = ready[0];
+    const next = outlook.ready[0];
     if (next !== undefined) return promote(next.id, 'one more voter makes the number odd');
-    if (spares.length > 0) return undefined;
+    if (outlook.hasSpares()) return undefined;
   }
   const worst = view.voters
     .filter((id) => id !== view.self)
@@ -144,15 +165,17 @@ function leaveEvenNumber(outlook: Outlook): VoterStep | undefined {
 }
 
 /** With 1, 3 or 5 voters: two more at once, or one for another. */
-function growOrReplace({ view, machines, limit, ready, aliveVoters }: Outlook): VoterStep | undefined {
+function growOrReplace(outlook: Outlook): VoterStep | undefined {
+  const { view, machines, limit, aliveVoters } = outlook;
   // A silent voter makes each newcomer one that the quorum depends on: first it must come back, or be given up.
   if (aliveVoters < view.voters.length) return undefined;
-  const [first, second] = ready;
+  const drained = view.voters.find((id) => machines.get(id)?.draining);
+  if (view.voters.length >= limit && drained === undefined) return undefined;
+  const [first, second] = outlook.ready;
   if (first === undefined) return undefined;
   if (second !== undefined && view.voters.length + 2 <= limit) {
     return promote(first.id, `the mesh has machines enough for ${view.voters.length + 2} voters`);
   }
-  const drained = view.voters.find((id) => machines.get(id)?.draining);
   if (drained !== undefined && !first.draining)
     return promote(first.id, 'it takes the vote of a machine that is being drained');
   return undefined;
@@ -160,7 +183,7 @@ function growOrReplace({ view, machines, limit, ready, aliveVoters }: Outlook): 
 
 /** Learners cost a log, but no vote: every machine has one of the mesh group's; in a pool's they are those about to vote. */
 function tendLearners(outlook: Outlook): VoterStep | undefined {
-  const { view, machines, stable } = outlook;
+  const { view, machines } = outlook;
   const stranger = view.learners.find((id) => !machines.has(id));
   if (stranger !== undefined)
     return { kind: 'remove', id: stranger, reason: 'the machine was removed from the mesh' };
@@ -168,7 +191,7 @@ function tendLearners(outlook: Outlook): VoterStep | undefined {
   const wanted = learnersOfPool(outlook);
   const isNew = ({ id }: VoterMachine): number => (view.learners.includes(id) ? 0 : 1);
   // One that learns already goes before one that would begin, but not before one that will stay longer.
-  const candidates = [...stable].sort(
+  const candidates = (wanted === 0 ? [] : outlook.stable()).sort(
     (a, b) => Number(a.draining) - Number(b.draining) || isNew(a) - isNew(b) || byFitness(a, b),
   );
   const kept = new Set(candidates.slice(0, wanted).map(({ id }) => id));
@@ -187,9 +210,13 @@ function tendLearners(outlook: Outlook): VoterStep | undefined {
 }
 
 /** Each such change names all members, and goes to all of them: so all who wait come with one. */
-function addFollowers({ view, spares }: Outlook): VoterStep | undefined {
-  const learning = new Set(view.learners);
-  const ids = spares.flatMap(({ id }) => (learning.has(id) ? [] : id)).slice(0, LEARNERS_ADDED_MAX);
+function addFollowers(outlook: Outlook): VoterStep | undefined {
+  const learning = new Set(outlook.view.learners);
+  const strays = outlook.spares().filter(({ id }) => !learning.has(id));
+  const ids = strays
+    .sort(byFitness)
+    .slice(0, LEARNERS_ADDED_MAX)
+    .map(({ id }) => id);
   const [first, ...others] = ids;
   if (first === undefined) return undefined;
   const reason = 'every machine follows the mesh group';
@@ -197,12 +224,13 @@ function addFollowers({ view, spares }: Outlook): VoterStep | undefined {
 }
 
 /** As many as are to be promoted next; beside a single voter one, which holds a second copy of the log. */
-function learnersOfPool({ view, machines, limit, deadVoters, stable }: Outlook): number {
+function learnersOfPool(outlook: Outlook): number {
+  const { view, machines, limit, deadVoters } = outlook;
   const voters = view.voters.length;
   const growth = limit > voters ? limit - voters : 0;
   const drained = view.voters.filter((id) => machines.get(id)?.draining).length;
   // A dead voter's place goes to anybody, a draining one's only to a machine that stays.
-  const staying = stable.filter(({ draining }) => !draining).length;
+  const staying = drained === 0 ? 0 : outlook.stable().filter(({ draining }) => !draining).length;
   const replacements = deadVoters.length + Math.min(drained, staying);
   return Math.max(growth, replacements, voters === 1 ? 1 : 0);
 }

@@ -129,9 +129,11 @@ export const RAFT_CAUGHT_UP_ENTRIES = 50;
 export const MESH_PACK_PERIOD_MS = 1_000;
 /** Packings of nodes that something calls for are this far apart: each looks at all machines, and where many come or go each of them calls. */
 export const MESH_PACK_GATHER_MS = 50;
-/** With more learners than the first a look at them, which goes through them all, waits for so long to answer what gathers meanwhile. */
-export const LEARNERS_WATCHED_MAX = 64;
+/** In a mesh of more machines than the first a look at a group's members, which goes through them all, waits for so long to answer what gathers meanwhile. */
+export const MACHINES_WATCHED_MAX = 64;
 export const CARETAKER_GATHER_MS = 100;
+/** A list of the machines and who of them is up serves all groups that are looked at within this time: one look for many groups. */
+export const CENSUS_KEPT_MS = 20;
 /** How often a leader looks whether its group's voters are as they should be. */
 export const CARETAKER_PERIOD_MS = 1_000;
 /** A request whose group has no leader asks the voters first after so long, then each time twice as long, up to the second. They hold the answer back. */

@@ -1,4 +1,5 @@
 /** Machines that come, fall silent, return and are removed, and one group whose leader does what the planner says. */
+import { Census } from '../../../coordinator/membership/census.ts';
 import type { VoterMachine, VoterStep } from '../../../coordinator/membership/interface.ts';
 import { planVoters } from '../../../coordinator/membership/plan-voters.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
@@ -76,7 +77,7 @@ export class Estate {
       self: this.leader,
       voters: this.voters,
       learners: this.learners,
-      machines: this.machines(),
+      machines: new Census(this.machines()),
       caughtUp: (id) =>
         this.voters.includes(id) || this.nowMs - (this.#learnsSince.get(id) ?? this.nowMs) >= 2_000,
       stableMs: STABLE_MS,

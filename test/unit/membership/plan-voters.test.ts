@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Census } from '../../../coordinator/membership/census.ts';
 import { chooseVoters } from '../../../coordinator/membership/choose-voters.ts';
 import { planVoters } from '../../../coordinator/membership/plan-voters.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
@@ -40,7 +41,7 @@ test('an even number of voters is left at once, by whoever has the whole log', (
     self: 'a',
     voters: ['a', 'b'],
     learners: ['c'],
-    machines: [machine('a', DEAD_MS), machine('b', DEAD_MS), machine('c', 1)],
+    machines: new Census([machine('a', DEAD_MS), machine('b', DEAD_MS), machine('c', 1)]),
     caughtUp: () => true,
   });
   expect(step).toMatchObject({ kind: 'promote', id: 'c' });
