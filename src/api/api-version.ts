@@ -1,15 +1,19 @@
 /** `api-version`: which of Azure Batch's wire formats the client speaks. */
 import { ShoalError } from '../lib/errors.ts';
 
-/** `flat`: 2020-03-01.11.0, whose pools have maxTasksPerNode and whose task counts are not nested. */
-export type ApiVersion = 'flat' | 'slots';
+/**
+ * `flat`: 2020-03-01.11.0, whose pools have maxTasksPerNode and whose task counts are not nested. `later`: after the
+ * reference, so that not everything of it is known here.
+ */
+export type ApiVersion = 'flat' | 'slots' | 'later';
 
 const SHAPE = /^(\d{4})-(\d{2})-(\d{2})(?:\.\d{1,4}){0,2}$/;
 const OLDEST = '2020-03-01';
+const REFERENCE = '2022-10-01';
 
 /**
- * The reference is 2022-10-01.16.0. Newer ones are read leniently, since their additions are refused or dropped by
- * name where they matter. Throws `MissingRequiredQueryParameter` or `UnsupportedRequestVersion`.
+ * The reference is 2022-10-01.16.0. Later ones are read leniently, since what of them would change a meaning is known by
+ * name and refused. Throws `MissingRequiredQueryParameter` or `UnsupportedRequestVersion`.
  */
 export function readApiVersion(text: string | undefined): ApiVersion {
   if (text === undefined) {
@@ -33,12 +37,6 @@ export function readApiVersion(text: string | undefined): ApiVersion {
       },
     );
   }
+  if (date > REFERENCE) return 'later';
   return date === OLDEST ? 'flat' : 'slots';
-}
-
-const REFERENCE = '2022-10-01';
-
-/** Of later versions not every query parameter is known here. */
-export function isLaterVersion(text: string | undefined): boolean {
-  return text !== undefined && SHAPE.test(text) && text.slice(0, REFERENCE.length) > REFERENCE;
 }

@@ -59,7 +59,7 @@ export function autoScaleRoutes(context: ApiContext): readonly Route[] {
 }
 
 async function enable(context: ApiContext, call: Call): Promise<Answer> {
-  const change = readChange(call.body ?? {});
+  const change = readChange(call.body ?? {}, call.version);
   return propose(context, call, {
     kind: 'pool.enableAutoScale',
     pool: poolIdOf(call),
@@ -83,7 +83,7 @@ async function propose(context: ApiContext, call: Call, command: MeshStampComman
 
 /** A formula that cannot be evaluated is an answer too: 200, with the error in it. */
 async function evaluate(context: ApiContext, call: Call): Promise<Answer> {
-  const { autoScaleFormula } = readFormula(call.body);
+  const { autoScaleFormula } = readFormula(call.body, call.version);
   const pool = await findPool(context, call);
   if (pool.autoScale === undefined)
     throw new ShoalError(

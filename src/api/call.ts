@@ -11,7 +11,7 @@ import {
   REQUEST_WAIT_MS,
 } from '../lib/limits.ts';
 import type { CallOptions } from '../model/control.ts';
-import { isLaterVersion, readApiVersion } from './api-version.ts';
+import { readApiVersion } from './api-version.ts';
 import type { Turn } from './fair-share.ts';
 import { parseJson, readBody, tooLarge } from './json-body.ts';
 import type { LargeBodies } from './large-bodies.ts';
@@ -87,12 +87,11 @@ export async function callOf(
   if (!url.startsWith('/')) throw new ShoalError('InvalidUri');
   const { path, query: queryText } = splitUrl(url);
   const query = parseQuery(queryText);
-  // What a later version adds to a read makes its answer smaller or larger; of a change it could mean anything.
-  const isLenient = !mayHaveBody(route.method) && isLaterVersion(query.get('api-version'));
-  if (!isLenient) query.requireKnown(route.query ?? []);
+  const version = route.path.startsWith('/shoal/') ? 'slots' : readApiVersion(query.get('api-version'));
+  // What a later version adds to a read makes its answer smaller or larger; to a change it adds flags such as `force`.
+  if (version !== 'later' || mayHaveBody(route.method)) query.requireKnown(route.query ?? []);
   checkTimeout(query);
   const params = paramsOf(route, path, routeParams);
-  const version = route.path.startsWith('/shoal/') ? 'slots' : readApiVersion(query.get('api-version'));
   const commandId = commandIdOf(raw, requestId);
   const body =
     route.body === 'stream' || !mayHaveBody(route.method)

@@ -87,7 +87,7 @@ class ScheduleHandlers {
   }
 
   add = async (call: Call): Promise<Answer> => {
-    const spec = readSpec(call.body);
+    const spec = readSpec(call.body, call.version);
     checkSchedule(spec);
     const stamp = await this.#propose(call, { kind: 'schedule.add', spec });
     const url = scheduleUrl(call.baseUrl, spec.id);
@@ -121,14 +121,14 @@ class ScheduleHandlers {
   };
 
   patch = async (call: Call): Promise<Answer> => {
-    const patch = readPatch(call.body);
+    const patch = readPatch(call.body, call.version);
     checkSchedule({ id: param(call, 'schedule'), ...patch });
     const stamp = await this.#propose(call, { kind: 'schedule.patch', ...target(call), patch });
     return empty(200, headersOf(call, stamp));
   };
 
   update = async (call: Call): Promise<Answer> => {
-    const update = readUpdate(call.body);
+    const update = readUpdate(call.body, call.version);
     checkSchedule({ id: param(call, 'schedule'), ...update });
     const stamp = await this.#propose(call, { kind: 'schedule.update', ...target(call), update });
     return empty(200, headersOf(call, stamp));

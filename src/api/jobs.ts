@@ -75,7 +75,7 @@ class JobHandlers {
   }
 
   add = async (call: Call): Promise<Answer> => {
-    const spec = readSpec(call.body);
+    const spec = readSpec(call.body, call.version);
     const { poolId } = await this.#poolFor(call, spec);
     const stamp = await addJob(
       this.#context,
@@ -109,13 +109,13 @@ class JobHandlers {
   };
 
   patch = async (call: Call): Promise<Answer> => {
-    const patch = readPatch(call.body);
+    const patch = readPatch(call.body, call.version);
     const stamp = await this.#propose(call, { kind: 'job.patch', ...target(call), patch });
     return empty(200, headersOf(call, stamp));
   };
 
   update = async (call: Call): Promise<Answer> => {
-    const update = readUpdate(call.body);
+    const update = readUpdate(call.body, call.version);
     const stamp = await this.#propose(call, { kind: 'job.update', ...target(call), update });
     return empty(200, headersOf(call, stamp));
   };
@@ -127,7 +127,7 @@ class JobHandlers {
   };
 
   disable = async (call: Call): Promise<Answer> => {
-    const { disableTasks } = readDisable(call.body);
+    const { disableTasks } = readDisable(call.body, call.version);
     const stamp = await this.#propose(call, { kind: 'job.disable', ...target(call), disableTasks });
     return empty(202, headersOf(call, stamp));
   };
@@ -139,7 +139,8 @@ class JobHandlers {
 
   terminate = async (call: Call): Promise<Answer> => {
     call.query.boolean('force');
-    const reason = call.body === undefined ? undefined : readTerminate(call.body).terminateReason;
+    const reason =
+      call.body === undefined ? undefined : readTerminate(call.body, call.version).terminateReason;
     const stamp = await this.#propose(call, {
       kind: 'job.terminate',
       ...target(call),

@@ -35,7 +35,7 @@ export function nodeLogRoutes(context: ApiContext): readonly Route[] {
 
 /** Answers when the files are there; Azure's answers before, and is asked again by whoever finds nothing. */
 async function uploadLogs(context: ApiContext, call: Call): Promise<Answer> {
-  const { containerUrl, startTime, endTime } = readUpload(call.body);
+  const { containerUrl, startTime, endTime } = readUpload(call.body, call.version);
   if (!isContainerUrl(containerUrl))
     throw invalidProperty(
       'containerUrl',

@@ -124,7 +124,8 @@ class NodeHandlers {
   };
 
   disableScheduling = async (call: Call): Promise<Answer> => {
-    const option = call.body === undefined ? undefined : readDisable(call.body).nodeDisableSchedulingOption;
+    const option =
+      call.body === undefined ? undefined : readDisable(call.body, call.version).nodeDisableSchedulingOption;
     return this.#setScheduling(call, false, option ?? 'requeue');
   };
 
@@ -140,12 +141,13 @@ class NodeHandlers {
   }
 
   reboot = (call: Call): Promise<Answer> => {
-    const option = call.body === undefined ? undefined : readReboot(call.body).nodeRebootOption;
+    const option = call.body === undefined ? undefined : readReboot(call.body, call.version).nodeRebootOption;
     return this.#restart(call, 'reboot', option);
   };
 
   reimage = (call: Call): Promise<Answer> => {
-    const option = call.body === undefined ? undefined : readReimage(call.body).nodeReimageOption;
+    const option =
+      call.body === undefined ? undefined : readReimage(call.body, call.version).nodeReimageOption;
     return this.#restart(call, 'reimage', option);
   };
 

@@ -7,9 +7,9 @@ import type { EntityStamp } from '../model/commands.ts';
 import { idKey, isValidId, MESH_GROUP } from '../model/ids.ts';
 import { StartTask } from '../model/node-task.ts';
 import { unwrap } from '../model/outcome.ts';
-import { NODE_DEALLOCATION_OPTIONS, PoolResize, PoolSpec } from '../model/pool.ts';
+import { NODE_DEALLOCATION_OPTIONS, PoolPatch, PoolResize, PoolSpec } from '../model/pool.ts';
 import type { PoolEntity } from '../model/queries.ts';
-import { DisplayName, Duration, Metadata } from '../model/schema.ts';
+import { DisplayName, Duration, Echoed, Metadata } from '../model/schema.ts';
 import { isRecord } from './case.ts';
 import { isNotModified, readCondition } from './conditions.ts';
 import type { ApiContext } from './context.ts';
@@ -30,22 +30,22 @@ const NOT_YET = [
   'userAccounts',
   'mountConfiguration',
   'identity',
-  'resourceTags',
-  'upgradePolicy',
 ];
 
 const readSpec = bodyReader(PoolSpec, NOT_YET);
-const readPatch = bodyReader(
-  Type.Object(
-    {
-      metadata: Type.Optional(Metadata),
-      displayName: Type.Optional(DisplayName),
-      startTask: Type.Optional(StartTask),
-      applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
-    },
-    { additionalProperties: false },
-  ),
-  [...NOT_YET, 'targetNodeCommunicationMode'],
+const { startTask: _, ...ofLaterPatch } = PoolPatch.properties;
+const ofPatch = {
+  metadata: Type.Optional(Metadata),
+  displayName: Type.Optional(DisplayName),
+  startTask: Type.Optional(StartTask),
+  applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+  targetNodeCommunicationMode: Type.Optional(Echoed),
+};
+const readPatch = bodyReader(Type.Object(ofPatch, { additionalProperties: false }), NOT_YET);
+/** Since 2024-07-01 a pool may be made over while it is empty. */
+const readLaterPatch = bodyReader(
+  Type.Object({ ...ofLaterPatch, ...ofPatch }, { additionalProperties: false }),
+  NOT_YET,
 );
 const readResize = bodyReader(PoolResize);
 /** PoolUpdateProperties: what is absent is cleared. */
@@ -55,10 +55,11 @@ const readProperties = bodyReader(
       metadata: Type.Optional(Metadata),
       startTask: Type.Optional(StartTask),
       applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+      targetNodeCommunicationMode: Type.Optional(Echoed),
     },
     { additionalProperties: false },
   ),
-  [...NOT_YET, 'targetNodeCommunicationMode'],
+  NOT_YET,
 );
 const readRemoval = bodyReader(
   Type.Object(
@@ -104,7 +105,7 @@ class PoolHandlers {
   }
 
   add = async (call: Call): Promise<Answer> => {
-    const spec = readSpec(call.version === 'flat' ? withTaskSlots(call.body) : call.body);
+    const spec = readSpec(call.version === 'flat' ? withTaskSlots(call.body) : call.body, call.version);
     const { control } = this.#context;
     const voters = await control.proposeVoters();
     const stamp = await this.#propose(call, { kind: 'pool.add', spec, voters });
@@ -146,13 +147,17 @@ class PoolHandlers {
   };
 
   patch = async (call: Call): Promise<Answer> => {
-    const patch = readPatch(call.body);
+    const read = call.version === 'later' ? readLaterPatch : readPatch;
+    const patch = read(call.body, call.version);
     const stamp = await this.#propose(call, { kind: 'pool.patch', ...target(call), patch });
     return empty(200, headersOf(call, stamp));
   };
 
   updateProperties = async (call: Call): Promise<Answer> => {
-    const { metadata, startTask, applicationPackageReferences } = readProperties(call.body);
+    const { metadata, startTask, applicationPackageReferences, ...rest } = readProperties(
+      call.body,
+      call.version,
+    );
     const stamp = await this.#propose(call, {
       kind: 'pool.patch',
       ...target(call),
@@ -160,6 +165,7 @@ class PoolHandlers {
         metadata: metadata ?? [],
         startTask: startTask ?? null,
         applicationPackageReferences: applicationPackageReferences ?? [],
+        ...rest,
       },
     });
     return empty(204, headersOf(call, stamp));
@@ -171,7 +177,7 @@ class PoolHandlers {
   };
 
   resize = async (call: Call): Promise<Answer> => {
-    const resize = readResize(call.body);
+    const resize = readResize(call.body, call.version);
     const stamp = await this.#propose(call, { kind: 'pool.resize', ...target(call), resize });
     return empty(202, headersOf(call, stamp));
   };
@@ -182,7 +188,7 @@ class PoolHandlers {
   };
 
   removeNodes = async (call: Call): Promise<Answer> => {
-    const { nodeList, nodeDeallocationOption } = readRemoval(call.body);
+    const { nodeList, nodeDeallocationOption } = readRemoval(call.body, call.version);
     const option = nodeDeallocationOption ?? 'requeue';
     const stamp = await this.#propose(call, {
       kind: 'pool.removeNodes',

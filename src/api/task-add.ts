@@ -5,6 +5,7 @@ import { formatTimestamp } from '../lib/timestamps.ts';
 import type { TaskAddResult } from '../model/commands.ts';
 import { refusal } from '../model/outcome.ts';
 import { TaskSpec } from '../model/task.ts';
+import type { ApiVersion } from './api-version.ts';
 import { isRecord } from './case.ts';
 import { taskUrl } from './entity-url.ts';
 import { type ErrorContext, errorDetail } from './errors.ts';
@@ -27,7 +28,8 @@ export function readTaskCollection(call: Call): readonly ReadTask[] {
       PropertyName: 'value',
     });
   }
-  const unknown = Object.keys(call.body).find((name) => name !== 'value');
+  const unknown =
+    call.version === 'later' ? undefined : Object.keys(call.body).find((name) => name !== 'value');
   if (unknown !== undefined) {
     throw new ShoalError('InvalidRequestBody', undefined, {
       PropertyName: unknown.slice(0, 128),
@@ -39,16 +41,16 @@ export function readTaskCollection(call: Call): readonly ReadTask[] {
   if (value.length === 0 || value.length > most) {
     throw invalidProperty('value', value.length, `a request takes 1 to ${most} tasks`);
   }
-  return value.map(readOne);
+  return value.map((item) => readOne(item, call.version));
 }
 
-function readOne(item: unknown): ReadTask {
+function readOne(item: unknown, version: ApiVersion): ReadTask {
   const id = isRecord(item) && typeof item.id === 'string' ? item.id : undefined;
   if (id === undefined) {
     throw new ShoalError('MissingRequiredProperty', 'Every task needs an id.', { PropertyName: 'value/id' });
   }
   try {
-    return { id, spec: readTask(item) };
+    return { id, spec: readTask(item, version) };
   } catch (thrown) {
     if (thrown instanceof ShoalError) return { id, error: thrown };
     throw thrown;

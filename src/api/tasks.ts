@@ -58,7 +58,7 @@ class TaskHandlers {
   }
 
   add = async (call: Call): Promise<Answer> => {
-    const spec = readTask(call.body);
+    const spec = readTask(call.body, call.version);
     const [result] = await this.#addAll(call, [spec]);
     if (result === undefined) throw new Error('task.add answered without a result');
     const stamp = unwrap(result.outcome);
@@ -114,7 +114,7 @@ class TaskHandlers {
   };
 
   update = async (call: Call): Promise<Answer> => {
-    const { constraints } = readUpdate(call.body);
+    const { constraints } = readUpdate(call.body, call.version);
     const stamp = await this.#propose(call, {
       kind: 'task.update',
       ...target(call),

@@ -3,10 +3,14 @@ import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ShoalError } from '../lib/errors.ts';
 import type { Violation } from '../model/validate.ts';
+import type { ApiVersion } from './api-version.ts';
 import { canonicalizer, isRecord } from './case.ts';
 
-/** Returns the body as the schema's type; throws the first violation. */
-export type BodyReader<T> = (body: unknown) => T;
+/** Returns the body as the schema's type; throws the first violation. Of a later version what is not known is left out. */
+export type BodyReader<T> = (body: unknown, version?: ApiVersion) => T;
+
+/** Of later versions, what would change the meaning of the rest if it were left out. */
+const MEANT_SERIOUSLY: ReadonlySet<string> = new Set(['containerHostBatchBindMounts']);
 
 /**
  * `notYet`: properties that Azure Batch has and this mesh has not. Empty ones (null, false, an empty list or text)
@@ -18,11 +22,12 @@ export function bodyReader<S extends TSchema>(
 ): BodyReader<Static<S>> {
   const validator = Compile(schema);
   const canonicalize = canonicalizer(schema);
-  return (body) => {
+  const canonicalizeLater = canonicalizer(schema, (name) => MEANT_SERIOUSLY.has(name));
+  return (body, version) => {
     if (!isRecord(body))
       throw new ShoalError('InvalidRequestBody', 'The request body must be a JSON object.');
     dropEmpty(body, notYet);
-    const value = canonicalize(body);
+    const value = version === 'later' ? canonicalizeLater(body) : canonicalize(body);
     if (!validator.Check(value)) throw violation(validator.Errors(value), value);
     return value;
   };

@@ -43,10 +43,10 @@ export const PoolSpec = Type.Object(
     startTask: Type.Optional(StartTask),
     /** On every node of the pool before a task runs there. */
     applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
-    /** Ours: nodes only on machines that carry all of these labels. */
     /** Targets come from a formula instead: see `autoscale.ts`. */
     enableAutoScale: Type.Optional(Type.Boolean()),
     ...AutoScaleChange.properties,
+    /** Ours: nodes only on machines that carry all of these labels. */
     requiredLabels: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 63 }), { maxItems: 32 })),
     virtualMachineConfiguration: Type.Optional(Echoed),
     cloudServiceConfiguration: Type.Optional(Echoed),
@@ -69,6 +69,16 @@ export const AutoPoolSpecification = Type.Object(
   strict,
 );
 
+/** What nodes were made by: it changes only while the pool has none and asks for none. */
+const ofEmptyPool = {
+  vmSize: PoolSpec.properties.vmSize,
+  taskSlotsPerNode: PoolSpec.properties.taskSlotsPerNode,
+  taskSchedulingPolicy: PoolSpec.properties.taskSchedulingPolicy,
+  enableInterNodeCommunication: PoolSpec.properties.enableInterNodeCommunication,
+  virtualMachineConfiguration: PoolSpec.properties.virtualMachineConfiguration,
+};
+export const CHANGED_ONLY_WHEN_EMPTY = Object.keys(ofEmptyPool) as readonly (keyof typeof ofEmptyPool)[];
+
 export const PoolPatch = Type.Object(
   {
     metadata: Type.Optional(Metadata),
@@ -76,6 +86,10 @@ export const PoolPatch = Type.Object(
     /** For nodes that join or restart from now on; null takes it away. */
     startTask: Type.Optional(Type.Union([StartTask, Type.Null()])),
     applicationPackageReferences: Type.Optional(ApplicationPackageReferences),
+    networkConfiguration: Type.Optional(Echoed),
+    targetNodeCommunicationMode: Type.Optional(Echoed),
+    ...ofEmptyPool,
+    vmSize: Type.Optional(PoolSpec.properties.vmSize),
   },
   strict,
 );

@@ -9,7 +9,7 @@ import { nodeNumber } from './allotments.ts';
 import { checkAutoScaleChange, checkRun } from './autoscale-settings.ts';
 import { checkCondition } from './condition.ts';
 import type { PoolRecord } from './pools.ts';
-import { checkHasTargets, checkPoolSpec, checkResize, checkStartTask } from './pools.ts';
+import { checkHasTargets, checkPatch, checkPoolSpec, checkResize } from './pools.ts';
 import type { MeshState } from './state.ts';
 import type { Turn } from './turn.ts';
 
@@ -40,7 +40,7 @@ export function patchPool(state: MeshState, turn: Turn, command: CommandOf<'pool
   const pool = findPool(state, command);
   if (!pool.ok) return pool;
   const refusal =
-    checkStartTask(command.patch.startTask) ??
+    checkPatch(pool.value, command.patch, state.allotments.ofPool(command.pool).length) ??
     state.applications.checkReferences(command.patch.applicationPackageReferences);
   if (refusal !== undefined) return refusal;
   return { ok: true, value: state.pools.patch(turn, pool.value, command.patch) };

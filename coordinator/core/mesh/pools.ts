@@ -7,13 +7,14 @@ import type { AutoScaleRun, AutoScaleSettings, AutoScaleTargets } from '../../..
 import type { EntityStamp } from '../../../src/model/commands.ts';
 import { idKey, isValidId } from '../../../src/model/ids.ts';
 import type { StartTask } from '../../../src/model/node-task.ts';
-import type {
-  AutoScaleChange,
-  NodeDeallocationOption,
-  PoolPatch,
-  PoolResize,
-  PoolSpec,
-  ResizeError,
+import {
+  type AutoScaleChange,
+  CHANGED_ONLY_WHEN_EMPTY,
+  type NodeDeallocationOption,
+  type PoolPatch,
+  type PoolResize,
+  type PoolSpec,
+  type ResizeError,
 } from '../../../src/model/pool.ts';
 import type { AllocationState, PoolState } from '../../../src/model/states.ts';
 import { validateStartTask } from '../../../src/model/validate.ts';
@@ -248,9 +249,33 @@ function isDue(pool: PoolRecord): boolean {
 }
 
 function patchedSpec(spec: PoolSpec, { startTask, ...patch }: PoolPatch): PoolSpec {
-  if (startTask === undefined) return { ...spec, ...patch };
-  const { startTask: _, ...rest } = spec;
+  const sized = patch.taskSlotsPerNode === undefined ? spec : withoutSlotsFromCores(spec);
+  if (startTask === undefined) return { ...sized, ...patch };
+  const { startTask: _, ...rest } = sized;
   return startTask === null ? { ...rest, ...patch } : { ...rest, ...patch, startTask };
+}
+
+/** Whoever says how many slots a node has does not want them counted. */
+function withoutSlotsFromCores({ slotsFromCores: _, ...spec }: PoolSpec): PoolSpec {
+  return spec;
+}
+
+/** `nodes`: how many the pool has, leaving ones included. Undefined where the pool can be made over like this. */
+export function checkPatch(pool: PoolRecord, patch: PoolPatch, nodes: number): Refusal | undefined {
+  const { spec, targetDedicatedNodes, targetLowPriorityNodes } = pool;
+  const wantsNodes =
+    spec.everyMachine === true ||
+    pool.autoScale !== undefined ||
+    targetDedicatedNodes + targetLowPriorityNodes > 0;
+  const fixed = CHANGED_ONLY_WHEN_EMPTY.find((name) => patch[name] !== undefined);
+  if (fixed !== undefined && (nodes > 0 || wantsNodes)) {
+    return refuse(
+      'OperationInvalidForCurrentState',
+      `The pool ${spec.id} has nodes, or is to get some: ${fixed} changes only while it is empty. Resize it to 0 first.`,
+      { PropertyName: fixed },
+    );
+  }
+  return checkVmSize(patch.vmSize) ?? checkStartTask(patch.startTask);
 }
 
 /** Undefined where a pool can be made of it. */
@@ -258,11 +283,8 @@ export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
   if (!isValidId(spec.id)) {
     return refuseProperty('id', spec.id, 'an id has 1 to 64 letters, digits, dashes and underscores.');
   }
-  if (parseVmSize(spec.vmSize) === undefined) {
-    const known =
-      'use `machine`, `shoal.<cores>c<GiB>g` such as shoal.4c8g, or an Azure size such as standard_d2s_v3.';
-    return refuseProperty('vmSize', spec.vmSize, `the size is unknown; ${known}`);
-  }
+  const unknownSize = checkVmSize(spec.vmSize);
+  if (unknownSize !== undefined) return unknownSize;
   if (spec.everyMachine && ((spec.targetDedicatedNodes ?? 0) > 0 || (spec.targetLowPriorityNodes ?? 0) > 0)) {
     return refuseProperty(
       'everyMachine',
@@ -275,7 +297,14 @@ export function checkPoolSpec(spec: PoolSpec): Refusal | undefined {
   );
 }
 
-export function checkStartTask(start: StartTask | null | undefined): Refusal | undefined {
+function checkVmSize(vmSize: string | undefined): Refusal | undefined {
+  if (vmSize === undefined || parseVmSize(vmSize) !== undefined) return undefined;
+  const known =
+    'use `machine`, `shoal.<cores>c<GiB>g` such as shoal.4c8g, or an Azure size such as standard_d2s_v3.';
+  return refuseProperty('vmSize', vmSize, `the size is unknown; ${known}`);
+}
+
+function checkStartTask(start: StartTask | null | undefined): Refusal | undefined {
   const violation = start === undefined || start === null ? undefined : validateStartTask(start);
   return violation === undefined ? undefined : { ok: false, ...violation };
 }

@@ -214,8 +214,9 @@ describe('a query', () => {
   test.each([
     ['2020-03-01.11.0', 'flat'],
     ['2022-10-01.16.0', 'slots'],
-    ['2024-07-01.20.0', 'slots'],
-    ['2025-06-01', 'slots'],
+    ['2022-10-01', 'slots'],
+    ['2024-07-01.20.0', 'later'],
+    ['2025-06-01', 'later'],
   ])('api-version %s speaks of %s', (text, version) => {
     expect(readApiVersion(text)).toBe(version);
   });
