@@ -373,6 +373,7 @@ export class PoolSession {
   }
 
   async #finish(execution: Execution, exit: Exit): Promise<void> {
+    stopWaiting(execution);
     execution.phase = 'finishing';
     execution.startedAtMs ??= exit.startedAtMs;
     const outcome = await this.#options.lifecycle.finish(execution.assigned, exit);
@@ -390,9 +391,9 @@ export class PoolSession {
   }
 
   #settle(execution: Execution, outcome: TaskOutcome): void {
+    stopWaiting(execution);
     execution.phase = 'reporting';
     execution.outcome = outcome;
-    execution.abort.abort();
     const key = this.#keyOf(execution);
     // The runner may forget the exit once the outbox has it, and not before: the next life asks for it then.
     this.#outbox.keepOutcome(execution.assigned, outcome).then(
@@ -478,6 +479,14 @@ export class PoolSession {
   #keyOf(execution: Execution): ExecutionKey {
     return { pool: this.#options.pool, ...idOf(execution) };
   }
+}
+
+/**
+ * It comes to its end: nothing is to be prepared for it any more, and nobody asks whether its coordination succeeded. What
+ * was launched and is no subtask has neither under way, and to abort for nobody costs a task microseconds.
+ */
+function stopWaiting({ phase, assigned, abort }: Execution): void {
+  if (phase === 'preparing' || assigned.spec.role === 'subtask') abort.abort();
 }
 
 function idOf({ assigned }: Execution): ExecutionId {

@@ -1,14 +1,14 @@
 /** The running hash over all row writes of a group: equal on every replica that applied the same entries. */
-import { crc32 } from 'node:zlib';
+import { crcOfBytes, crcOfText } from '../../src/lib/crc32.ts';
 import type { RowWrite } from '../core/interface.ts';
 
 export function hashRow(seed: number, row: RowWrite): number {
   switch (row.kind) {
     case 'put':
-      return crc32(row.value, crc32(`+${row.key}`, seed));
+      return crcOfBytes(row.value, 0, crcOfText(row.key, crcOfText('+', seed)));
     case 'delete':
-      return crc32(`-${row.key}`, seed);
+      return crcOfText(row.key, crcOfText('-', seed));
     case 'clear':
-      return crc32(`!${row.prefix}`, seed);
+      return crcOfText(row.prefix, crcOfText('!', seed));
   }
 }

@@ -201,20 +201,11 @@ export class MemoryDisk {
 
   /** Returns what undoes it. */
   #apply(operations: readonly Operation[]): Operation[] {
-    const before: Operation[] = [];
-    for (const [key, value] of operations) {
-      before.push([key, this.#records.get(key)]);
-      if (value === undefined) this.#records.delete(key);
-      else this.#records.set(key, value);
-    }
-    return before;
+    return operations.map(([key, value]) => [key, this.#records.exchange(key, value)]);
   }
 
   #undo(before: readonly Operation[]): void {
-    for (const [key, value] of before.toReversed()) {
-      if (value === undefined) this.#records.delete(key);
-      else this.#records.set(key, value);
-    }
+    for (const [key, value] of before.toReversed()) this.#records.exchange(key, value);
   }
 
   #noteAcked(acked: Acked): void {

@@ -3,7 +3,7 @@
  * our memory to its buffer; so each record carries its own: one version byte, then a CRC-32 over key and payload
  * (a record that turns up under another key fails too), then the payload. Integers are LEB128, as most are small.
  */
-import { crc32 } from 'node:zlib';
+import { crcOfBytes, crcOfText } from '../lib/crc32.ts';
 import { ShoalError } from '../lib/errors.ts';
 import type { LogEntry, LogHardState, LogStart } from './interface.ts';
 
@@ -19,16 +19,17 @@ export function frame(key: string, payload: Uint8Array): Buffer {
 /** Fills the header of a record whose payload is in place already. */
 function seal(key: string, record: Buffer): Buffer {
   record[0] = VERSION;
-  record.writeUInt32LE(crc32(record.subarray(HEADER_BYTES), crc32(key)), 1);
+  record.writeUInt32LE(crcOfBytes(record, HEADER_BYTES, crcOfText(key)), 1);
   return record;
 }
 
 /** The payload, or undefined where version or checksum are wrong. */
 export function unframe(key: string, record: Uint8Array): Uint8Array | undefined {
   if (record.length < HEADER_BYTES || record[0] !== VERSION) return undefined;
-  const payload = record.subarray(HEADER_BYTES);
   const stored = new DataView(record.buffer, record.byteOffset).getUint32(1, true);
-  return crc32(payload, crc32(key)) === stored ? payload : undefined;
+  return crcOfBytes(record, HEADER_BYTES, crcOfText(key)) === stored
+    ? record.subarray(HEADER_BYTES)
+    : undefined;
 }
 
 /** Like `unframe`; throws `CorruptStore` with `values` and the key. */

@@ -23,6 +23,18 @@ export class SortedMap<V> {
     this.#values.set(key, value);
   }
 
+  /** Like `set`, or `delete` where there is no value; returns what was there. */
+  exchange(key: string, value: V | undefined): V | undefined {
+    const before = this.#values.get(key);
+    if (value === undefined) {
+      if (before !== undefined) this.delete(key);
+    } else {
+      if (before === undefined && !this.#removed.delete(key)) this.#added.add(key);
+      this.#values.set(key, value);
+    }
+    return before;
+  }
+
   delete(key: string): void {
     if (this.#values.delete(key) && !this.#added.delete(key)) this.#removed.add(key);
   }

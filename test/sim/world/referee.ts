@@ -176,9 +176,10 @@ export class Referee implements ProcessWatcher {
   /** R9: replicas that applied the same entries are in the same state. */
   inspect(machine: SimMachine): void {
     for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
-      const { appliedIndex, stateHash, group, generation } = replica;
+      const { appliedIndex } = replica;
       if (this.#lastSeen.get(replica) === appliedIndex) continue;
       this.#lastSeen.set(replica, appliedIndex);
+      const { stateHash, group, generation } = replica;
       const name = `${group}#${generation}@${appliedIndex}`;
       const known = this.#hashes.get(name);
       if (known !== undefined && known !== stateHash)
