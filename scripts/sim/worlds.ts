@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { FaultKind, FaultScript } from '../../test/sim/world/fault-script.ts';
+import { compileLess } from '../../test/sim/world/quick-compiling.ts';
 import type { Batch, BatchResult } from './worker.ts';
 
 const SEEDS_A_BATCH = 10;
@@ -23,6 +24,7 @@ export async function runWorlds(
 ): Promise<{ readonly failed: number; readonly tasks: number }> {
   const { first, last, untilMs, choice, say } = options;
   const startedMs = performance.now();
+  compileLess();
   const totals = { worlds: 0, failed: 0, tasks: 0 };
   const startedCpuMs = cpuMs();
   let next = first;

@@ -1,5 +1,6 @@
 /** Looks for planted bugs with the simulation: each in a worker thread of its own, two at a time. */
 import { Worker } from 'node:worker_threads';
+import { compileLess } from '../world/quick-compiling.ts';
 import { bundleWith } from './bundle.ts';
 import type { PlantedBug } from './planted-bug.ts';
 import type { Complaint, Search, SearchResult, World } from './worlds-worker.ts';
@@ -22,6 +23,7 @@ export function hunt(
   bugs: readonly PlantedBug[],
   onFinding: (finding: Finding) => void = () => undefined,
 ): Promise<readonly Finding[]> {
+  compileLess();
   return inParallel(bugs, async (bug) => {
     const program = await bundleWith(root, bug.changes);
     const seeds = seedsUpTo(bug.seedsMax);
