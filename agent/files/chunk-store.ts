@@ -49,7 +49,7 @@ export interface ByteRange {
 /** What came of writing a chunk; `bytes` are the caller's again. */
 export type Written =
   | { readonly kind: 'stored'; readonly bytes: Buffer<ArrayBuffer> }
-  /** It is here already: nobody has looked at these bytes. */
+  /** It is here already. */
   | { readonly kind: 'present'; readonly bytes: Buffer<ArrayBuffer> }
   /** They are not the chunk of that hash. */
   | { readonly kind: 'wrong'; readonly bytes: Buffer<ArrayBuffer> };
@@ -72,6 +72,7 @@ export class ChunkStore {
   readonly #pins = new Map<ChunkHash, number>();
   /** Writes and removals under way: at most one for each hash, so that an unlink never meets a rename. */
   readonly #busy = new Map<ChunkHash, Promise<void>>();
+  readonly #examined = new ChunkBuffers(CHUNK_BYTES, CHUNK_WRITES_MAX);
   #usedBytes = 0;
 
   private constructor(options: ChunkStoreOptions) {
@@ -106,7 +107,7 @@ export class ChunkStore {
       throw new ShoalError('TooLarge', `A chunk has at most ${CHUNK_BYTES} bytes; got ${bytes.length}.`);
     }
     const hash = hashOf(bytes);
-    const { kind } = await this.#write(hash, movable(bytes), { verify: false, syncName: true });
+    const { kind } = await this.#writeSound(hash, movable(bytes), { verify: false, syncName: true });
     // Whoever brought it may not have come to that yet.
     if (kind === 'present') await this.settle([hash]);
     return hash;
@@ -194,10 +195,13 @@ export class ChunkStore {
     const release = (): void => {
       for (const hash of pinned.splice(0)) this.unpin(hash);
     };
+    const kept = new Set<ChunkHash>();
     const keep = async (bytes: Buffer<ArrayBuffer>, hash: ChunkHash): Promise<Written> => {
+      if (kept.has(hash)) return { kind: 'present', bytes };
+      kept.add(hash);
       this.pin(hash);
       pinned.push(hash);
-      return this.#write(hash, bytes, { verify: false, syncName: false });
+      return this.#writeSound(hash, bytes, { verify: false, syncName: false });
     };
     try {
       const manifest = await this.#ingestChunks(source, keep, signal);
@@ -299,6 +303,19 @@ export class ChunkStore {
   }
 
   // --- Disk -----------------------------------------------------------------------------------------------------
+
+  /**
+   * A chunk that is here already may have been damaged since it was written. Whoever stores it again has the right bytes,
+   * and will be told that they are safe: so it is read first, and written anew where it fails its hash.
+   */
+  async #writeSound(hash: ChunkHash, bytes: Buffer<ArrayBuffer>, options: WriteOptions): Promise<Written> {
+    const written = await this.#write(hash, bytes, options);
+    if (written.kind !== 'present') return written;
+    const here = await this.get(hash, this.#examined);
+    if (here === undefined) return this.#write(hash, written.bytes, options);
+    this.#examined.giveBack(here);
+    return written;
+  }
 
   async #write(hash: ChunkHash, bytes: Buffer<ArrayBuffer>, options: WriteOptions): Promise<Written> {
     for (let busy = this.#busy.get(hash); busy !== undefined; busy = this.#busy.get(hash)) await busy;

@@ -115,10 +115,11 @@ export class Copies {
     keepUntilMs: number | undefined,
     signal: AbortSignal | undefined,
   ): Promise<MachineId | undefined> {
+    const pushed = isSmall(contents) ? await this.#toPush(contents, keepUntilMs) : undefined;
     for (const machine of this.#candidates()) {
       signal?.throwIfAborted();
       try {
-        if (isSmall(contents)) await this.#push(machine, contents, keepUntilMs, signal);
+        if (pushed !== undefined) await this.#push(machine, pushed, signal);
         else {
           for (const { manifest } of contents) {
             await this.orderFetch(
@@ -155,21 +156,28 @@ export class Copies {
     return [...machines.slice(start), ...machines.slice(0, start)].slice(0, COPY_TRIES_MAX);
   }
 
-  async #push(
-    machine: MachineId,
+  /** Throws where a content is not here any more as it was stored: nobody may name it then. */
+  async #toPush(
     contents: readonly StoredContent[],
     keepUntilMs: number | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const pushed: { manifest: string; chunks: Uint8Array[]; keepUntilMs?: number }[] = [];
+  ): Promise<readonly PushedContent[]> {
+    const pushed: PushedContent[] = [];
     for (const { manifest } of contents) {
       const chunks = await this.#allChunks(manifest);
       pushed.push({ manifest, chunks, ...(keepUntilMs === undefined ? {} : { keepUntilMs }) });
     }
+    return pushed;
+  }
+
+  async #push(
+    machine: MachineId,
+    contents: readonly PushedContent[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     await this.#surroundings.transport.request(
       peerOfMachine(machine),
       PUSH_REQUEST,
-      Push.encode({ contents: pushed }),
+      Push.encode({ contents: [...contents] }),
       signal === undefined ? {} : { signal },
     );
   }
@@ -183,7 +191,10 @@ export class Copies {
       if (bytes !== undefined) chunks.push(bytes);
     }
     if (chunks.length === 0 || chunks.length < new Set(hashes).size) {
-      throw new ShoalError('BlobNotFound', `The content ${manifest} is not (wholly) on this machine.`);
+      throw new ShoalError(
+        'ServerBusy',
+        `A chunk of the content ${manifest} was damaged on this machine: store it again.`,
+      );
     }
     return chunks;
   }
@@ -220,21 +231,25 @@ export class Copies {
 
   #pause(delayMs: number, signal: AbortSignal): Promise<undefined> {
     return new Promise((resolve) => {
-      const timer = this.#surroundings.clock.after(delayMs, () => resolve(undefined));
-      signal.addEventListener(
-        'abort',
-        () => {
-          timer.cancel();
-          resolve(undefined);
-        },
-        { once: true },
-      );
+      const end = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', end);
+        resolve(undefined);
+      };
+      const timer = this.#surroundings.clock.after(delayMs, end);
+      signal.addEventListener('abort', end);
     });
   }
 }
 
 function isSmall(contents: readonly StoredContent[]): boolean {
   return contents.every(({ sizeBytes }) => sizeBytes <= CONTENT_INLINE_BYTES_MAX);
+}
+
+interface PushedContent {
+  readonly manifest: string;
+  readonly chunks: Uint8Array[];
+  readonly keepUntilMs?: number;
 }
 
 interface Batch {

@@ -173,6 +173,18 @@ describe('a blob', () => {
     expect(Buffer.concat(parts)).toEqual(bytes.subarray(0, 300));
   });
 
+  it('that is stored again is whole, whatever became of its chunks meanwhile', async () => {
+    const { store, directory } = await makeStore({ chunkBytes: 100 });
+    const bytes = randomBytes(500);
+    const { manifest, manifestHash } = await store.ingest(pieces(bytes, 500));
+    for (const hash of [manifest.chunks[3] ?? '', manifestHash])
+      await writeFile(pathOf(directory, hash), randomBytes(100));
+    await store.ingest(pieces(bytes, 500));
+    const found = await store.readManifest(manifestHash);
+    expect(found.kind).toBe('found');
+    expect(await readAll(store.open(manifest))).toEqual(bytes);
+  });
+
   it('is not collected before it is released, then only where nothing refers to it', async () => {
     const { store } = await makeStore({ chunkBytes: 100 });
     const kept = await store.ingest(pieces(randomBytes(350), 50));
