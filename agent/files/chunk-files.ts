@@ -24,6 +24,9 @@ export class ChunkFiles implements ChunkDisk {
   readonly #directory: string;
   readonly #threads: DiskThreads;
   #incomingNumber = 0;
+  /** Fan-out directories with names that may not be durable. After a start all of them: the last process may have been killed. */
+  readonly #unsynced = new Set<string>();
+  readonly #syncing = new Map<string, Promise<void>>();
 
   /** One process at a time: the caller holds the machine's lock. */
   constructor(directory: string, threads: DiskThreads) {
@@ -40,7 +43,10 @@ export class ChunkFiles implements ChunkDisk {
     runDiskJob({ kind: 'sync', directories: [directory] });
     const found: FoundFile[] = [];
     for (const name of await readdir(join(directory, 'chunks'))) {
-      if (/^[0-9a-f]{2}$/.test(name)) found.push(...(await filesIn(join(directory, 'chunks', name))));
+      if (!/^[0-9a-f]{2}$/.test(name)) continue;
+      const path = join(directory, 'chunks', name);
+      this.#unsynced.add(path);
+      found.push(...(await filesIn(path)));
     }
     return found;
   }
@@ -49,12 +55,12 @@ export class ChunkFiles implements ChunkDisk {
     return this.#threads.run({ kind: 'hash', memory: bytes.buffer, lengthBytes: bytes.length });
   }
 
-  write(
+  async write(
     hash: ChunkHash,
     bytes: Uint8Array<ArrayBuffer>,
     { verify, syncName }: { readonly verify: boolean; readonly syncName: boolean },
   ): Promise<DiskResult> {
-    return this.#threads.run({
+    const written = await this.#threads.run({
       kind: 'write',
       memory: bytes.buffer,
       lengthBytes: bytes.length,
@@ -63,6 +69,8 @@ export class ChunkFiles implements ChunkDisk {
       expected: verify ? hash : undefined,
       syncName,
     });
+    if (!syncName) this.#unsynced.add(this.#fanOut(hash));
+    return written;
   }
 
   read(
@@ -72,9 +80,28 @@ export class ChunkFiles implements ChunkDisk {
     return this.#threads.run({ kind: 'read', path: this.#path(hash), ...how });
   }
 
-  /** One sync for each directory, not for each chunk. */
-  settle(hashes: readonly ChunkHash[]): Promise<void> {
-    return this.#threads.sync([...new Set(hashes.map((hash) => this.#fanOut(hash)))]);
+  /** One sync for each directory, not for each chunk, and none where nothing is new. */
+  async settle(hashes: readonly ChunkHash[]): Promise<void> {
+    const directories = [...new Set(hashes.map((hash) => this.#fanOut(hash)))];
+    // Names that come while a directory is being synced make it unsynced again.
+    const unsynced = directories.filter((directory) => this.#unsynced.delete(directory));
+    if (unsynced.length > 0) this.#sync(unsynced);
+    await Promise.all(directories.flatMap((directory) => this.#syncing.get(directory) ?? []));
+  }
+
+  #sync(directories: readonly string[]): void {
+    const before = Promise.all(directories.flatMap((directory) => this.#syncing.get(directory) ?? []));
+    const done = before
+      .then(() => this.#threads.sync(directories))
+      .catch((error: unknown) => {
+        for (const directory of directories) this.#unsynced.add(directory);
+        throw error;
+      })
+      .finally(() => {
+        for (const directory of directories)
+          if (this.#syncing.get(directory) === done) this.#syncing.delete(directory);
+      });
+    for (const directory of directories) this.#syncing.set(directory, done);
   }
 
   remove(hash: ChunkHash): Promise<void> {

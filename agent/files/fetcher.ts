@@ -7,10 +7,12 @@ import { GOT_CHANNEL, Got } from '../../src/wire/files.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ByteRange, ChunkStore } from './chunk-store.ts';
 import type { Holds } from './holds.ts';
-import { type ChunkHash, chunkLength, type Manifest } from './manifest.ts';
+import { type ChunkHash, chunkLength, type Manifest, type ResolvedManifest } from './manifest.ts';
 import type { Surroundings } from './surroundings.ts';
 import { Transfer } from './transfer.ts';
 import { unlessAborted } from './unless-aborted.ts';
+
+type FoundManifest = Extract<ResolvedManifest, { kind: 'found' }>;
 
 interface Shared {
   readonly transfer: Transfer;
@@ -59,11 +61,15 @@ export class Fetcher {
     return this.#shared.get(manifest)?.transfer;
   }
 
-  /** Resolves when all of the content is here. `hints`: peers that are said to hold it. */
+  /** Resolves when all of the content is here, durably. `hints`: peers that are said to hold it. */
   async fetch(manifest: ChunkHash, hints: readonly string[], signal?: AbortSignal): Promise<Manifest> {
     signal?.throwIfAborted();
     const here = await this.complete(manifest);
-    if (here !== undefined) return here;
+    if (here !== undefined) {
+      // What a reader brought, or a transfer that broke off, is in no hurry to be durable.
+      await this.#store.settle([...here.manifestChunks, ...here.manifest.chunks]);
+      return here.manifest;
+    }
     const shared = this.#join(manifest, hints);
     shared.waiting += 1;
     try {
@@ -75,8 +81,8 @@ export class Fetcher {
     }
   }
 
-  /** The content's manifest where all of it is here; its chunks are safe from collection for a while then. */
-  async complete(manifest: ChunkHash): Promise<Manifest | undefined> {
+  /** The content's manifest where all of it is here, durably or not; its chunks are safe from collection for a while then. */
+  async complete(manifest: ChunkHash): Promise<FoundManifest | undefined> {
     const resolved = await this.#store.readManifest(manifest);
     if (resolved.kind === 'missing') return undefined;
     const chunks = [...resolved.manifestChunks, ...resolved.manifest.chunks];
@@ -87,7 +93,7 @@ export class Fetcher {
         for (const hash of chunks) this.#store.unpin(hash);
       });
     }
-    return chunks.every((hash) => this.#store.has(hash)) ? resolved.manifest : undefined;
+    return chunks.every((hash) => this.#store.has(hash)) ? resolved : undefined;
   }
 
   /**

@@ -2,6 +2,7 @@
  * Mends what has too few copies, on the machine that leads the mesh group: asks a machine that is up and has no copy to
  * fetch one, and names it as a holder when it has all of it. A few at a time; what fails is left alone for a while.
  */
+import { setMaxListeners } from 'node:events';
 import { every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { REPAIR_PERIOD_MS, REPAIR_RETRY_MS, REPAIRS_AT_ONCE } from '../../src/lib/limits.ts';
@@ -28,6 +29,8 @@ export class Repair {
     this.#surroundings = surroundings;
     this.#copies = copies;
     this.#fetcher = fetcher;
+    // Every repair that is under way listens to it, and with the default bound Node would take that for a leak.
+    setMaxListeners(2 * REPAIRS_AT_ONCE, this.#aborter.signal);
   }
 
   start(): void {

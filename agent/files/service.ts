@@ -114,7 +114,7 @@ export class LocalFileService implements FileService {
   async openContent(manifest: string): Promise<Readable> {
     requireHash(manifest);
     const { store, fetcher } = await this.#parts;
-    const here = (await fetcher.complete(manifest)) ?? (await fetcher.fetch(manifest, []));
+    const here = (await fetcher.complete(manifest))?.manifest ?? (await fetcher.fetch(manifest, []));
     return store.open(here);
   }
 

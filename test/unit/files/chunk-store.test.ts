@@ -111,6 +111,39 @@ describe('a chunk', () => {
   });
 });
 
+describe('the names of chunks', () => {
+  class NotingThreads extends DiskThreads {
+    readonly synced: string[] = [];
+
+    override sync(directories: readonly string[]): Promise<void> {
+      this.synced.push(...directories);
+      return super.sync(directories);
+    }
+  }
+
+  it('are made durable once, and again after a restart', async () => {
+    const directory = await temporaryDirectory();
+    const threads = new NotingThreads(await diskThreadScript(), systemClock);
+    onTestFinished(() => threads.close());
+    const open = (): Promise<ChunkStore> =>
+      ChunkStore.open({
+        disk: new ChunkFiles(directory, threads),
+        clock: systemClock,
+        capacityBytes: CAPACITY,
+      });
+    const hash = hashOf(Buffer.from('hello'));
+    const fanOut = join(directory, 'chunks', hash.slice(0, 2));
+    const store = await open();
+    await store.putVerified(hash, Buffer.from(Uint8Array.from(Buffer.from('hello')).buffer));
+    await Promise.all([store.settle([hash]), store.settle([hash])]);
+    await store.settle([hash]);
+    expect(threads.synced).toEqual([fanOut]);
+    // Whoever wrote them before may have been killed.
+    await (await open()).settle([hash]);
+    expect(threads.synced).toEqual([fanOut, fanOut]);
+  });
+});
+
 describe('a blob', () => {
   it('of any size comes back as it went in, whole and in ranges', async () => {
     const { store } = await makeStore({ chunkBytes: 64 });
