@@ -6,12 +6,14 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runWorlds } from '../../scripts/sim/worlds.ts';
 import { parseScript } from './world/fault-script.ts';
+import { LONG } from './world/profile.ts';
 import { minimise } from './world/shrink.ts';
 import { type RunOptions, type RunResult, runSeed } from './world/simulation.ts';
 
 const SEEDS = Number(process.env.SIM_SEEDS ?? 200);
 const FIRST_SEED = Number(process.env.SIM_SEED ?? 1);
 const TIMELINE_LINES = 60;
+const LONG_SEEDS = 3;
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
 /** Throws with the seed and what happened last where a world broke a promise. */
@@ -89,11 +91,19 @@ describe('a mesh under faults', () => {
     await hold({ seed, script: parseScript(script) });
   });
 
-  test('takes the same course for the same seed, whatever is kept of it', async () => {
-    const [one, other] = [await runSeed({ seed: 7 }), await runSeed({ seed: 7 })];
+  test('keeps what was stored through faults, and collects what nothing refers to', async () => {
+    for (let seed = 1; seed <= LONG_SEEDS; seed++)
+      await hold({ seed, habits: ['files'], profile: LONG, keepTimeline: false });
+  }, 120_000);
+
+  test.each([
+    ['', { seed: 7 }],
+    [' with files', { seed: 7, habits: ['files'] }],
+  ] as const)('takes the same course for the same seed%s, whatever is kept of it', async (_, options) => {
+    const [one, other] = [await runSeed(options), await runSeed(options)];
     expect(other.timeline).toEqual(one.timeline);
     expect(other.digest).toBe(one.digest);
-    const unseen = await runSeed({ seed: 7, keepTimeline: false });
+    const unseen = await runSeed({ ...options, keepTimeline: false });
     expect([unseen.events, unseen.virtualMs]).toEqual([one.events, one.virtualMs]);
   });
 });

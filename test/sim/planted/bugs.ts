@@ -1,5 +1,6 @@
 import { AGENT_BUGS } from './agent-bugs.ts';
 import { DRIVER_BUGS } from './driver-bugs.ts';
+import { FILE_BUGS } from './file-bugs.ts';
 import type { PlantedBug } from './planted-bug.ts';
 import { POOL_STATE_BUGS } from './pool-state-bugs.ts';
 import { RAFT_BUGS } from './raft-bugs.ts';
@@ -10,4 +11,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...DRIVER_BUGS,
   ...POOL_STATE_BUGS,
   ...AGENT_BUGS,
+  ...FILE_BUGS,
 ];

@@ -1,6 +1,6 @@
 /** Kinds of control-plane worlds in which planted bugs are looked for: few faults at a time, so that a bug meets its own soon. */
 import type { Habit } from '../world/habits.ts';
-import { type Profile, SMALL } from '../world/profile.ts';
+import { LONG, type Profile, SMALL } from '../world/profile.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 type Options = ControlPlaneBug['options'];
@@ -51,3 +51,20 @@ export const LATE_COPIES_AND_DEATHS: Options = {
   faults: ['gossipCopies', 'killAgent'],
   profile: SHORT_TASKS,
 };
+
+const FEW_TASKS: Profile = { ...SMALL, tasks: 40 };
+export const FILES: Options = { faults: [], habits: ['files'], profile: FEW_TASKS };
+/** Long enough for many to read what one disk has damaged. */
+export const CHUNKS_ROT: Options = {
+  faults: ['rotChunks'],
+  habits: ['files'],
+  profile: { ...FEW_TASKS, chaosMs: { low: 10_000, high: 20_000 } },
+};
+export const NAMES_ARE_LOST: Options = {
+  faults: ['losePower', 'powerCut'],
+  habits: ['files'],
+  profile: FEW_TASKS,
+};
+export const DISKS_GO: Options = { faults: ['wipeDisk'], habits: ['files'], profile: FEW_TASKS };
+/** Nobody is kept from collecting what nothing refers to. */
+export const COLLECTIONS: Options = { faults: ['slowDisk'], habits: ['files'], profile: LONG };

@@ -1,4 +1,7 @@
-/** How many disks a world may lose: each group must keep a majority of voters whose disks hold what was promised. */
+/**
+ * How many disks a world may lose: each group must keep a majority of voters whose disks hold what was promised, and of two
+ * copies of a content one must stay.
+ */
 import { MESH_GROUP } from '../../../src/model/ids.ts';
 import type { SimMachine } from './sim-machine.ts';
 
@@ -7,6 +10,8 @@ const VOTERS_THAT_BEAR_A_LOSS = 3;
 export class DiskBudget {
   readonly #machines: readonly SimMachine[];
   #isSpent = false;
+  /** Whose chunks may go. */
+  #victim: SimMachine | undefined;
 
   constructor(machines: readonly SimMachine[]) {
     this.#machines = machines;
@@ -14,9 +19,15 @@ export class DiskBudget {
 
   /** True where this machine's disk may go, wiped or with the whole machine: then no other one may. */
   spend(machine: SimMachine): boolean {
-    if (this.#isSpent || !this.#bears(machine)) return false;
+    if (this.#isSpent || !this.#bears(machine) || !this.spendChunks(machine)) return false;
     this.#isSpent = true;
     return true;
+  }
+
+  /** True where some of this machine's chunks may go, now and later: then no other machine's may. */
+  spendChunks(machine: SimMachine): boolean {
+    this.#victim ??= machine;
+    return this.#victim === machine;
   }
 
   /** By the leaders' configurations. A group that nobody leads just now, or that still grows, is not put at risk. */

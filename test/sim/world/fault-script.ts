@@ -35,6 +35,10 @@ export const FAULT_KINDS = [
   /** One bit of one record. */
   'rot',
   'wipeDisk',
+  /** The whole building: every machine loses power at the same moment. */
+  'powerCut',
+  /** One bit of each of some chunks of a content; only in worlds with files. */
+  'rotChunks',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -52,8 +56,6 @@ export interface FaultEvent {
 
 export type FaultScript = readonly FaultEvent[];
 
-/** From one fault to the next, ms. */
-const PAUSE_MS = { low: 50, high: 1_500 } as const;
 const KIND_CHANCE = 0.3;
 
 export function drawKinds(random: Prng): readonly FaultKind[] {
@@ -63,7 +65,12 @@ export function drawKinds(random: Prng): readonly FaultKind[] {
 export function drawScript(
   random: Prng,
   kinds: readonly FaultKind[],
-  world: { readonly machines: number; readonly chaosMs: number },
+  world: {
+    readonly machines: number;
+    readonly chaosMs: number;
+    /** From one fault to the next. */
+    readonly pauseMs: { readonly low: number; readonly high: number };
+  },
 ): FaultScript {
   const script: FaultEvent[] = [];
   for (const kind of kinds) if (isWeather(kind)) script.push(drawWeather(random, kind, world.chaosMs));
@@ -71,7 +78,7 @@ export function drawScript(
   if (strikes.length === 0) return script;
   let atMs = 0;
   for (;;) {
-    atMs += random.int(PAUSE_MS.low, PAUSE_MS.high);
+    atMs += random.int(world.pauseMs.low, world.pauseMs.high);
     if (atMs >= world.chaosMs) return script;
     script.push(drawStrike(random, random.pick(strikes), atMs, world.machines));
   }
@@ -113,6 +120,7 @@ function durationOf(kind: FaultKind): [number, number] {
     case 'rot':
       return [20, 4_000];
     case 'losePower':
+    case 'powerCut':
     case 'wipeDisk':
       return [300, 5_000];
     case 'suspend':

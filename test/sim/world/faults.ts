@@ -3,6 +3,7 @@ import { assertNever } from '../../../src/lib/assert.ts';
 import { poolGroup } from '../../../src/model/ids.ts';
 import type { DiskBudget } from './disk-budget.ts';
 import type { FaultEvent, FaultScript } from './fault-script.ts';
+import type { FileReferee } from './file-referee.ts';
 import { CALM, type SimNetwork } from './network.ts';
 import { QUICK_DISK, type SimMachine } from './sim-machine.ts';
 import type { Timeline } from './timeline.ts';
@@ -11,6 +12,8 @@ import { Scope, type VirtualTime } from './virtual-time.ts';
 /** The wall clock is set at most this far off. */
 const CLOCK_JUMP_MS_MAX = 300_000;
 const DELAY_MS_MAX = 800;
+/** After a power cut, from one machine to the next. */
+const POWER_RETURNS_MS_MAX = 1_000;
 
 export interface FaultWorld {
   readonly time: VirtualTime;
@@ -19,6 +22,8 @@ export interface FaultWorld {
   /** In order of their numbers; some may not have joined yet. */
   readonly machines: readonly SimMachine[];
   readonly disks: DiskBudget;
+  /** Undefined in worlds without files. */
+  readonly files: FileReferee | undefined;
 }
 
 export class Faults {
@@ -53,6 +58,9 @@ export class Faults {
         return;
       case 'strand':
         this.#strand(event);
+        return;
+      case 'powerCut':
+        this.#cutPower(event);
         return;
       default:
         if (machine?.hasJoined && other?.hasJoined) this.#strikeMachine(event, machine, other);
@@ -107,6 +115,9 @@ export class Faults {
       case 'slowDisk':
         this.#slow(machine, forMs, amount);
         break;
+      case 'rotChunks':
+        this.#rotChunks(machine, amount);
+        break;
       case 'fillDisk':
         machine.fillDisk();
         this.#later(forMs, () => machine.freeDisk());
@@ -117,6 +128,7 @@ export class Faults {
       case 'corrupt':
       case 'delay':
       case 'partition':
+      case 'powerCut':
       case 'strand':
         break;
       default:
@@ -133,6 +145,22 @@ export class Faults {
   /** Not more disks than a majority can bear, by what the world knows of all disks. */
   #loseDisk(machine: SimMachine, downMs: number, lose: () => void): void {
     if (machine.isUp && this.#world.disks.spend(machine)) this.#restart(machine, downMs, lose);
+  }
+
+  /** They come back one after the other. */
+  #cutPower({ forMs, amount }: FaultEvent): void {
+    this.#world.timeline.note('faults', 'cut the power of all machines');
+    for (const [number, machine] of this.#world.machines.entries()) {
+      if (!machine.hasJoined) continue;
+      machine.losePower();
+      this.#later(forMs + number * amount * POWER_RETURNS_MS_MAX, () => machine.start());
+    }
+  }
+
+  #rotChunks(machine: SimMachine, where: number): void {
+    const { files, disks } = this.#world;
+    const chunks = files?.chooseChunks(machine, where) ?? [];
+    if (chunks.length > 0 && disks.spendChunks(machine)) files?.rot(machine, chunks);
   }
 
   #slow(machine: SimMachine, forMs: number, amount: number): void {

@@ -11,7 +11,9 @@ import type { Life } from './sim-machine.ts';
 const WRITERS = 3;
 const NAMES_EACH = 3;
 const READERS = 2;
-const PAUSE_MS_MAX = 800;
+/** A longer world does not see more changes, but later ones. */
+const PAUSES = 20;
+const PAUSE_MS_MIN = 800;
 /** Different blocks that contents are made of. */
 const BLOCKS = 6;
 const BLOCKS_MAX = 24;
@@ -39,6 +41,9 @@ export interface FileClientsOptions {
 export class FileClients {
   readonly #options: FileClientsOptions;
   readonly #blobs: KnownBlob[] = [];
+  /** Epochs of the runs whose outputs are there, by task. */
+  readonly outputs = new Map<string, number>();
+  #pauseMsMax = PAUSE_MS_MIN;
 
   constructor(options: FileClientsOptions) {
     this.#options = options;
@@ -58,15 +63,16 @@ export class FileClients {
 
   begin(untilMs: number): void {
     const { requests, random } = this.#options;
+    this.#pauseMsMax = Math.max(PAUSE_MS_MIN, Math.round((untilMs - requests.nowMs) / PAUSES));
     for (let writer = 0; writer < WRITERS; writer++) {
       const own = random.fork();
       const blobs = Array.from({ length: NAMES_EACH }, (_, number) => newBlob(`${writer}/${number}`));
       this.#blobs.push(...blobs);
-      requests.at(requests.nowMs + own.next() * PAUSE_MS_MAX, () => this.#write(blobs, own, untilMs));
+      requests.at(requests.nowMs + own.next() * this.#pauseMsMax, () => this.#write(blobs, own, untilMs));
     }
     for (let reader = 0; reader < READERS; reader++) {
       const own = random.fork();
-      requests.at(requests.nowMs + own.next() * PAUSE_MS_MAX, () => this.#readOn(own, untilMs));
+      requests.at(requests.nowMs + own.next() * this.#pauseMsMax, () => this.#readOn(own, untilMs));
     }
   }
 
@@ -80,13 +86,13 @@ export class FileClients {
       if (blob.last === 'stored' && random.chance(0.2)) await this.#delete(blob);
       else await this.#store(blob, random);
       blob.busy = false;
-      await requests.pause(random.int(0, PAUSE_MS_MAX));
+      await requests.pause(random.int(0, this.#pauseMsMax));
     }
   }
 
   /** An attempt that was given up may succeed later, and put its version in the place of a newer one: nobody forbade it to. */
   async #store(blob: KnownBlob, random: Prng): Promise<void> {
-    const { requests, chunkBytes } = this.#options;
+    const { requests, chunkBytes, referee } = this.#options;
     const version: Version = {
       name: blob.name,
       number: blob.versions.length,
@@ -96,10 +102,11 @@ export class FileClients {
     };
     blob.versions.push(version);
     const bytes = bytesOf(version);
-    await requests.ask(({ files }) => {
+    const { manifest } = await requests.ask(({ files }) => {
       const body = Readable.from(pieces(bytes, chunkBytes), { objectMode: false });
       return filesOf(files).putBlob(BLOBS, blob.name, body, { createContainer: true });
     });
+    referee.files?.published(blob.name, manifest);
     blob.last = 'stored';
   }
 
@@ -118,7 +125,7 @@ export class FileClients {
   async #readOn(random: Prng, untilMs: number): Promise<void> {
     const { requests } = this.#options;
     while (requests.nowMs < untilMs) {
-      await requests.pause(random.int(0, PAUSE_MS_MAX));
+      await requests.pause(random.int(0, this.#pauseMsMax));
       const stored = this.#blobs.filter(({ last }) => last === 'stored');
       if (stored.length > 0) await this.#tryRead(random.pick(stored), READ_TRIES);
     }
@@ -132,10 +139,11 @@ export class FileClients {
       if (!(await this.#tryRead(blob, Number.POSITIVE_INFINITY)))
         referee.fail('F2', `the blob ${blob.name} is gone`);
     }
+    for (const [task, epoch] of this.outputs) await this.#readOutput(task, epoch);
   }
 
   /** S6: the outputs of a task are of the epoch whose outcome was recorded. */
-  async readOutput(task: string, epoch: number): Promise<void> {
+  async #readOutput(task: string, epoch: number): Promise<void> {
     const { referee } = this.#options;
     if (referee.files?.isExcused(OUTPUTS, task)) return;
     const bytes = await this.#bytesOf(OUTPUTS, task, Number.POSITIVE_INFINITY);

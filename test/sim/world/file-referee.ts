@@ -66,6 +66,14 @@ export class FileReferee implements FileWatcher {
       this.failure ??= new Violation(`F1: ${machine.name} stores other bytes as the chunk ${short(hash)}`);
   }
 
+  /** F3: what a client was told is stored is whole somewhere. */
+  published(name: string, manifest: ChunkHash): void {
+    const chunks = this.#closureOf(manifest) ?? [];
+    const isWhole = (machine: SimMachine): boolean => chunks.every((hash) => hasChunk(machine, hash));
+    if ((chunks.length === 0 || !this.#machines.some(isWhole)) && !this.#excused.has(manifest))
+      throw new Violation(`F3: ${name} was stored as ${short(manifest)}, and no machine has all of that`);
+  }
+
   /** F2, by whoever knows most of the mesh's books. */
   collected(machine: SimMachine, hash: ChunkHash): void {
     this.#timeline.note(machine.name, () => `removes the chunk ${short(hash)}`);
@@ -98,19 +106,22 @@ export class FileReferee implements FileWatcher {
       if (!this.#isElsewhere(machine, manifest)) this.#excused.add(manifest);
   }
 
-  /** A chunk of something that the machine is named for; undefined where there is none. `where` in [0, 1). */
-  chooseChunk(machine: SimMachine, where: number): ChunkHash | undefined {
+  /** Chunks of something that the machine is named for, from one of them to the last. `where` in [0, 1). */
+  chooseChunks(machine: SimMachine, where: number): readonly ChunkHash[] {
     const named = [...(machine.life?.coordinator?.mesh?.blobsHeldBy(machine.id) ?? [])];
     const chunks = this.#closureOf(named[Math.floor(where * named.length)] ?? '') ?? [];
-    return chunks[Math.floor(((where * 1_000) % 1) * chunks.length)];
+    return chunks.slice(Math.floor(((where * 1_000) % 1) * chunks.length));
   }
 
-  rot(machine: SimMachine, hash: ChunkHash): void {
+  rot(machine: SimMachine, hashes: readonly ChunkHash[]): void {
     for (const manifest of this.#manifestsOn(machine))
-      if (this.#closureOf(manifest)?.includes(hash) && !this.#isElsewhere(machine, manifest))
+      if (
+        this.#closureOf(manifest)?.some((hash) => hashes.includes(hash)) &&
+        !this.#isElsewhere(machine, manifest)
+      )
         this.#excused.add(manifest);
-    machine.fileDisk?.rot(hash);
-    this.#timeline.note(machine.name, `has a damaged chunk ${short(hash)}`);
+    for (const hash of hashes) machine.fileDisk?.rot(hash);
+    this.#timeline.note(machine.name, () => `has damaged chunks ${hashes.map(short).join(' ')}`);
   }
 
   // --- The end ----------------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ function reviewOutcome(
   known: KnownTask,
   job: KnownJob,
   task: TaskEntity,
-  { referee, nodesMayTerminate }: ReviewWorld,
+  { referee, nodesMayTerminate, files }: ReviewWorld,
 ): void {
   if (task.exitCode !== undefined) {
     const code = referee.exitCodeOf(name, task.epoch ?? 0);
@@ -129,6 +129,8 @@ function reviewOutcome(
         `${name} ended with ${task.exitCode} in epoch ${task.epoch}, its process with ${code}`,
       );
   }
+  if (task.result === 'success' && known.spec.outputFiles !== undefined)
+    files?.outputs.set(name, task.epoch ?? 0);
   const codes = referee.exitCodes(name);
   const succeeded = task.result === 'success';
   if (succeeded && !codes.includes(0))

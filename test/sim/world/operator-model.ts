@@ -133,7 +133,11 @@ export class OperatorModel {
   async #remove(machine: SimMachine): Promise<void> {
     if (!machine.isUp || !this.#disks.spend(machine)) return;
     const { id } = machine;
+    const { files } = this.#referee;
+    files?.diskGoes(machine);
     const { ok } = await this.#requests.command(MESH_GROUP, () => ({ kind: 'machine.remove', machine: id }));
+    // What came to it alone meanwhile.
+    files?.diskGoes(machine);
     if (ok && machine.id === id) this.#removed.add(machine);
   }
 }

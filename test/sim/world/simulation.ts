@@ -63,7 +63,7 @@ const CHUNK_BYTES = [256, 4_096, 32_768] as const;
  * Shorter than in real life, where worlds would end before the first collection, and longer than a request and the change
  * that it asks for may be on their way.
  */
-const COLLECT_PERIOD_MS = 45_000;
+const COLLECT_PERIOD_MS = 32_000;
 const SETTLE_MS_MAX = 2_000;
 /** Until all agents have read their stores. */
 const REOPEN_MS = 1_000;
@@ -126,9 +126,11 @@ class Simulation {
     this.#referee = new Referee(this.#timeline, fileReferee);
     this.#chaosMs = random.int(profile.chaosMs.low, profile.chaosMs.high);
     const scriptRandom = random.fork();
-    this.#kinds = script?.map(({ kind }) => kind) ?? faults ?? drawn;
-    const { machines } = profile;
-    this.#script = script ?? drawScript(scriptRandom, this.#kinds, { machines, chaosMs: this.#chaosMs });
+    const possible = drawn.filter((kind) => kind !== 'rotChunks' || this.#habits.has('files'));
+    this.#kinds = script?.map(({ kind }) => kind) ?? faults ?? possible;
+    const { machines, pauseMs } = profile;
+    const drawnFor = { machines, chaosMs: this.#chaosMs, pauseMs };
+    this.#script = script ?? drawScript(scriptRandom, this.#kinds, drawnFor);
     const files = fileReferee && {
       chunkBytes: random.pick(CHUNK_BYTES),
       collectPeriodMs: COLLECT_PERIOD_MS,
@@ -262,6 +264,7 @@ class Simulation {
       network: this.#network,
       machines: this.#machines,
       disks: this.#disks,
+      files: this.#referee.files,
     });
     faults.begin(this.#script);
     this.#operator.begin(untilMs, late);
