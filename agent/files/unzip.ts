@@ -7,11 +7,7 @@ import { constants } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { ShoalError } from '../../src/lib/errors.ts';
-import {
-  PACKAGE_ENTRIES_MAX,
-  PACKAGE_LINK_BYTES_MAX,
-  PACKAGE_UNPACKED_BYTES_MAX,
-} from '../../src/lib/limits.ts';
+import { PACKAGE_LINK_BYTES_MAX } from '../../src/lib/limits.ts';
 import { fillFile } from './fill-file.ts';
 import { type SafeDirectory, splitSafePath } from './safe-path.ts';
 
@@ -34,7 +30,7 @@ export async function unzip(
   archive: string,
   target: SafeDirectory,
   signal: AbortSignal,
-  limits: UnzipLimits = { entriesMax: PACKAGE_ENTRIES_MAX, bytesMax: PACKAGE_UNPACKED_BYTES_MAX },
+  limits: UnzipLimits,
 ): Promise<void> {
   const zip = await reading(() => openPromise(archive, { strictFileNames: true, autoClose: false }));
   try {

@@ -8,7 +8,13 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { BlockBlobClient, ContainerClient } from '@azure/storage-blob';
 import { ShoalError } from '../../src/lib/errors.ts';
-import { INPUT_FILES_MAX, UPLOAD_BLOCK_BYTES, UPLOAD_BLOCKS_AT_ONCE } from '../../src/lib/limits.ts';
+import {
+  CONTAINER_ANSWER_BYTES_MAX,
+  CONTAINER_PAGES_MAX,
+  INPUT_FILES_MAX,
+  UPLOAD_BLOCK_BYTES,
+  UPLOAD_BLOCKS_AT_ONCE,
+} from '../../src/lib/limits.ts';
 import type { OutputFile } from '../../src/model/task.ts';
 import type { Reach } from './reach.ts';
 
@@ -38,13 +44,15 @@ export async function listBlobs(
 ): Promise<string[]> {
   const container = await openContainer(containerUrl, reach, []);
   const names: string[] = [];
+  let pages = 0;
   try {
-    for await (const { name } of container.listBlobsFlat({ prefix, abortSignal: signal })) {
-      names.push(name);
-      if (names.length > INPUT_FILES_MAX)
+    for await (const { segment } of container.listBlobsFlat({ prefix, abortSignal: signal }).byPage()) {
+      for (const { name } of segment.blobItems) names.push(name);
+      pages += 1;
+      if (names.length > INPUT_FILES_MAX || pages > CONTAINER_PAGES_MAX)
         throw new ShoalError(
           'TooLarge',
-          `${publicPart(containerUrl)} has more than ${INPUT_FILES_MAX} blobs that begin with "${prefix}".`,
+          `${publicPart(containerUrl)} has more than ${INPUT_FILES_MAX} blobs that begin with "${prefix}", or no end of them.`,
         );
     }
   } catch (error) {
@@ -115,11 +123,29 @@ async function openContainer(
         // A block has no properties of its own: they belong to the blob, with its only or its last request.
         if (request.method === 'PUT' && url.searchParams.get('comp') !== 'block')
           for (const { name, value } of headers) request.headers.set(name, value);
-        return next.sendRequest(request);
+        return boundedAnswer(request, () => next.sendRequest(request));
       },
     }),
   });
   return new Client(containerUrl, pipeline);
+}
+
+/** The library holds an answer in memory whole, whatever its length. */
+async function boundedAnswer<T>(
+  request: { readonly url: string; onDownloadProgress?: (progress: { loadedBytes: number }) => void },
+  send: () => Promise<T>,
+): Promise<T> {
+  let excess: ShoalError | undefined;
+  request.onDownloadProgress = ({ loadedBytes }) => {
+    if (loadedBytes <= CONTAINER_ANSWER_BYTES_MAX) return;
+    excess = new ShoalError('TooLarge', `${publicPart(request.url)} answers without end.`);
+    throw excess;
+  };
+  try {
+    return await send();
+  } catch (error) {
+    throw excess ?? error;
+  }
 }
 
 function newAgent(url: URL, reach: Reach): HttpAgent | HttpsAgent {

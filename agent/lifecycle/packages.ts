@@ -7,11 +7,18 @@
  * machine's boot, and a new boot unpacks anew, as Azure Batch does when a node restarts.
  */
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
-import { NODE_FAULT_LENGTH_MAX, PACKAGES_RETRY_MS, RPC_TIMEOUT_MS } from '../../src/lib/limits.ts';
+import {
+  NODE_FAULT_LENGTH_MAX,
+  PACKAGE_DISK_SHARE,
+  PACKAGE_ENTRIES_MAX,
+  PACKAGE_UNPACKED_BYTES_MAX,
+  PACKAGES_RETRY_MS,
+  RPC_TIMEOUT_MS,
+} from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import {
   type ApplicationPackage,
@@ -231,12 +238,7 @@ export class Packages {
       } finally {
         await file.close();
       }
-      const target = await SafeDirectory.open(staging);
-      try {
-        await unzip(archive, target, signal);
-      } finally {
-        await target.close();
-      }
+      await unzipWhereThereIsRoom(archive, staging, signal);
       await rename(staging, directory);
     } finally {
       await rm(archive, { force: true });
@@ -299,6 +301,23 @@ function variablesOf(
     variables[`AZ_BATCH_APP_PACKAGE_${flat.toUpperCase()}`] = directory;
   }
   return variables;
+}
+
+/** A few kilobytes can unpack to more than the disk has; then nothing is written, for what else is on the disk would suffer too. */
+async function unzipWhereThereIsRoom(archive: string, staging: string, signal: AbortSignal): Promise<void> {
+  const { bavail, bsize } = await statfs(staging);
+  const roomBytes = Math.floor(bavail * bsize * PACKAGE_DISK_SHARE);
+  const bytesMax = Math.min(PACKAGE_UNPACKED_BYTES_MAX, roomBytes);
+  const target = await SafeDirectory.open(staging);
+  try {
+    await unzip(archive, target, signal, { entriesMax: PACKAGE_ENTRIES_MAX, bytesMax });
+  } catch (error) {
+    const isTooLarge = error instanceof ShoalError && error.code === 'TooLarge';
+    if (!isTooLarge || bytesMax === PACKAGE_UNPACKED_BYTES_MAX) throw error;
+    throw new ShoalError('DiskFull', `${error.message} The disk has no room for more.`, {}, { cause: error });
+  } finally {
+    await target.close();
+  }
 }
 
 function coded(error: unknown): ShoalError {

@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { type Readable, Transform } from 'node:stream';
 import { ShoalError } from '../../src/lib/errors.ts';
+import { withoutSecrets } from '../../src/lib/secrets.ts';
 import type { Reach } from './reach.ts';
 
 const REDIRECTS_MAX = 5;
@@ -24,7 +25,7 @@ export async function fetchPublicUrl(text: string, options: DownloadOptions): Pr
     const location = answer.headers.location;
     if (status >= 300 && status < 400 && location !== undefined) {
       answer.destroy();
-      url = parse(new URL(location, url).href);
+      url = parse(location, url);
       continue;
     }
     if (status === 200)
@@ -38,15 +39,19 @@ export async function fetchPublicUrl(text: string, options: DownloadOptions): Pr
   throw new ShoalError('InternalError', `${shown(url)} redirects more than ${REDIRECTS_MAX} times.`);
 }
 
-function parse(text: string): URL {
+/** `from`: who redirected there. */
+function parse(text: string, from?: URL): URL {
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(text, from);
   } catch {
-    throw new ShoalError('InvalidPropertyValue', `${text} is not a URL.`);
+    throw new ShoalError('InvalidPropertyValue', `${withoutSecrets(text)} is not a URL.`);
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new ShoalError('InvalidPropertyValue', `${text}: only http and https can be fetched.`);
+    throw new ShoalError(
+      'InvalidPropertyValue',
+      `${withoutSecrets(url.href)}: only http and https can be fetched.`,
+    );
   return url;
 }
 
@@ -64,11 +69,15 @@ async function get(url: URL, options: DownloadOptions): Promise<import('node:htt
       },
       resolve,
     );
-    request.on('timeout', () =>
-      request.destroy(
-        new ShoalError('OperationTimedOut', `${shown(url)} sent nothing for ${options.timeoutMs / 1000} s.`),
-      ),
-    );
+    let answer: Readable | undefined;
+    request.once('response', (response) => {
+      answer = response;
+    });
+    request.on('timeout', () => {
+      const silence = `${shown(url)} sent nothing for ${options.timeoutMs / 1000} s.`;
+      // Whoever reads the answer is to hear why it ends.
+      (answer ?? request).destroy(new ShoalError('OperationTimedOut', silence));
+    });
     request.on('error', reject);
     request.end();
   });

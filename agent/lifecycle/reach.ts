@@ -25,7 +25,7 @@ for (const [network, bits] of [
 
 /** True for loopback, unspecified and link-local addresses, IPv4 inside IPv6 included. */
 export function isRefusedAddress(address: string): boolean {
-  const mapped = /^(?:::ffff:|64:ff9b::)(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  const mapped = /^(?:::(?:ffff:)?|64:ff9b::)(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return refused.check(mapped, 'ipv4');
   return isIPv6(address)
     ? refused.check(address, 'ipv6') || /^::(ffff:)?7f|^::ffff:a9fe|^64:ff9b::(7f|a9fe)/i.test(address)

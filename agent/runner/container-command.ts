@@ -1,5 +1,6 @@
 /** The command lines of podman and docker, as far as the runner speaks them. They are the same but for a few words. */
 import { createHash } from 'node:crypto';
+import { CONTAINER_PROCESSES_MAX } from '../../src/lib/limits.ts';
 import type { ContainerEngine, ContainerLaunch, Launch, NodeSetup } from './interface.ts';
 
 export interface ContainerFiles {
@@ -42,8 +43,8 @@ export function runArguments(
     '--security-opt=label=disable',
     `--mount=type=bind,source=${setup.rootDirectory},target=${setup.rootDirectory}`,
     ...(entersWorkingDirectory ? [`--workdir=${workingDirectory}`] : []),
-    ...memoryArguments(engine, setup),
     ...options,
+    ...boundsBehind(options, engine, setup),
     image,
     ...argv,
   ];
@@ -56,10 +57,40 @@ function userArguments(engine: ContainerEngine, { uid, gid }: NodeSetup): readon
   return engine.kind === 'podman' && engine.isRootless ? ['--userns=keep-id', own] : [own];
 }
 
-/** Containers of a daemon are out of our sight: the daemon keeps the node's bound. Podman's are summed with the node's tasks. */
-function memoryArguments(engine: ContainerEngine, { memoryBytesMax }: NodeSetup): readonly string[] {
-  if (engine.kind === 'podman' || memoryBytesMax === undefined) return [];
-  return [`--memory=${memoryBytesMax}`];
+/**
+ * Bounds of the machine, behind the task's own options, for of one that is given twice the last counts: a task may have
+ * less, never more. A daemon's containers are out of our sight and have none of our limits, so the daemon keeps them. Podman's
+ * memory is summed with that of the node's tasks, and it bounds their processes unless the task says otherwise.
+ */
+function boundsBehind(
+  options: readonly string[],
+  { kind }: ContainerEngine,
+  { memoryBytesMax }: NodeSetup,
+): readonly string[] {
+  const isDaemons = kind === 'docker';
+  const pids = ownBound('--pids-limit', options);
+  const memory = ownBound('--memory', options);
+  return [
+    ...(isDaemons && memoryBytesMax !== undefined && !isWithin(memory, memoryBytesMax)
+      ? [`--memory=${memoryBytesMax}`]
+      : []),
+    ...((isDaemons || pids !== undefined) && !isWithin(pids, CONTAINER_PROCESSES_MAX)
+      ? [`--pids-limit=${CONTAINER_PROCESSES_MAX}`]
+      : []),
+  ];
+}
+
+/** What the task asks for itself; engines take 0 and less for no bound at all. */
+function ownBound(name: string, options: readonly string[]): number | undefined {
+  const text = options.findLast((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
+  const [, figure, unit = ''] = /^(-?\d+)([bkmg]?)$/i.exec(text ?? '') ?? [];
+  return figure === undefined
+    ? undefined
+    : Number(figure) * 1024 ** Math.max(0, 'bkmg'.indexOf(unit.toLowerCase()));
+}
+
+function isWithin(own: number | undefined, bound: number): boolean {
+  return own !== undefined && own > 0 && own <= bound;
 }
 
 /** Ends a container of any state at once, and forgets it. */

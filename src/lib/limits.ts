@@ -359,6 +359,8 @@ export const CONTAINER_PROBE_TIMEOUT_MS = 30_000;
 export const CONTAINER_PULL_TIMEOUT_MS = 2 * 3_600_000;
 /** Images fetched at once on one machine: engines fetch the layers of each side by side already. */
 export const CONTAINER_PULLS_MAX = 3;
+/** Processes and threads of one container: those of a daemon are not under the runner's own bound, and a fork bomb ends here. */
+export const CONTAINER_PROCESSES_MAX = 8_192;
 /** Characters of a task's options for its container. */
 export const CONTAINER_OPTIONS_LENGTH_MAX = 4_096;
 /** `sun_path` of a Unix socket, without its final NUL. */
@@ -484,12 +486,17 @@ export const INPUT_DOWNLOAD_ATTEMPTS_MAX = 3;
 export const INPUT_DOWNLOAD_RETRY_MS = 500;
 /** Files that the containers of one task's resource files may bring. */
 export const INPUT_FILES_MAX = 10_000;
+/** Answers of a blob service to one listing of a container, and the bytes of each: they are held in memory whole. */
+export const CONTAINER_PAGES_MAX = 1_000;
+export const CONTAINER_ANSWER_BYTES_MAX = 32 * 1024 * 1024;
 /** One resource file. */
 export const RESOURCE_FILE_BYTES_MAX = 1024 ** 4;
 /** Entries of one application package; each is held in memory while the package is unpacked. */
 export const PACKAGE_ENTRIES_MAX = 200_000;
 /** All files of one application package together: a zip of a few kilobytes can stand for petabytes. */
 export const PACKAGE_UNPACKED_BYTES_MAX = 256 * 1024 ** 3;
+/** Of the free disk, what the files of one package may take: the agent's own store must never find it full. */
+export const PACKAGE_DISK_SHARE = 0.9;
 /** Symbolic link of a package: where it leads to. */
 export const PACKAGE_LINK_BYTES_MAX = 1024;
 /** stdout.txt and stderr.txt, each. */

@@ -22,9 +22,12 @@ export function parseTimestamp(text: string): number | undefined {
   return date.getTime() - offsetMinutes * 60_000;
 }
 
-/** With seven digits after the point (`2026-11-21T04:26:00.1230000Z`), as Azure Batch answers. */
+/** What can be written with four digits of a year; many clients read no more. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** With seven digits after the point (`2026-11-21T04:26:00.1230000Z`), as Azure Batch answers; the year 9999 at the latest. */
 export function formatTimestamp(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, -1)}0000Z`;
+  return `${new Date(Math.min(timeMs, LATEST_MS)).toISOString().slice(0, -1)}0000Z`;
 }
 
 /** The same for what may be absent: an absent property and an empty one are not the same to a client. */

@@ -1,4 +1,5 @@
 import { request } from 'node:https';
+import { connect as connectTcp } from 'node:net';
 import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { checkServerIdentity, connect, type PeerCertificate } from 'node:tls';
@@ -78,6 +79,28 @@ describe('a bearer token', () => {
       });
   });
 
+  test('of a job does not climb out of it, however the path is written', async () => {
+    for (const id of ['mine', 'other'])
+      await ask(url, at('/jobs'), token(), { method: 'POST', body: { id, poolInfo: { poolId: 'default' } } });
+    const { port } = new URL(url);
+    for (const path of [
+      '/jobs/mine/../other',
+      '/jobs/mine/%2e%2e/other',
+      '/jobs/mine%2f..%2fother',
+      '/jobs/mine%00',
+      '//jobs/other',
+      '/jobs/other?job=mine',
+      '/jobs/other#/jobs/mine',
+      '/jobschedules/mine',
+      '/pools/mine',
+      '/shoal/v1/jobs/other/tasks/t/explanation',
+    ]) {
+      const { status } = await rawGet(Number(port), at(path), token('mine'));
+      expect([400, 403, 404], path).toContain(status);
+    }
+    expect((await rawGet(Number(port), at('/jobs/%6Dine'), token('mine'))).status).toBe(200);
+  });
+
   test.each([
     ['has expired', () => token(undefined, -1)],
     ['was signed with another secret', () => token(undefined, HOUR_MS, 'b3RoZXI=')],
@@ -143,6 +166,22 @@ describe('off loopback', () => {
     await expect(peerCertificate(port, stranger)).rejects.toThrow(/certificate/i);
   });
 });
+
+/** The path exactly as it stands there. */
+function rawGet(port: number, path: string, bearer: string): Promise<{ readonly status: number }> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp(port, '127.0.0.1', () => {
+      const head = `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nauthorization: Bearer ${bearer}\r\n`;
+      socket.write(`${head}connection: close\r\n\r\n`);
+    });
+    let said = '';
+    socket.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    socket.once('error', reject);
+    socket.once('close', () => resolve({ status: Number(said.split(' ')[1]) }));
+  });
+}
 
 function peerCertificate(port: number, ca: string): Promise<PeerCertificate> {
   return new Promise((resolve, reject) => {

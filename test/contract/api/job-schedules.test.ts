@@ -83,11 +83,45 @@ describe('a job schedule', () => {
   });
 
   test.each([
+    ['a recurrence of millennia', { recurrenceInterval: 'P10000000D' }],
+    ['a recurrence without end', { recurrenceInterval: 'P10675199DT2H48M5.4775807S' }],
     [
-      { ...schedule, schedule: { recurrenceInterval: 'PT1S' } },
-      'InvalidPropertyValue',
-      'schedule/recurrenceInterval',
+      'a first moment in the last year',
+      { doNotRunUntil: '9999-12-31T23:59:59Z', recurrenceInterval: 'PT1M' },
     ],
+    [
+      'a first moment before there was one',
+      { doNotRunUntil: '0001-01-01T00:00:00Z', recurrenceInterval: 'PT1M' },
+    ],
+    ['a window of millennia', { startWindow: 'P10000000D', recurrenceInterval: 'P9000000D' }],
+  ])('may have %s, and is told in a form that any client reads', async (_, far) => {
+    expect((await api.ask('POST', '/jobschedules', { json: { ...schedule, schedule: far } })).status).toBe(
+      201,
+    );
+    const listed = await api.ask('GET', '/jobschedules');
+    expect(listed.status).toBe(200);
+    const { nextRunTime } = listed.body.value[0].executionInfo;
+    if (nextRunTime !== undefined) expect(nextRunTime).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+
+  test.each([
+    ...['PT1S', 'PT59.999S', 'PT0S', '-PT5M', 'P1Y', 'PT', '', 'P99999999999D', 'PT1e9S'].map((text) => [
+      'recurrenceInterval',
+      text,
+    ]),
+    ...['2026-02-30', '99999-01-01T00:00:00Z', '2026-01-01T25:00:00Z', 'now+1234567'].map((text) => [
+      'doNotRunUntil',
+      text,
+    ]),
+  ])('whose %s is %j is refused by that property', async (name = '', text = '') => {
+    const answer = await api.ask('POST', '/jobschedules', {
+      json: { ...schedule, schedule: { [name]: text } },
+    });
+    expect(answer).toMatchObject({ status: 400, body: { code: 'InvalidPropertyValue' } });
+    expect(answer.body.values).toContainEqual({ key: 'PropertyName', value: `schedule/${name}` });
+  });
+
+  test.each([
     [{ ...schedule, id: 'a b' }, 'InvalidPropertyValue', 'id'],
     [{ ...schedule, jobSpecification: {} }, 'MissingRequiredProperty', 'jobSpecification/poolInfo'],
     [

@@ -82,6 +82,15 @@ describe('a task', () => {
     );
   });
 
+  test.each(['', 'a b', '../x', 'x;id', '$(id)', 'x\ny', '\u202ex', 'x'.repeat(513)])(
+    'of an image %j is refused by that name',
+    async (imageName) => {
+      const json = { id: 't', commandLine: 'x', containerSettings: { imageName } };
+      const answer = await api.ask('POST', '/jobs/j/tasks', { json });
+      expect(answer).toMatchObject({ status: 400, body: { code: 'InvalidPropertyValue' } });
+    },
+  );
+
   test.each([
     [{ commandLine: undefined }, 400, 'MissingRequiredProperty'],
     [{ commandLine: '' }, 400, 'InvalidPropertyValue'],
@@ -89,6 +98,11 @@ describe('a task', () => {
     [{ requiredSlots: 5 }, 400, 'TaskCanNeverRun'],
     [{ dependsOn: { taskIds: ['x'] } }, 400, 'TaskDependenciesNotSpecifiedOnJob'],
     [{ containerSettings: { imageName: '--privileged' } }, 400, 'InvalidPropertyValue'],
+    [
+      { containerSettings: { imageName: 'x', registry: { username: 'a:b', password: 'c' } } },
+      400,
+      'InvalidPropertyValue',
+    ],
     [
       { containerSettings: { imageName: 'x', containerRunOptions: '--privileged' } },
       400,

@@ -363,6 +363,8 @@ describe('the Host header', () => {
 describe('timestamps', () => {
   test('are written with seven digits', () => {
     expect(formatTimestamp(Date.parse('2026-11-21T04:26:00.123Z'))).toBe('2026-11-21T04:26:00.1230000Z');
+    // A year of more digits would keep a client from reading the whole list that it stands in.
+    expect(formatTimestamp(8.64e15)).toBe('9999-12-31T23:59:59.9990000Z');
   });
 
   test('read back what was written', () => {

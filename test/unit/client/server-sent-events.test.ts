@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readEvents } from '../../../src/client/server-sent-events.ts';
+import { CLIENT_EVENT_BYTES_MAX } from '../../../src/lib/limits.ts';
 
 async function* pieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0;
@@ -27,6 +28,16 @@ describe('a stream of events', () => {
 
   test('drops an event that its end has cut off', async () => {
     expect(await read('data: whole\n\ndata: ha')).toEqual([{ type: 'message', data: 'whole' }]);
+  });
+
+  test.each([
+    ['a line', () => `data: ${'x'.repeat(CLIENT_EVENT_BYTES_MAX)}`],
+    [
+      'an event of many lines',
+      () => `data: ${'x'.repeat(1_000)}\n`.repeat(CLIENT_EVENT_BYTES_MAX / 1_000 + 1),
+    ],
+  ])('that never ends %s is given up', async (_, make) => {
+    await expect(read(make())).rejects.toMatchObject({ message: expect.stringContaining('was refused') });
   });
 
   test('reads the same however it is cut and whatever ends its lines', async () => {

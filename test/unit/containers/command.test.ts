@@ -79,6 +79,25 @@ describe('the command line of a container', () => {
     expect(argumentsOf({}).join(' ')).not.toContain('--memory');
   });
 
+  it.each([
+    ['docker', [], ['--memory=1000', '--pids-limit=8192']],
+    ['docker', ['--memory=999', '--pids-limit=10'], []],
+    ['docker', ['--memory=1k', '--pids-limit=9000'], ['--memory=1000', '--pids-limit=8192']],
+    ['docker', ['--memory=100g', '--pids-limit=-1'], ['--memory=1000', '--pids-limit=8192']],
+    ['docker', ['--memory=0', '--pids-limit=0'], ['--memory=1000', '--pids-limit=8192']],
+    ['docker', ['--memory=5', '--memory=5g', '--pids-limit=5'], ['--memory=1000']],
+    ['podman', [], []],
+    ['podman', ['--pids-limit=10'], []],
+    ['podman', ['--pids-limit=-1'], ['--pids-limit=8192']],
+  ] as const)(
+    'lets a task of %s with %j have no more than its machine gives: %j',
+    (kind, options, bounds) => {
+      const words = argumentsOf({ engine: { ...engine, kind }, options });
+      const last = options.at(-1) ?? '--workdir=/data/nodes/node/t/wd';
+      expect(words.slice(words.indexOf(last) + 1, words.indexOf('image'))).toEqual(bounds);
+    },
+  );
+
   it('shows no variable to who lists processes, but for one that no line can hold', () => {
     const { text, multiLine } = environmentLines({ TOKEN: 's e=cret', '#odd': 'x', LINES: 'a\nb' });
     expect(text).toBe('TOKEN=s e=cret\n');

@@ -55,6 +55,14 @@ describe('an archive', () => {
   });
 });
 
+test('of a name that is there twice the later content counts', async () => {
+  await unpack([
+    { name: 'a', content: 'first, and longer' },
+    { name: 'a', content: 'second' },
+  ]);
+  expect(await readFile(join(target, 'a'), 'utf8')).toBe('second');
+});
+
 describe('a hostile archive is refused, and writes nothing outside', () => {
   const cases: readonly (readonly [string, readonly ZipEntry[]])[] = [
     ['a name with ..', [{ name: 'a/../../outside', content: 'x' }]],
@@ -62,6 +70,9 @@ describe('a hostile archive is refused, and writes nothing outside', () => {
     ['a drive letter', [{ name: 'C:/outside', content: 'x' }]],
     ['a backslash', [{ name: '..\\outside', content: 'x' }]],
     ['a control character', [{ name: 'out\nside', content: 'x' }]],
+    ['a component of 300 bytes', [{ name: `a/${'x'.repeat(300)}`, content: 'x' }]],
+    ['a path of 100 components', [{ name: 'x/'.repeat(99).concat('x'), content: 'x' }]],
+    ['a NUL', [{ name: 'out\u0000side', content: 'x' }]],
     ['a link to an absolute path', [{ name: 'link', content: '/etc', mode: LINK }]],
     ['a link that leads out', [{ name: 'a/link', content: '../../outside', mode: LINK }]],
     ['a link that goes up behind a name', [{ name: 'a/b/link', content: 'c/../../../..', mode: LINK }]],
@@ -86,6 +97,10 @@ describe('a hostile archive is refused, and writes nothing outside', () => {
       ]),
     ).rejects.toMatchObject({ code: 'Forbidden' });
     expect(await readFile(join(target, 'real/file'), 'utf8')).toBe('x');
+  });
+
+  test('a file that is a directory too', async () => {
+    await expect(unpack([{ name: 'a', content: 'x' }, { name: 'a/b' }])).rejects.toThrow();
   });
 
   test('nothing of a list with one bad name', async () => {

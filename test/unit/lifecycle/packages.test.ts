@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type PackageCoordinator, Packages } from '../../../agent/lifecycle/packages.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
+import { PACKAGE_DISK_SHARE, PACKAGE_UNPACKED_BYTES_MAX } from '../../../src/lib/limits.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import type { ApplicationRecord } from '../../../src/model/application.ts';
 import type { ApplicationPackageReference } from '../../../src/model/application-schema.ts';
@@ -185,6 +186,17 @@ describe('a package', () => {
     await bring(reference);
     expect(await readdir(directory)).toEqual(['bin']);
     expect(await readdir(join(directory, '..'))).toHaveLength(1);
+  });
+
+  test('that would fill the disk is refused before anything of it is written', async () => {
+    // 260 GiB by its list: more than any package may have, and than most disks have left.
+    const bomb = Array.from({ length: 65 }, (_, at) => ({ name: `zeros-${at}`, declaredBytes: 0xfffffffe }));
+    world.put('bomb', '1', bomb);
+    const { bavail, bsize } = await statfs(world.root);
+    const code = bavail * bsize * PACKAGE_DISK_SHARE < PACKAGE_UNPACKED_BYTES_MAX ? 'DiskFull' : 'TooLarge';
+    await expect(bring({ applicationId: 'bomb', version: '1' })).rejects.toMatchObject({ code });
+    const version = join(world.root, NODE, 'applications/bomb/1');
+    expect(await readdir(version)).toEqual([]);
   });
 
   test('that cannot be had says which and why, and is tried again by the next task', async () => {

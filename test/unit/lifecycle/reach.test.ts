@@ -17,6 +17,10 @@ describe('an address', () => {
     '::ffff:127.0.0.1',
     '::ffff:7f00:1',
     '64:ff9b::127.0.0.1',
+    '64:ff9b::a9fe:a9fe',
+    '::127.0.0.1',
+    '::ffff:169.254.169.254',
+    '0:0:0:0:0:ffff:7f00:1',
   ])('of the machine itself is refused: %s', (address) => {
     expect(isRefusedAddress(address)).toBe(true);
   });
@@ -29,26 +33,58 @@ describe('an address', () => {
   );
 });
 
+it.each([
+  'http://127.1/x',
+  'http://2130706433/x',
+  'http://0x7f.0.0.1/x',
+  'http://017700000001/x',
+  'http://0/x',
+  'http://[::1]:80/x',
+  'http://[::ffff:127.0.0.1]/x',
+  'http://[0:0:0:0:0:0:0:1]/x',
+  'http://127.0.0.1\u3002/x',
+  'http://①②⑦.0.0.1/x',
+  'https://169.254.169.254/metadata',
+])('a URL that means the machine itself is refused however it is written: %s', (url) => {
+  expect(() => new Reach().check(new URL(url))).toThrowError(expect.objectContaining({ code: 'Forbidden' }));
+});
+
 describe('a download', () => {
   let server: Server;
   let origin: string;
   let port: number;
+  let leadsTo: ReadonlyMap<string, string>;
   beforeEach(async () => {
     server = createServer((request, answer) => {
-      if (request.url === '/away') answer.writeHead(302, { location: `http://localhost:${port}/file` }).end();
-      else if (request.url?.startsWith('/file') === true) answer.end('content');
+      const location = leadsTo.get(request.url ?? '');
+      if (location !== undefined) answer.writeHead(302, { location }).end();
+      else if (request.url === '/endless') answer.write('x'.repeat(200));
+      else if (request.url === '/silent') answer.write('x');
+      else if (request.url === '/short') {
+        answer.writeHead(200, { 'content-length': '50' }).write('x');
+        answer.destroy();
+      } else if (request.url?.startsWith('/file') === true) answer.end('content');
       else answer.writeHead(404).end();
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     ({ port } = server.address() as AddressInfo);
     origin = `http://127.0.0.1:${port}`;
+    leadsTo = new Map([
+      ['/away', `http://localhost:${port}/file`],
+      ['/elsewhere', 'http://127.0.0.1:9/file?sig=secret'],
+      ['/metadata', 'http://169.254.169.254/latest'],
+      ['/disk', 'file:///etc/passwd?sig=secret'],
+      ['/nonsense', 'http://?sig=secret'],
+      ['/round', '/round'],
+    ]);
   });
   afterEach(() => {
     server.close();
+    server.closeAllConnections();
   });
 
   function fetched(url: string, reach: Reach): Promise<string> {
-    const options = { signal: new AbortController().signal, timeoutMs: 5_000, bytesMax: 100, reach };
+    const options = { signal: new AbortController().signal, timeoutMs: 1_000, bytesMax: 100, reach };
     return fetchPublicUrl(url, options).then(text);
   }
 
@@ -71,6 +107,32 @@ describe('a download', () => {
     // The name leads to ::1 as well on most hosts, which is not allowed; where it does not, the redirect is harmless.
     const outcome = await fetched(`${origin}/away`, onlyByAddress).catch((error: unknown) => error);
     expect(outcome === 'content' || (outcome as { code?: string }).code === 'Forbidden').toBe(true);
+  });
+
+  it.each([
+    ['/elsewhere', 'Forbidden'],
+    ['/metadata', 'Forbidden'],
+    ['/disk', 'InvalidPropertyValue'],
+    ['/nonsense', 'InvalidPropertyValue'],
+    ['/round', 'InternalError'],
+  ])('that %s redirects is refused, and no signature is told', async (path, code) => {
+    await expect(fetched(`${origin}${path}`, new Reach([`127.0.0.1:${port}`]))).rejects.toMatchObject({
+      code,
+      message: expect.not.stringContaining('secret'),
+    });
+  });
+
+  it.each([
+    ['/endless', 'TooLarge'],
+    ['/silent', 'OperationTimedOut'],
+  ])('of %s ends', async (path, code) => {
+    await expect(fetched(`${origin}${path}`, new Reach([`127.0.0.1:${port}`]))).rejects.toMatchObject({
+      code,
+    });
+  });
+
+  it('that ends before its announced length is no file', async () => {
+    await expect(fetched(`${origin}/short`, new Reach([`127.0.0.1:${port}`]))).rejects.toThrow();
   });
 
   it('keeps the signature of its URL out of the error', async () => {
