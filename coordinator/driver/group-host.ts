@@ -25,26 +25,26 @@ import {
   RAFT_PROPOSALS_MAX,
   RAFT_QUIET_TICKS,
   RAFT_TICK_MS,
+  RECOVERY_INDEX_STEP,
   RECOVERY_TERM_STEP,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
-import type { GroupWrite, RowWrite, Store } from '../../src/store/interface.ts';
+import type { GroupWrite, RowWrite, Store, StoredGroup } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import { RAFT_CHANNEL, RaftFrame, SUPERSEDED_CHANNEL, Superseded } from '../../src/wire/protocol.ts';
 import {
   type Configuration,
   createRaft,
-  encodeConfiguration,
   type Message,
   type RaftState,
   type Ready,
   type SnapshotMeta,
 } from '../consensus/index.ts';
 import type { StateMachine } from '../core/interface.ts';
-import { foundingRecord } from './flight-record.ts';
+import { EMPTY_RECORD, foundingRecord } from './flight-record.ts';
 import { type FlightRecordBounds, FlightRecorder } from './flight-recorder.ts';
 import { loadRows } from './load-rows.ts';
 import { PairBeats } from './pair-beats.ts';
@@ -237,6 +237,20 @@ export class GroupHost {
   }
 
   async #load(group: GroupId): Promise<Replica> {
+    const { replica } = await this.#read(group);
+    await this.#recorder.open(replica);
+    if (this.#stopped) return replica;
+    const { voters } = replica.meta.configuration;
+    // Nobody can outvote a sole voter: it leads from its first tick, and need not wait for that.
+    if (voters.length === 1 && voters[0] === this.#options.self) replica.raft.tick();
+    this.#replicas.set(group, replica);
+    this.#options.onInstalled(replica);
+    this.#recorder.copyIfDue(replica);
+    this.wake(replica);
+    return replica;
+  }
+
+  async #read(group: GroupId): Promise<{ replica: Replica; stored: StoredGroup }> {
     const { store, self, random } = this.#options;
     const stored = await store.loadGroup(group);
     if (stored === undefined)
@@ -275,16 +289,7 @@ export class GroupHost {
       applied: stored.applied,
       meta: metaAt(state, stored.applied.index),
     });
-    await this.#recorder.open(replica);
-    if (this.#stopped) return replica;
-    const { voters } = replica.meta.configuration;
-    // Nobody can outvote a sole voter: it leads from its first tick, and need not wait for that.
-    if (voters.length === 1 && voters[0] === self) raft.tick();
-    this.#replicas.set(group, replica);
-    this.#options.onInstalled(replica);
-    this.#recorder.copyIfDue(replica);
-    this.wake(replica);
-    return replica;
+    return { replica, stored };
   }
 
   async #generationOf(group: GroupId): Promise<number> {
@@ -334,40 +339,38 @@ export class GroupHost {
   }
 
   /**
-   * Makes a group whose quorum is gone for good live again from this machine's copy alone: appends, as if it were
-   * committed, a configuration of this one voter, under a generation that the old voters do not know. Entries that were
-   * on the others only are lost; entries that were here only are kept. Agents listen to the greatest term they know, so
-   * the new one is beyond all that the old voters may have come to.
+   * Makes a group whose quorum is gone for good live again from this machine's copy alone, under a generation that the
+   * old voters do not know. Entries that were on the others only are lost; entries that were here only are kept and
+   * applied, as if they were committed. The log begins anew far behind them, in a configuration of this one voter, and
+   * so does its term: agents listen to the greatest term they know, and an index names an execution (its epoch), so
+   * neither may come a second time with another meaning. One batch says it all: what is interrupted did not happen.
    */
   async recover(group: GroupId): Promise<void> {
     const { store, self } = this.#options;
-    const replica = this.#replicas.get(group);
-    if (replica === undefined)
+    const held = this.#replicas.get(group);
+    if (held === undefined)
       throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
     this.#replicas.delete(group);
-    this.#dirty.delete(replica);
-    replica.close();
+    this.#dirty.delete(held);
+    held.close();
     await this.#quiet();
-    await this.#recorder.settled(replica);
-    const stored = await store.loadGroup(group);
-    if (stored === undefined)
-      throw new ShoalError('GroupNotFound', `This machine holds no replica of ${group}.`);
-    const index = (stored.entries.at(-1)?.index ?? stored.start.index) + 1;
+    await this.#recorder.settled(held);
+    const { replica, stored } = await this.#read(group);
+    const { rows, stateHash } = replica.applyUncommitted(stored.entries);
+    const index = replica.appliedIndex + RECOVERY_INDEX_STEP;
     const term = stored.hardState.term + RECOVERY_TERM_STEP;
-    const data = encodeConfiguration({ voters: [self], learners: [] });
-    await store.write(
-      {
-        groups: [
-          {
-            group,
-            append: [{ index, term, kind: 'configuration', data }],
-            hardState: { term, votedFor: self, commit: index },
-            rows: [{ kind: 'put', key: 'generation', value: encode(replica.generation + 1) }],
-          },
-        ],
-      },
-      true,
-    );
+    const log: GroupWrite = {
+      group,
+      start: { index, term, configuration: { voters: [self], learners: [] } },
+      hardState: { term, votedFor: self, commit: index },
+      applied: { index, stateHash },
+      rows: [
+        { kind: 'put', key: 'generation', value: encode(replica.generation + 1) },
+        // What was recorded does not lead up to where the log begins.
+        EMPTY_RECORD,
+      ],
+    };
+    await store.write({ groups: [{ group: replica.rowsGroup, rows }, log] }, true);
     await this.open(group);
   }
 

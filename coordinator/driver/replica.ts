@@ -254,6 +254,14 @@ export class Replica {
     return { write, applied };
   }
 
+  /** Applies what the log holds behind the state, committed or not: nobody is left who could say that it was not. */
+  applyUncommitted(log: readonly Entry[]): { readonly rows: readonly RowWrite[]; readonly stateHash: number } {
+    const rows: RowWrite[] = [];
+    const first = this.appliedIndex + 1;
+    for (const entry of log) if (entry.index >= first) this.#applyEntry(entry, rows, []);
+    return { rows, stateHash: this.#stateHash };
+  }
+
   #install(meta: SnapshotMeta): StagedSnapshot {
     const staged = this.staged;
     if (staged === undefined || staged.meta.index !== meta.index)

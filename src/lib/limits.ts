@@ -123,6 +123,8 @@ export const RAFT_YIELD_TICKS = 3;
 export const RAFT_TERM_STEP_MAX = 2 ** 32;
 /** Terms that a recovered group goes ahead: elections that the lost voters held unseen by the surviving copy. */
 export const RECOVERY_TERM_STEP = 1_000_000;
+/** Log entries that a recovered group goes ahead: what the lost voters may have written unseen by the surviving copy. */
+export const RECOVERY_INDEX_STEP = 1_000_000_000;
 /** A learner whose log is this near to the leader's end may vote. */
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
 /** How often the mesh coordinator packs nodes even where nothing seems to have changed. */

@@ -15,7 +15,7 @@ import { STORE_PAGE_RECORDS, STORE_TURN_BYTES_MAX } from '../lib/limits.ts';
 import type { Engine, EngineBatch, PageOptions } from './engine.ts';
 import { readLog } from './group-log.ts';
 import { writeGroup } from './group-write.ts';
-import { type DamagedGroup, type GroupState, newGroupState, type StoreHeads } from './heads.ts';
+import { type DamagedGroup, type GroupState, newGroupState, type PurgeRange, type StoreHeads } from './heads.ts';
 import type { GroupWrite, RowWrite, ScanOptions, Store, StoreBatch, StoredGroup } from './interface.ts';
 import {
   BATCH_KEY,
@@ -438,6 +438,25 @@ export class RecordStore implements Store {
     return record === undefined ? undefined : unframeOrThrow(fullKey, record, { group });
   }
 
+  /** What an earlier run had no time to remove. Not without a gap: a recovered log begins far behind its last entry. */
+  async #deadEntries({ keys, start }: GroupState): Promise<readonly PurgeRange[]> {
+    const end = entryKey(keys, start.index + 1);
+    const ranges: { from: number; to: number }[] = [];
+    for (let from = keys.entryPrefix; ; ) {
+      const fromExcluded = from !== keys.entryPrefix;
+      const dead = await this.#engine.keys({ from, fromExcluded, end, limit: STORE_PAGE_RECORDS });
+      for (const key of dead) {
+        const index = indexOfEntry(keys, key);
+        const last = ranges[ranges.length - 1];
+        if (last?.to === index - 1) last.to = index;
+        else ranges.push({ from: index, to: index });
+      }
+      const lastKey = dead[dead.length - 1];
+      if (lastKey === undefined) return ranges;
+      from = lastKey;
+    }
+  }
+
   /** Each page is one moment's truth and none is held between two pages, so a slow reader keeps nothing from compaction. */
   async *#scan(
     base: string,
@@ -474,11 +493,7 @@ export class RecordStore implements Store {
     if (state === undefined) return undefined;
     if ('damage' in state) throw state.damage;
     const entries = await readLog(this.#engine, group, state);
-    // What an earlier run had no time to remove.
-    const firstLive = entryKey(state.keys, state.start.index + 1);
-    const [dead] = await this.#engine.keys({ from: state.keys.entryPrefix, end: firstLive, limit: 1 });
-    const purge = dead === undefined ? [] : [{ from: indexOfEntry(state.keys, dead), to: state.start.index }];
-    this.#groups.set(group, { ...state, purge });
+    this.#groups.set(group, { ...state, purge: await this.#deadEntries(state) });
     const { hardState, applied } = state.head;
     return { group, hardState, start: state.start, entries, applied };
   }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type LocalAgent, LocalMesh, until } from '../../scripts/local-mesh/local-mesh.ts';
 import type { TaskResource } from '../../src/client/shapes.ts';
+import { RECOVERY_INDEX_STEP } from '../../src/lib/limits.ts';
 import { shoal } from './shell.ts';
 
 const STEP_MS_MAX = 30_000;
@@ -63,6 +64,15 @@ it('recover names what may be lost, and only --confirm makes the survivor lead a
     expect(await shoal(['recover', group, '--confirm'], { data: survivor.data })).toMatchObject({ code: 0 });
   expect((await ended(survivor, 'before')).executionInfo).toMatchObject({ result: 'success' });
   expect((await run(survivor, 'after')).executionInfo).toMatchObject({ result: 'success' });
+});
+
+it('an index names an entry once: what follows is far behind all that the lost machines may have written', async () => {
+  for (const { commit } of (await mesh.status(survivor))?.groups ?? [])
+    expect(commit).toBeGreaterThan(RECOVERY_INDEX_STEP);
+  await mesh.killMachine(survivor);
+  await mesh.startAgent(survivor);
+  expect((await ended(survivor, 'after')).executionInfo).toMatchObject({ result: 'success' });
+  expect((await run(survivor, 'later')).executionInfo).toMatchObject({ result: 'success' });
 });
 
 it('an old majority that comes back gives up its copy, and serves the new one', async () => {
