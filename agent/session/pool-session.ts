@@ -6,6 +6,8 @@
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
 import {
+  FLOW_GATHER_MS,
+  FLOW_ITEMS_MIN,
   HEARTBEAT_DOUBT_MS,
   HEARTBEAT_INTERVAL_MS,
   REPORT_GATHER_MS,
@@ -81,6 +83,7 @@ export class PoolSession {
   #reporting = false;
   #reportTimer: Timer | undefined;
   #reportedAtMs = Number.NEGATIVE_INFINITY;
+  #reportedItems = 0;
   /** Log index of the last acknowledged report: lists made before it may still hold what it ended. */
   #reportedIndex = 0;
   /** Until the first acknowledgement of this life nothing is known of what an earlier life ended. */
@@ -422,7 +425,8 @@ export class PoolSession {
   /** Everything that ends in one turn of the loop shares a message; where ends follow each other closely, all of some milliseconds do. */
   #gather(): Promise<void> {
     const { clock } = this.#options;
-    const waitMs = this.#reportedAtMs + REPORT_GATHER_MS - clock.monotonicMs();
+    const gatherMs = this.#reportedItems < FLOW_ITEMS_MIN ? REPORT_GATHER_MS : FLOW_GATHER_MS;
+    const waitMs = this.#reportedAtMs + gatherMs - clock.monotonicMs();
     return new Promise((resolve) => {
       if (waitMs > 0) clock.after(waitMs, resolve);
       else clock.soon(resolve);
@@ -440,6 +444,7 @@ export class PoolSession {
       const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
       this.#reportedIndex = Math.max(this.#reportedIndex, index);
       this.#reportedAtMs = this.#options.clock.monotonicMs();
+      this.#reportedItems = sent.length;
       for (const [position, { execution, item }] of sent.entries()) {
         this.#acknowledged(execution, item, verdicts[position] ?? 'stale');
       }

@@ -12,6 +12,8 @@ import {
   ACKNOWLEDGED_PER_PUBLISH_MAX,
   ASSIGN_GATHER_MS,
   ASSIGN_ITEMS_MAX,
+  FLOW_GATHER_MS,
+  FLOW_ITEMS_MIN,
   MIRROR_NODES_MAX,
   PREEMPTED_PER_ROUND_MAX,
   RECONCILE_QUIET_MS,
@@ -121,6 +123,7 @@ export class PoolLeader {
   #assigning = false;
   #preempting = false;
   #assignedAtMs = Number.NEGATIVE_INFINITY;
+  #assignedItems = 0;
   #mirroring = false;
   #mirrorDue = false;
   #sweeping = false;
@@ -242,7 +245,8 @@ export class PoolLeader {
    */
   #assign(): void {
     if (this.#assigning || this.#stopped) return;
-    const waitMs = this.#assignedAtMs + ASSIGN_GATHER_MS - this.#nowMs;
+    const gatherMs = this.#assignedItems < FLOW_ITEMS_MIN ? ASSIGN_GATHER_MS : FLOW_GATHER_MS;
+    const waitMs = this.#assignedAtMs + gatherMs - this.#nowMs;
     if (waitMs > 0) {
       this.#assigning = true;
       this.#options.clock.after(waitMs, () => {
@@ -257,6 +261,7 @@ export class PoolLeader {
     this.#attempt({ kind: 'assign', items }, () => {
       this.#assigning = false;
       this.#assignedAtMs = this.#nowMs;
+      this.#assignedItems = items.length;
       if (!this.#stopped) this.#assign();
     });
   }

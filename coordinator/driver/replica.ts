@@ -255,7 +255,10 @@ export class Replica {
   }
 
   /** Applies what the log holds behind the state, committed or not: nobody is left who could say that it was not. */
-  applyUncommitted(log: readonly Entry[]): { readonly rows: readonly RowWrite[]; readonly stateHash: number } {
+  applyUncommitted(log: readonly Entry[]): {
+    readonly rows: readonly RowWrite[];
+    readonly stateHash: number;
+  } {
     const rows: RowWrite[] = [];
     const first = this.appliedIndex + 1;
     for (const entry of log) if (entry.index >= first) this.#applyEntry(entry, rows, []);

@@ -150,7 +150,7 @@ export class Router {
     const { clock, self } = this.#options;
     const startedAtMs = clock.monotonicMs();
     const deadline = startedAtMs + (options.timeoutMs ?? REQUEST_WAIT_MS);
-    let last: ShoalError = new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
+    let last: ShoalError | undefined;
     /** Without success since a search went on for its whole time; then each of them may have come to lead. */
     const tried = new Set<MachineId>();
     let searchMs = LEADER_SEARCH_FIRST_MS;
@@ -187,7 +187,8 @@ export class Router {
     return Math.ceil(ms * (0.5 + 0.5 * this.#options.random.next()));
   }
 
-  #gaveUp(group: GroupId, last: ShoalError): ShoalError {
+  #gaveUp(group: GroupId, last: ShoalError | undefined): ShoalError {
+    if (last === undefined) return new ShoalError('NoQuorum', `Nobody leads the group ${group}.`, { group });
     if (last.code === 'OperationTimedOut' || last.code === 'ServerBusy') return last;
     return new ShoalError('NoQuorum', `No coordinator of ${group} could be reached in time.`, {
       group,

@@ -194,6 +194,9 @@ export const DISPATCH_STREAMED_ITEMS_MAX = 8;
 export const ASSIGN_GATHER_MS = 5;
 /** The same for the reports of one machine. */
 export const REPORT_GATHER_MS = 5;
+/** Where the last of them held so many items that work flows, the next may wait for so long: nodes have more tasks ahead. */
+export const FLOW_ITEMS_MIN = 4;
+export const FLOW_GATHER_MS = 20;
 /** Tasks of one assign command. */
 export const ASSIGN_ITEMS_MAX = 1_000;
 /** Specifications of recently added tasks that a coordinator keeps in memory, so that their dispatch reads no disk. */
@@ -288,6 +291,8 @@ export const STORE_PAGE_RECORDS = 512;
 export const STORE_PAGE_BYTES = 512 * 1024;
 /** Entries before the start of a log that one write removes; the rest waits, so that a cut of 20,000 does not stall the loop. */
 export const STORE_PURGE_PER_WRITE = 512;
+/** How long the second witness may lag behind the synced batches: each of its writes costs a task about as much as a message. */
+export const STORE_ACKED_GATHER_MS = 25;
 /** A group id or row key, as written to disk. */
 export const STORE_KEY_LENGTH_MAX = 1024;
 export const STORE_GROUP_LENGTH_MAX = 256;

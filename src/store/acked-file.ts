@@ -2,12 +2,13 @@
  * A second witness beside the database: how far it was synced. If the database later turns out to be behind, something
  * promised was lost (a log file deleted, truncated or damaged at its end), which LevelDB itself would not notice.
  *
- * Marks are written without fsync, at once after each synced batch: a process kill takes nothing from the page cache,
- * and after a power failure the file is at worst older than the database, which proves less but never something false.
+ * Marks are written without fsync, some milliseconds after the synced batches that they tell of: a process kill takes
+ * nothing from the page cache, and what the file lags behind the database proves less but never something false.
  * It is fixed slots, overwritten in place; a slot that fails its checksum is ignored for the same reason.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { STORE_ACKED_GATHER_MS } from '../lib/limits.ts';
 import type { Acked, GroupAcked } from './engine.ts';
 
 /** Checksum, length, then JSON: a group id of 256 characters (768 bytes) and three integers fit. */
@@ -20,9 +21,10 @@ export class AckedFile {
   readonly #handle: FileHandle;
   readonly #slots = new Map<string, number>();
   readonly #freeSlots: number[] = [];
-  /** Slot contents that wait for the write in flight; a later one for the same slot replaces an earlier. */
-  #waiting = new Map<number, Buffer>();
+  /** What waits to be written, by slot; a later one for the same slot replaces an earlier. Undefined: nothing. */
+  #waiting = new Map<number, object | undefined>();
   #slotCount = FIRST_GROUP_SLOT;
+  #gathering: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
 
   private constructor(handle: FileHandle) {
@@ -46,9 +48,9 @@ export class AckedFile {
   }
 
   note(acked: Acked): void {
-    this.#waiting.set(0, encodeSlot({ batch: acked.batch }));
-    for (const mark of acked.groups) this.#waiting.set(this.#slotOf(mark.group), encodeSlot(mark));
-    this.#flush();
+    this.#waiting.set(0, { batch: acked.batch });
+    for (const mark of acked.groups) this.#waiting.set(this.#slotOf(mark.group), mark);
+    this.#gathering ??= setTimeout(() => this.#flush(), STORE_ACKED_GATHER_MS);
   }
 
   /** On disk when it resolves. */
@@ -56,15 +58,14 @@ export class AckedFile {
     const slot = this.#slots.get(group);
     if (slot === undefined) return;
     this.#slots.delete(group);
-    this.#waiting.set(slot, Buffer.alloc(SLOT_BYTES));
-    this.#flush();
-    await this.#idle();
+    this.#waiting.set(slot, undefined);
+    await this.#written();
     await this.#handle.datasync();
     this.#freeSlots.push(slot);
   }
 
   async close(): Promise<void> {
-    await this.#idle();
+    await this.#written();
     await this.#handle.close();
   }
 
@@ -93,11 +94,14 @@ export class AckedFile {
     return slot;
   }
 
-  async #idle(): Promise<void> {
+  async #written(): Promise<void> {
+    this.#flush();
     while (this.#writing !== undefined) await this.#writing;
   }
 
   #flush(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
     });
@@ -106,13 +110,26 @@ export class AckedFile {
   /** A failure is not reported: it costs a proof, not data, and a full disk is told by the database itself. */
   async #writeAll(): Promise<void> {
     while (this.#waiting.size > 0) {
-      const slots = this.#waiting;
+      const runs = runsOf(this.#waiting);
       this.#waiting = new Map();
-      for (const [slot, bytes] of slots) {
-        await this.#handle.write(bytes, 0, SLOT_BYTES, slot * SLOT_BYTES).catch(() => undefined);
-      }
+      for (const { slot, bytes } of runs)
+        await this.#handle.write(bytes, 0, bytes.length, slot * SLOT_BYTES).catch(() => undefined);
     }
   }
+}
+
+/** Slots that lie side by side are one write. */
+function runsOf(
+  waiting: ReadonlyMap<number, object | undefined>,
+): readonly { readonly slot: number; readonly bytes: Buffer }[] {
+  const runs: { slot: number; slots: Buffer[] }[] = [];
+  for (const [slot, value] of [...waiting].sort(([a], [b]) => a - b)) {
+    const last = runs[runs.length - 1];
+    const bytes = value === undefined ? Buffer.alloc(SLOT_BYTES) : encodeSlot(value);
+    if (last !== undefined && last.slot + last.slots.length === slot) last.slots.push(bytes);
+    else runs.push({ slot, slots: [bytes] });
+  }
+  return runs.map(({ slot, slots }) => ({ slot, bytes: Buffer.concat(slots) }));
 }
 
 function encodeSlot(value: object): Buffer {

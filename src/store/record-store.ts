@@ -15,7 +15,13 @@ import { STORE_PAGE_RECORDS, STORE_TURN_BYTES_MAX } from '../lib/limits.ts';
 import type { Engine, EngineBatch, PageOptions } from './engine.ts';
 import { readLog } from './group-log.ts';
 import { writeGroup } from './group-write.ts';
-import { type DamagedGroup, type GroupState, newGroupState, type PurgeRange, type StoreHeads } from './heads.ts';
+import {
+  type DamagedGroup,
+  type GroupState,
+  newGroupState,
+  type PurgeRange,
+  type StoreHeads,
+} from './heads.ts';
 import type { GroupWrite, RowWrite, ScanOptions, Store, StoreBatch, StoredGroup } from './interface.ts';
 import {
   BATCH_KEY,
