@@ -3,7 +3,9 @@
  * restarted agent goes on where the old one was killed. The rows are not synced: they must survive the process, and a
  * machine that lost power has lost the processes too, so its lease ends and the work runs elsewhere.
  */
-import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
+import type { Clock, Timer } from '../../src/lib/clock.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { OUTBOX_GATHER_MS } from '../../src/lib/limits.ts';
 import { executionKey } from '../../src/model/execution.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
 import type { RowWrite, Store } from '../../src/store/interface.ts';
@@ -24,13 +26,18 @@ export class Outbox {
   readonly #store: Store;
   readonly #pool: string;
   readonly #onFailed: (error: ShoalError) => void;
+  readonly #clock: Clock;
   #pending: RowWrite[] = [];
   #waiting: Waiting[] = [];
-  #writing = false;
+  #isUrgent = false;
+  #isWriting = false;
+  #isClosed = false;
+  #gathering: Timer | undefined;
 
   /** `onFailed`: a write failed, and the store takes no more of them. */
-  constructor(store: Store, pool: string, onFailed: (error: ShoalError) => void) {
+  constructor(store: Store, clock: Clock, pool: string, onFailed: (error: ShoalError) => void) {
     this.#store = store;
+    this.#clock = clock;
     this.#pool = pool;
     this.#onFailed = onFailed;
   }
@@ -48,9 +55,13 @@ export class Outbox {
 
   /** Resolves when the row is written; rejects where the store takes no writes any more (a full disk, say). */
   keepAssigned(assigned: Assigned): Promise<void> {
-    return this.#write({ kind: 'put', key: `e/${this.#rowOf(assigned)}`, value: encode(assigned) });
+    const kept = this.#write({ kind: 'put', key: `e/${this.#rowOf(assigned)}`, value: encode(assigned) });
+    this.#isUrgent = true;
+    void this.#drain();
+    return kept;
   }
 
+  /** As `keepAssigned`, but only the runner's memory waits for it: it shares a write with what comes soon. */
   keepOutcome(assigned: Assigned, outcome: TaskOutcome): Promise<void> {
     return this.#write({ kind: 'put', key: `o/${this.#rowOf(assigned)}`, value: encode(outcome) });
   }
@@ -65,31 +76,46 @@ export class Outbox {
     return `${this.#pool}/${executionKey({ job: job.number, task, epoch })}`;
   }
 
-  /** All writes of one turn go into one batch; those that come while it is written share the next. */
+  /** Writes what waits; nothing is kept from now on. */
+  close(): void {
+    this.#isClosed = true;
+    void this.#drain();
+  }
+
   #write(row: RowWrite): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new ShoalError('ServerBusy', 'This agent is stopping.'));
     this.#pending.push(row);
+    this.#gathering ??= this.#clock.after(OUTBOX_GATHER_MS, () => void this.#drain());
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      if (!this.#writing) void this.#drain();
     });
   }
 
+  /** All writes of one turn go into one batch; those that come while it is written share the next. */
   async #drain(): Promise<void> {
-    this.#writing = true;
+    if (this.#isWriting) return;
+    this.#isWriting = true;
     await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const rows = this.#pending;
-      const waiting = this.#waiting;
-      this.#pending = [];
-      this.#waiting = [];
-      try {
-        await this.#store.write({ groups: [], local: rows }, false);
-        for (const { resolve } of waiting) resolve();
-      } catch (error) {
-        for (const { reject } of waiting) reject(error);
-        this.#onFailed(asShoalError(error));
-      }
+    do await this.#writePending();
+    while (this.#isUrgent || (this.#isClosed && this.#pending.length > 0));
+    this.#isWriting = false;
+  }
+
+  async #writePending(): Promise<void> {
+    const rows = this.#pending;
+    const waiting = this.#waiting;
+    this.#pending = [];
+    this.#waiting = [];
+    this.#isUrgent = false;
+    this.#gathering?.cancel();
+    this.#gathering = undefined;
+    if (rows.length === 0) return;
+    try {
+      await this.#store.write({ groups: [], local: rows }, false);
+      for (const { resolve } of waiting) resolve();
+    } catch (error) {
+      for (const { reject } of waiting) reject(error);
+      this.#onFailed(asShoalError(error));
     }
-    this.#writing = false;
   }
 }

@@ -92,7 +92,7 @@ export class PoolSession {
 
   constructor(options: PoolSessionOptions) {
     this.#options = options;
-    this.#outbox = new Outbox(options.store, options.pool, (error) => {
+    this.#outbox = new Outbox(options.store, options.clock, options.pool, (error) => {
       if (!this.#closed) options.onFatal(error);
     });
   }
@@ -152,6 +152,7 @@ export class PoolSession {
     this.#closed = true;
     this.#reportTimer?.cancel();
     for (const execution of this.#table.values()) execution.abort.abort();
+    this.#outbox.close();
   }
 
   // --- Heartbeats and lease -----------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ import { PeerClocks } from './peer-clocks.ts';
 import { RaftOutbox } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
+import { TurnWriter } from './turn-writer.ts';
 
 /** Applied entries kept behind the applied index, for slow followers, before the log is cut. */
 export interface LogKept {
@@ -107,8 +108,7 @@ export class GroupHost {
   readonly #snapshotsSent: SnapshotSender;
   readonly #snapshotsReceived: SnapshotReceiver;
   readonly #snapshotsDue: { replica: Replica; to: MachineId }[] = [];
-  /** What the store was given last; it keeps the order, so all before it is in the store by then too. */
-  #lastWrite: Promise<void> = Promise.resolve();
+  readonly #writer: TurnWriter;
   readonly #beats = new PairBeats();
   #ticking: Timer | undefined;
   /** Ticks that the timer under way counts for, and those since the last beat. */
@@ -124,6 +124,7 @@ export class GroupHost {
     this.#options = options;
     this.#outbox = new RaftOutbox(options.transport, options.clock);
     const { store, clock, log, flightRecord } = options;
+    this.#writer = new TurnWriter({ store, clock, onFailed: (error) => this.#fail(error) });
     this.#recorder = new FlightRecorder({
       store,
       clock,
@@ -161,7 +162,7 @@ export class GroupHost {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#ticking?.cancel();
-    if (this.#turning) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await this.#quiet();
     for (const replica of this.#replicas.values()) {
       replica.close();
       await this.#recorder.settled(replica);
@@ -288,6 +289,7 @@ export class GroupHost {
       rowsGroup,
       applied: stored.applied,
       meta: metaAt(state, stored.applied.index),
+      flush: () => void this.#writer.flush(),
     });
     return { replica, stored };
   }
@@ -374,9 +376,10 @@ export class GroupHost {
     await this.open(group);
   }
 
-  #quiet(): Promise<void> {
-    if (!this.#turning) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+  /** Resolves when no turn is under way and nothing of an earlier one is to be written any more. */
+  async #quiet(): Promise<void> {
+    if (this.#turning) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await this.#writer.flush();
   }
 
   // --- Input ------------------------------------------------------------------------------------------------------
@@ -631,7 +634,10 @@ export class GroupHost {
     // The answers of what is committed need not wait for this machine's own disk: a majority has it.
     for (const { replica, applied } of parts)
       if (applied.length > 0) this.#options.onApplied(replica, applied);
-    if (groups.length > 0) await this.#write(groups, mustSync, parts);
+    if (groups.length > 0) {
+      const touched = parts.map(({ replica }) => replica);
+      await this.#writer.write(groups, mustSync, touched);
+    }
     for (const { replica, ready } of parts) {
       this.#send(replica, ready.messagesAfterPersist);
       replica.finish(ready);
@@ -645,23 +651,9 @@ export class GroupHost {
     this.#outbox.flush();
     if (replicas.some(({ raft }) => !raft.quiet)) this.#hastenTick();
     // Their rows are to be those of the applied index: the next turn, which may apply more, comes after this.
-    if (this.#snapshotsDue.length > 0) await this.#lastWrite;
+    if (this.#snapshotsDue.length > 0) await this.#writer.flush();
     for (const { replica, to } of this.#snapshotsDue.splice(0))
       this.#snapshotsSent.send(replica, to, (delivered) => this.#snapshotDone(replica, to, delivered));
-  }
-
-  /**
-   * Where no promise rests on it (it holds only what is applied, and the log has that), the next turn need not wait for
-   * the write: the store keeps their order.
-   */
-  async #write(groups: GroupWrite[], mustSync: boolean, parts: readonly TurnPart[]): Promise<void> {
-    const applied = parts.map(({ replica }) => ({ replica, index: replica.appliedIndex }));
-    const written = this.#options.store.write({ groups }, mustSync).then(() => {
-      for (const { replica, index } of applied) replica.noteWritten(index);
-    });
-    this.#lastWrite = written;
-    if (mustSync) return written;
-    written.catch((error: unknown) => this.#fail(error));
   }
 
   #fail(error: unknown): void {
@@ -696,6 +688,8 @@ export class GroupHost {
     const entries = replica.raft.entriesThrough(index);
     const start = replica.raft.compact(index);
     replica.noticeCompaction();
+    // The log is not cut where a crash would still need it.
+    void this.#writer.flush();
     this.#recorder.cut(replica, start, entries);
   }
 }

@@ -64,6 +64,8 @@ export interface ReplicaStart {
   readonly applied: { readonly index: number; readonly stateHash: number };
   /** Configuration and term as of the applied index. */
   readonly meta: SnapshotMeta;
+  /** Has written what is applied; `noteWritten` follows. */
+  readonly flush: () => void;
 }
 
 export interface Leadership {
@@ -76,6 +78,7 @@ export class Replica {
   readonly group: GroupId;
   readonly generation: number;
   readonly raft: RaftNode;
+  readonly #flush: () => void;
   #machine: StateMachine<unknown>;
   #rowsGroup: string;
   #meta: SnapshotMeta;
@@ -98,6 +101,7 @@ export class Replica {
     this.group = start.group;
     this.generation = start.generation;
     this.raft = start.raft;
+    this.#flush = start.flush;
     this.#machine = start.machine;
     this.#rowsGroup = start.rowsGroup;
     this.#meta = start.meta;
@@ -166,6 +170,7 @@ export class Replica {
   flushed(): Promise<void> {
     const index = this.appliedIndex;
     if (this.#written >= index) return Promise.resolve();
+    this.#flush();
     return new Promise((resolve) => {
       this.#flushWaiters.push({ index, resolve });
     });

@@ -16,15 +16,23 @@ export function* tasks(count: number, commandLine: string): Generator<TaskSpec> 
   for (let task = 0; task < count; task += 1) yield { id: `t${task}`, commandLine };
 }
 
+/** Each look costs the agents about as much as a task. */
+const POLL_MS = 200;
+
 export async function finish(
   client: ShoalClient,
   job: string,
   count: number,
   withinMs: number,
 ): Promise<void> {
-  await until(`${count} tasks of ${job} have ended`, withinMs, async () => {
-    const counts = await client.jobs.taskCounts(job);
-    if (counts.failed > 0) throw new Error(`${counts.failed} tasks failed`);
-    return counts.completed >= count;
-  });
+  await until(
+    `${count} tasks of ${job} have ended`,
+    withinMs,
+    async () => {
+      const counts = await client.jobs.taskCounts(job);
+      if (counts.failed > 0) throw new Error(`${counts.failed} tasks failed`);
+      return counts.completed >= count;
+    },
+    POLL_MS,
+  );
 }

@@ -123,6 +123,9 @@ export const RAFT_YIELD_TICKS = 3;
 export const RAFT_TERM_STEP_MAX = 2 ** 32;
 /** Terms that a recovered group goes ahead: elections that the lost voters held unseen by the surviving copy. */
 export const RECOVERY_TERM_STEP = 1_000_000;
+/** Rows of applied entries wait so long for a write to share, and so many group writes at most. */
+export const ROWS_GATHER_MS = 20;
+export const ROWS_WAITING_MAX = 64;
 /** Log entries that a recovered group goes ahead: what the lost voters may have written unseen by the surviving copy. */
 export const RECOVERY_INDEX_STEP = 1_000_000_000;
 /** A learner whose log is this near to the leader's end may vote. */
@@ -184,7 +187,7 @@ export const KILL_GRACE_MS = 500;
 /** One dispatch message to one machine; small enough that several machines' fit into one publish. */
 export const DISPATCH_BYTES_MAX = 40 * 1024;
 /** A machine that has not said by then that it took a dispatch gets it the other way too. */
-export const DISPATCH_TAKEN_WAIT_MS = 8;
+export const DISPATCH_TAKEN_WAIT_MS = 50;
 /** In a pool of more nodes than the first assignments go by stream only: a publish reaches every machine of the pool, so that bytes for each task grow with it. Gossip brings what was not taken up by the second. */
 export const DISPATCH_GOSSIP_NODES_MAX = 32;
 export const DISPATCH_TAKEN_WAIT_WIDE_MS = 250;
@@ -194,6 +197,8 @@ export const DISPATCH_STREAMED_ITEMS_MAX = 8;
 export const ASSIGN_GATHER_MS = 5;
 /** The same for the reports of one machine. */
 export const REPORT_GATHER_MS = 5;
+/** Outcomes, and rows of what is recorded, wait so long for others to share a write with: nothing rests on them but the memory of the runner. */
+export const OUTBOX_GATHER_MS = 20;
 /** Where the last of them held so many items that work flows, the next may wait for so long: nodes have more tasks ahead. */
 export const FLOW_ITEMS_MIN = 4;
 export const FLOW_GATHER_MS = 20;

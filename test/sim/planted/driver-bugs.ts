@@ -11,9 +11,23 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
     seedsMax: 30,
     changes: [
       {
-        file: 'coordinator/driver/group-host.ts',
-        find: 'const written = this.#options.store.write({ groups }, mustSync).then(() => {',
+        file: 'coordinator/driver/turn-writer.ts',
+        find: 'const written = this.#options.store.write({ groups }, sync).then(() => {',
         replace: 'const written = this.#options.store.write({ groups }, false).then(() => {',
+      },
+    ],
+  },
+  {
+    name: 'a log is cut before the rows that stand for it are written',
+    world: 'control-plane',
+    options: SNAPSHOTS,
+    breaks: ['R9', 'L2', 'L3'],
+    seedsMax: 40,
+    changes: [
+      {
+        file: 'coordinator/driver/group-host.ts',
+        find: '    void this.#writer.flush();\n    this.#recorder.cut(',
+        replace: '    this.#recorder.cut(',
       },
     ],
   },
@@ -40,7 +54,7 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'coordinator/driver/group-host.ts',
-        find: 'if (this.#snapshotsDue.length > 0) await this.#lastWrite;',
+        find: 'if (this.#snapshotsDue.length > 0) await this.#writer.flush();',
         replace: '',
       },
     ],

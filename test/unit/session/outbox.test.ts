@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Assigned } from '../../../agent/lifecycle/interface.ts';
 import { Outbox } from '../../../agent/session/outbox.ts';
+import { systemClock } from '../../../src/lib/clock.ts';
 import type { ShoalError } from '../../../src/lib/errors.ts';
 import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
 
@@ -16,7 +17,7 @@ const assigned: Assigned = {
 test('an execution that a full disk cannot keep is not launched, its end not acknowledged, and the agent told', async () => {
   const disk = new MemoryDisk();
   const failures: ShoalError[] = [];
-  const outbox = new Outbox(openMemoryStore(disk), 'p', (error) => failures.push(error));
+  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p', (error) => failures.push(error));
   disk.full = true;
   await expect(outbox.keepAssigned(assigned)).rejects.toMatchObject({ code: 'DiskFull' });
   await expect(outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] })).rejects.toThrow();
