@@ -134,8 +134,8 @@ export class Coordinator {
       transport,
       clock,
       peersToAsk: (group) => this.#peersToAsk(group),
-      isKnown: (group) =>
-        this.mesh === undefined || group === MESH_GROUP || this.mesh.group(group) !== undefined,
+      // One that has just joined knows of no group, not even of that which tells it.
+      isKnown: (group) => this.mesh?.group(MESH_GROUP) === undefined || this.mesh.group(group) !== undefined,
       random: random.fork(),
       newRequestId: options.newRequestId,
     });
