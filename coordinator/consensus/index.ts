@@ -1,4 +1,4 @@
-export { decodeConfiguration, encodeConfiguration } from './configuration.ts';
+export { decodeConfiguration } from './configuration.ts';
 export type {
   Configuration,
   Entry,
