@@ -95,7 +95,11 @@ function validateInstances(
   { coordinationCommandLine, commonResourceFiles }: NonNullable<TaskSpec['multiInstanceSettings']>,
 ): Violation | undefined {
   if (containerSettings !== undefined)
-    return invalidValue('containerSettings', '', 'a multi-instance task runs without a container');
+    return invalidValue(
+      'containerSettings',
+      '',
+      'a multi-instance task runs without a container, for its launcher is a program of the machine and listens under its address',
+    );
   const violation =
     validateCommandLine(coordinationCommandLine, 'coordinationCommandLine') ??
     firstViolation(commonResourceFiles, (file, position) =>
