@@ -46,6 +46,20 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
     ],
   },
   {
+    name: 'rows of what was reported stay',
+    world: 'control-plane',
+    options: BUSY,
+    breaks: ['L2'],
+    seedsMax: 5,
+    changes: [
+      {
+        file: 'agent/session/outbox.ts',
+        find: "this.#write({ kind: 'delete', key })",
+        replace: "if (key.startsWith('e/')) this.#write({ kind: 'delete', key })",
+      },
+    ],
+  },
+  {
     name: 'a late copy of an assignment runs again',
     world: 'control-plane',
     options: LATE_COPIES,

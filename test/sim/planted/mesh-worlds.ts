@@ -68,3 +68,12 @@ export const NAMES_ARE_LOST: Options = {
 export const DISKS_GO: Options = { faults: ['wipeDisk'], habits: ['files'], profile: FEW_TASKS };
 /** Nobody is kept from collecting what nothing refers to. */
 export const COLLECTIONS: Options = { faults: ['slowDisk'], habits: ['files'], profile: LONG };
+
+export const SCHEDULES: Options = { faults: [], habits: ['schedules'], profile: FEW_TASKS };
+/** Whoever leads dies in the midst of it, and with it all that was only in its memory. */
+export const SCHEDULES_AND_POWER_CUTS: Options = {
+  faults: ['powerCut'],
+  habits: ['schedules'],
+  profile: FEW_TASKS,
+};
+export const LATE_COMERS: Options = { faults: [], habits: ['comeLate'], profile: FEW_TASKS };

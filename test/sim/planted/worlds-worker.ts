@@ -58,6 +58,7 @@ async function failureOf(where: PlantedBug, seed: number): Promise<Error | undef
 /** `S4: …` of a referee, maybe as the reason why an agent ended; `… (S21)` of the state machines' own audit. */
 function ruleOf({ message }: Error): string {
   const [first = ''] = message.split('\n');
-  const named = [...first.matchAll(/\b([RSLF]\d+|reads|copies): /g)].at(-1) ?? /\(([RSL]\d+)\)$/.exec(first);
+  const named =
+    [...first.matchAll(/\b([RSLF]\d+|reads|copies|tokens): /g)].at(-1) ?? /\(([RSL]\d+)\)$/.exec(first);
   return named?.[1] ?? 'assertion';
 }

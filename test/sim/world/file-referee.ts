@@ -5,12 +5,11 @@
  */
 import { type ChunkHash, decodeManifestNode, hashOf } from '../../../agent/files/manifest.ts';
 import { MESH_GROUP } from '../../../src/model/ids.ts';
+import { newestBooks } from './newest-books.ts';
 import { Violation } from './referee.ts';
 import type { FileWatcher, SimMachine } from './sim-machine.ts';
 import type { SimProcess } from './sim-runner.ts';
 import type { Timeline } from './timeline.ts';
-
-type MeshView = NonNullable<NonNullable<SimMachine['life']>['coordinator']['mesh']>;
 
 export class FileReferee implements FileWatcher {
   readonly #machines: readonly SimMachine[];
@@ -77,7 +76,7 @@ export class FileReferee implements FileWatcher {
   /** F2, by whoever knows most of the mesh's books. */
   collected(machine: SimMachine, hash: ChunkHash): void {
     this.#timeline.note(machine.name, () => `removes the chunk ${short(hash)}`);
-    for (const manifest of this.#newestBooks()?.blobsHeldBy(machine.id) ?? [])
+    for (const manifest of newestBooks(this.#machines)?.blobsHeldBy(machine.id) ?? [])
       if (this.#closureOf(manifest)?.includes(hash) && !machine.fileDisk?.isDamaged(hash))
         this.failure ??= new Violation(
           `F2: ${machine.name} removes the chunk ${short(hash)} of the content ${short(manifest)}, which it is named for`,
@@ -128,13 +127,13 @@ export class FileReferee implements FileWatcher {
 
   /** Its content may be lost, as far as the newest books tell. */
   isExcused(container: string, name: string): boolean {
-    const content = this.#newestBooks()?.blob(container, name);
+    const content = newestBooks(this.#machines)?.blob(container, name);
     return content !== undefined && this.#excused.has(content.manifest);
   }
 
   /** Contents with fewer copies than there should be, on machines that are there. */
   underCopied(copies: number): readonly string[] {
-    const books = this.#newestBooks();
+    const books = newestBooks(this.#machines);
     const members = this.#machines.filter(({ id }) => books?.machine(id) !== undefined);
     const wanted = Math.min(copies, members.length);
     const holders = new Map<ChunkHash, string[]>();
@@ -147,16 +146,6 @@ export class FileReferee implements FileWatcher {
   }
 
   // --- Looking around -----------------------------------------------------------------------------------------------
-
-  #newestBooks(): MeshView | undefined {
-    let newest: { readonly index: number; readonly mesh: MeshView } | undefined;
-    for (const { life } of this.#machines) {
-      const mesh = life?.coordinator?.mesh;
-      const index = life?.coordinator?.host.replica(MESH_GROUP)?.appliedIndex ?? -1;
-      if (mesh !== undefined && index > (newest?.index ?? -1)) newest = { index, mesh };
-    }
-    return newest?.mesh;
-  }
 
   /** Contents whose root chunk is on its disk. */
   #manifestsOn(machine: SimMachine): ChunkHash[] {

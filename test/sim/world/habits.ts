@@ -21,6 +21,10 @@ const HABITS = [
   'lists',
   /** Blobs are stored, replaced, deleted and read; tasks have inputs and outputs. */
   'files',
+  /** Jobs that schedules make. */
+  'schedules',
+  /** With a token that expires. */
+  'comeLate',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 

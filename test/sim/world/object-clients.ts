@@ -14,6 +14,9 @@ const CALLS_EACH = 6;
 const PAUSE_MS_MAX = 700;
 const JOINERS = 2;
 const TOKEN_VALID_MS = 3_600_000;
+/** How long a brief token is good for. */
+const BRIEF_MS = { low: 500, high: 4_000 } as const;
+const LATE_JOINERS = 4;
 const POOL = 'default';
 
 /** All calls on one object, in the order in which they were made. */
@@ -49,18 +52,21 @@ export class ObjectClients {
   readonly #requests: Requests;
   readonly #random: Prng;
   readonly #habits: ReadonlySet<Habit>;
+  readonly #referee: Referee;
   readonly #job = new History<JobCall, JobAnswer>();
   readonly #token = new History<{ readonly joiner: string }, 'joined' | 'refused'>();
   readonly #phantoms: MachineOffer[];
 
-  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>) {
+  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>, referee: Referee) {
     this.#requests = requests;
     this.#random = random;
     this.#habits = habits;
+    this.#referee = referee;
     this.#phantoms = Array.from({ length: JOINERS }, (_, number) => phantom(`guest${number}`));
   }
 
-  begin(untilMs: number): void {
+  /** `groupMs`: the mesh group's time, by whoever knows most of it. */
+  begin(untilMs: number, groupMs: () => number): void {
     const { nowMs } = this.#requests;
     const moment = (): number => nowMs + this.#random.next() * (untilMs - nowMs);
     if (this.#habits.has('contendForObjects'))
@@ -69,11 +75,12 @@ export class ObjectClients {
         this.#requests.at(moment(), () => this.#useJob(random));
       }
     if (this.#habits.has('contendForTokens')) this.#requests.at(moment(), () => this.#contendForToken());
+    if (this.#habits.has('comeLate')) this.#requests.at(moment(), () => this.#comeLate(groupMs));
   }
 
-  check(referee: Referee): void {
-    this.#job.check('a job', JOB, referee);
-    this.#token.check('a token', TOKEN, referee);
+  check(): void {
+    this.#job.check('a job', JOB, this.#referee);
+    this.#token.check('a token', TOKEN, this.#referee);
   }
 
   // --- A job ------------------------------------------------------------------------------------------------------------
@@ -164,6 +171,37 @@ export class ObjectClients {
     );
     for (const { id } of this.#phantoms)
       await requests.command(MESH_GROUP, () => ({ kind: 'machine.remove', machine: id }));
+  }
+
+  /** Machines that will never be up come with a token that expires meanwhile: from then on nobody gets in by it. */
+  async #comeLate(groupMs: () => number): Promise<void> {
+    const requests = this.#requests;
+    const tokenPeer = 'token-brief';
+    const expiresAtMs = groupMs() + this.#random.int(BRIEF_MS.low, BRIEF_MS.high);
+    const made = await requests.command(MESH_GROUP, (life) => ({
+      kind: 'token.create',
+      id: tokenPeer,
+      peer: tokenPeer,
+      expiresAtMs,
+      uses: LATE_JOINERS,
+      createdBy: life.machine,
+    }));
+    // The group's time may have gone past it.
+    if (!made.ok) return;
+    for (let number = 0; number < LATE_JOINERS; number++) {
+      await requests.pause(this.#random.int(0, BRIEF_MS.high));
+      const machine = phantom(`late${number}`);
+      const isOver = groupMs() >= expiresAtMs;
+      const { ok } = await requests.command(MESH_GROUP, () => ({ kind: 'machine.join', tokenPeer, machine }));
+      if (ok && isOver) this.#referee.fail('tokens', `${machine.name} got in by a token that had expired`);
+      if (ok) await requests.command(MESH_GROUP, () => ({ kind: 'machine.remove', machine: machine.id }));
+    }
+    // L4: what expired does not stay in the mesh's tables.
+    for (;;) {
+      const tokens = await requests.query(MESH_GROUP, 'token.list', {});
+      if (!tokens.some(({ id }) => id === tokenPeer)) return;
+      await requests.pause(BRIEF_MS.low);
+    }
   }
 
   async #joinBy(tokenPeer: string, machine: MachineOffer): Promise<void> {

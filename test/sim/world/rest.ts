@@ -1,6 +1,7 @@
 /** The end of a world: faults are over and a majority is connected, so everything comes to rest (L1 to L8). */
 import { BLOB_COPIES } from '../../../src/lib/limits.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
+import { prefixEnd } from '../../../src/store/keys.ts';
 import type { Course } from './course.ts';
 import type { KnownJob } from './job-clients.ts';
 import { type ReviewWorld, reviewJobs } from './job-review.ts';
@@ -11,6 +12,8 @@ import type { SimMachine } from './sim-machine.ts';
 /** Elections, leases, the longest attempts and the longest tasks fit into this, some of them one after another. */
 export const CALM_MS_MAX = 180_000;
 const REVIEW_PERIOD_MS = 1_000;
+/** Where a session keeps what it was assigned, and what it has to report. */
+const EXECUTION_ROWS = ['l/e/', 'l/o/'] as const;
 
 export interface RestingWorld extends ReviewWorld {
   readonly course: Course;
@@ -88,8 +91,9 @@ function isAtRest({ machines, pools }: RestingWorld): boolean {
   });
 }
 
-function holdsNothing({ life, runner }: SimMachine): boolean {
-  return life?.sessions.held === 0 && (runner?.unacknowledged ?? 0) === 0;
+function holdsNothing({ life, runner, disk }: SimMachine): boolean {
+  if (life?.sessions.held !== 0 || (runner?.unacknowledged ?? 0) > 0) return false;
+  return EXECUTION_ROWS.every((prefix) => disk.list(prefix, prefixEnd(prefix)).length === 0);
 }
 
 function heldBy({ name, life, runner }: SimMachine): string {

@@ -11,6 +11,7 @@ import { drawHabits, type Habit } from './habits.ts';
 import { JobClients } from './job-clients.ts';
 import { beginLists } from './list-clients.ts';
 import { SimNetwork } from './network.ts';
+import { newestBooks } from './newest-books.ts';
 import { ObjectClients } from './object-clients.ts';
 import { OperatorModel, SECOND_POOL } from './operator-model.ts';
 import { machineName, type Profile, SMALL } from './profile.ts';
@@ -18,6 +19,7 @@ import { Referee, Violation } from './referee.ts';
 import { replayDisk } from './replays.ts';
 import { Requests } from './requests.ts';
 import { CALM_MS_MAX, comeToRest } from './rest.ts';
+import { ScheduleClients } from './schedule-clients.ts';
 import { type FilesOptions, SimMachine } from './sim-machine.ts';
 import { Timeline } from './timeline.ts';
 import { Scope, VirtualTime } from './virtual-time.ts';
@@ -101,6 +103,7 @@ class Simulation {
   readonly #objects: ObjectClients;
   /** Undefined in worlds without files. */
   readonly #files: FileClients | undefined;
+  readonly #schedules: ScheduleClients | undefined;
   readonly #operator: OperatorModel;
   #audited = 0;
   #fatal: Error | undefined;
@@ -148,7 +151,7 @@ class Simulation {
       isOut: (machine) => this.#operator.removed.has(machine),
     });
     this.#jobs = new JobClients(this.#requests, random.fork(), this.#habits, () => this.#files?.inputs ?? []);
-    this.#objects = new ObjectClients(this.#requests, random.fork(), this.#habits);
+    this.#objects = new ObjectClients(this.#requests, random.fork(), this.#habits, this.#referee);
     this.#operator = new OperatorModel({
       requests: this.#requests,
       random: random.fork(),
@@ -158,6 +161,16 @@ class Simulation {
       referee: this.#referee,
     });
     this.#files = files && this.#fileClients(random.fork(), files);
+    this.#schedules = this.#habits.has('schedules') ? this.#scheduleClients(random.fork()) : undefined;
+  }
+
+  #scheduleClients(random: Prng): ScheduleClients {
+    return new ScheduleClients({
+      requests: this.#requests,
+      random,
+      referee: this.#referee,
+      groupMs: () => this.#groupMs(),
+    });
   }
 
   #fileClients(random: Prng, { chunkBytes, watcher }: FilesOptions<FileReferee>): FileClients {
@@ -240,10 +253,15 @@ class Simulation {
       nodesMayTerminate: this.#habits.has('secondPool'),
       files: this.#files,
     });
-    this.#objects.check(this.#referee);
+    this.#objects.check();
     // A replay applies the whole world once more. All disks should hold the same, and the next seed takes the next one.
     const recorded = machines[this.#seed % machines.length];
     if (recorded !== undefined) await replayDisk(recorded, this.#timeline);
+  }
+
+  /** The mesh group's time, by whoever knows most of it. */
+  #groupMs(): number {
+    return newestBooks(this.#machines)?.timeMs() ?? 0;
   }
 
   #pools(): readonly string[] {
@@ -268,8 +286,9 @@ class Simulation {
     });
     faults.begin(this.#script);
     this.#operator.begin(untilMs, late);
-    this.#objects.begin(untilMs);
+    this.#objects.begin(untilMs, () => this.#groupMs());
     this.#files?.begin(untilMs);
+    this.#schedules?.begin(untilMs);
     beginLists(
       {
         requests: this.#requests,
@@ -295,6 +314,8 @@ class Simulation {
       () => this.#requests.isDone,
     );
     await this.#course.awaiting('the last changes', CALM_MS_MAX, this.#operator.end());
+    if (this.#schedules !== undefined)
+      await this.#course.awaiting('the schedules end', CALM_MS_MAX, this.#schedules.end());
   }
 
   /** Where so many moved while they were apart that nobody knows where anybody is, a LAN must help, or a person. */
