@@ -49,8 +49,9 @@ import { type FlightRecordBounds, FlightRecorder } from './flight-recorder.ts';
 import { loadRows } from './load-rows.ts';
 import { PairBeats } from './pair-beats.ts';
 import { PeerClocks } from './peer-clocks.ts';
-import { RaftOutbox } from './raft-outbox.ts';
+import { RaftOutbox, type WireMessage } from './raft-outbox.ts';
 import { type AppliedEntry, metaAfter, Replica } from './replica.ts';
+import { unpackEntries } from './shared-entries.ts';
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts';
 import { TurnWriter } from './turn-writer.ts';
 
@@ -535,7 +536,19 @@ export class GroupHost {
     for (const { group, generation, message } of frame.messages) {
       // The sender named in a message must be the peer that the connection was proved to belong to.
       if (peerOfMachine(message.from) !== from || message.to !== this.#options.self) continue;
-      this.#stepOrOpen(group as GroupId, generation, message as Message, from);
+      const unpacked = this.#unpack(from, message);
+      if (unpacked !== undefined) this.#stepOrOpen(group as GroupId, generation, unpacked, from);
+    }
+  }
+
+  #unpack(from: string, message: WireMessage): Message | undefined {
+    if (message.kind !== 'append' || message.packed === undefined) return message as Message;
+    const { packed, ...append } = message;
+    try {
+      return { ...append, entries: unpackEntries(packed) };
+    } catch (error) {
+      this.#options.log.warn({ from, error: asShoalError(error).message }, 'packed entries were refused');
+      return undefined;
     }
   }
 

@@ -5,8 +5,10 @@ import type { Transport } from '../../src/mesh/interface.ts';
 import { peerOfMachine } from '../../src/model/ids.ts';
 import { RAFT_CHANNEL, RaftFrame } from '../../src/wire/protocol.ts';
 import type { Message } from '../consensus/index.ts';
+import { bytesOf, SharedEntries } from './shared-entries.ts';
 
-type WireMessage = Parameters<typeof RaftFrame.encode>[0]['messages'][number];
+type Envelope = Parameters<typeof RaftFrame.encode>[0]['messages'][number];
+export type WireMessage = Envelope['message'];
 
 /** Entries of one frame; the rest goes into the next. */
 const FRAME_BYTES_TARGET = FRAME_BYTES_MAX / 8;
@@ -16,7 +18,8 @@ export class RaftOutbox {
   readonly #clock: Clock;
   /** Monotonic ms of the last frame to each peer. */
   readonly #sentAtMs = new Map<string, number>();
-  readonly #byPeer = new Map<string, { messages: WireMessage[]; bytes: number }>();
+  readonly #shared = new SharedEntries();
+  readonly #byPeer = new Map<string, { messages: Envelope[]; bytes: number }>();
 
   constructor(transport: Transport, clock: Clock) {
     this.#transport = transport;
@@ -30,8 +33,12 @@ export class RaftOutbox {
       queue = { messages: [], bytes: 0 };
       this.#byPeer.set(peer, queue);
     }
-    queue.messages.push({ group, generation, message: message as WireMessage['message'] });
-    if (message.kind === 'append') for (const entry of message.entries) queue.bytes += entry.data.length;
+    if (message.kind === 'append') {
+      const packed = this.#shared.pack({ group, generation, ...message });
+      queue.bytes += packed?.deflated.length ?? bytesOf(message.entries);
+      const entries = packed === undefined ? { entries: [...message.entries] } : { entries: [], packed };
+      queue.messages.push({ group, generation, message: { ...message, ...entries } });
+    } else queue.messages.push({ group, generation, message: message as WireMessage });
     if (queue.bytes >= FRAME_BYTES_TARGET) this.#send(peer, queue);
   }
 
@@ -55,7 +62,7 @@ export class RaftOutbox {
   }
 
   /** A frame that cannot be sent is lost like any other message: Raft asks again. */
-  #send(peer: string, queue: { messages: WireMessage[]; bytes: number }): void {
+  #send(peer: string, queue: { messages: Envelope[]; bytes: number }): void {
     const wallMs = Math.max(0, Math.floor(this.#clock.wallMs()));
     this.#transport.send(peer, RAFT_CHANNEL, RaftFrame.encode({ wallMs, messages: queue.messages }));
     this.#sentAtMs.set(peer, this.#clock.monotonicMs());

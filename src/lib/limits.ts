@@ -97,6 +97,10 @@ export const RAFT_ELECTION_TICKS = 10;
 export const RAFT_APPEND_BYTES_MAX = 1024 * 1024;
 /** Appends to learners between two ticks of a leader; with more of them entries gather. All machines are learners of the mesh group: at some 20 µs each way this is a fifth of a core, whatever the mesh's size. */
 export const LEARNER_APPENDS_PER_TICK = 512;
+/** Entries of so many bytes together, once so many members of a group were sent them, are deflated for all others; as many lists of entries are remembered as members may be at different places of the log. */
+export const SHARED_ENTRIES_BYTES_MIN = 4 * 1024;
+export const SHARED_ENTRIES_MEMBERS_MIN = 8;
+export const SHARED_ENTRIES_KEPT = 32;
 /** Learners that one round of heartbeats reaches; with more of them each gets one every few rounds, and is as much more patient. */
 export const LEARNER_HEARTBEATS_PER_ROUND = 512;
 /** Learners that one change of a configuration adds. */

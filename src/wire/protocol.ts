@@ -36,6 +36,10 @@ const LogEntry = Type.Object({
   kind: Type.Enum(['noop', 'command', 'configuration']),
   data: Bytes,
 });
+export const LogEntries = message('raft entries', Type.Array(LogEntry));
+const PackedEntries = Type.Object({ count: Count, deflated: Bytes });
+/** Entries, deflated: what many members get alike is packed once for all of them. */
+export type PackedEntries = Static<typeof PackedEntries>;
 const base = { from: Name, to: Name, term: Count };
 const RaftMessage = Type.Union([
   Type.Object({
@@ -44,6 +48,8 @@ const RaftMessage = Type.Union([
     previousIndex: Count,
     previousTerm: Count,
     entries: Type.Array(LogEntry),
+    /** In place of `entries`, which is empty then. */
+    packed: Type.Optional(PackedEntries),
     commit: Count,
     notice: Type.Optional(Type.Boolean()),
   }),

@@ -38,12 +38,13 @@ export class MeshFollower {
     if (message.kind === 'heartbeat')
       return { ...base, kind: 'heartbeatResponse', readContext: message.readContext };
     if (message.kind !== 'append') return undefined;
-    const { previousIndex, entries } = message;
-    this.#lastIndex = Math.max(this.#lastIndex ?? 0, previousIndex + entries.length);
+    const { previousIndex, entries, packed } = message;
+    const index = previousIndex + (packed?.count ?? entries.length);
+    this.#lastIndex = Math.max(this.#lastIndex ?? 0, index);
     return {
       ...base,
       kind: 'appendResponse',
-      index: previousIndex + entries.length,
+      index,
       rejected: false,
       hintIndex: 0,
       hintTerm: 0,
