@@ -502,9 +502,7 @@ export class GroupHost {
   /** A member that a quiet leader did not wait for may have missed something. */
   #peerCame(peer: string): void {
     for (const replica of this.#replicas.values()) {
-      const { voters, learners } = replica.meta.configuration;
-      if (!replica.leadership.leading || ![...voters, ...learners].some((id) => peerOfMachine(id) === peer))
-        continue;
+      if (!replica.leadership.leading || replica.membersOf(peer).length === 0) continue;
       replica.raft.wake(0);
       this.wake(replica);
     }
@@ -514,9 +512,7 @@ export class GroupHost {
     this.#clocks.forget(peer);
     this.#outbox.forget(peer);
     for (const replica of this.#replicas.values()) {
-      const { voters, learners } = replica.meta.configuration;
-      for (const id of [...voters, ...learners])
-        if (peerOfMachine(id) === peer) replica.raft.reportUnreachable(id);
+      for (const id of replica.membersOf(peer)) replica.raft.reportUnreachable(id);
       this.wake(replica);
     }
   }

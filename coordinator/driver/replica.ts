@@ -5,7 +5,7 @@
 import { invariant } from '../../src/lib/assert.ts';
 import { type ErrorCode, ShoalError } from '../../src/lib/errors.ts';
 import type { Command, CommandBatch, Outcome } from '../../src/model/commands.ts';
-import type { GroupId } from '../../src/model/ids.ts';
+import { type GroupId, type MachineId, type PeerId, peerOfMachine } from '../../src/model/ids.ts';
 import type { GroupWrite, RowWrite, Store } from '../../src/store/interface.ts';
 import { decode, encode } from '../../src/wire/codec.ts';
 import {
@@ -74,6 +74,8 @@ export interface Leadership {
   readonly term: number;
 }
 
+const NOBODY: readonly MachineId[] = [];
+
 export class Replica {
   readonly group: GroupId;
   readonly generation: number;
@@ -82,6 +84,10 @@ export class Replica {
   #machine: StateMachine<unknown>;
   #rowsGroup: string;
   #meta: SnapshotMeta;
+  /** Made when asked for after a change of the configuration: links come and go more often, and each asks. */
+  #byPeer:
+    | { readonly of: SnapshotMeta['configuration']; readonly ids: ReadonlyMap<PeerId, readonly MachineId[]> }
+    | undefined;
   #stateHash: number;
   /** Applied index whose rows are in the store. */
   #written: number;
@@ -128,6 +134,21 @@ export class Replica {
   /** What the state rows stand for now. */
   get meta(): SnapshotMeta {
     return this.#meta;
+  }
+
+  /** Members on the machine of this peer, as of the applied index: two while one that lost its disk is still a member. */
+  membersOf(peer: PeerId): readonly MachineId[] {
+    const { configuration } = this.#meta;
+    if (this.#byPeer?.of !== configuration) {
+      const ids = new Map<PeerId, MachineId[]>();
+      for (const id of [...configuration.voters, ...configuration.learners]) {
+        const others = ids.get(peerOfMachine(id));
+        if (others === undefined) ids.set(peerOfMachine(id), [id]);
+        else others.push(id);
+      }
+      this.#byPeer = { of: configuration, ids };
+    }
+    return this.#byPeer.ids.get(peer) ?? NOBODY;
   }
 
   /** Bytes of log applied since the log was last cut. */

@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { runScale, type ScaleResult, type ScaleSize } from '../../test/sim/scale/scale-world.ts';
 
 const HEAP_MB_MAX = 16_384;
+/** Thousands of machines have so much in flight that the usual young generation is copied again and again. */
+const YOUNG_MB_MAX = 64;
 
 /** Growing machines, growing tasks, and one large pool. */
 const SIZES: readonly ScaleSize[] = [
@@ -71,7 +73,11 @@ function inOwnProcess(program: string, size: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(
       process.execPath,
-      [`--max-old-space-size=${HEAP_MB_MAX}`, program, '--scale', size, '--output', 'json'],
+      [
+        `--max-old-space-size=${HEAP_MB_MAX}`,
+        `--max-semi-space-size=${YOUNG_MB_MAX}`,
+        ...[program, '--scale', size, '--output', 'json'],
+      ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     let text = '';
