@@ -16,6 +16,7 @@ import { hostile } from './hostile.ts';
 import { idle } from './idle.ts';
 import { largeJob } from './large-job.ts';
 import { manyAgents } from './many-agents.ts';
+import { millionTasks } from './million-tasks.ts';
 import { oneTask } from './one-task.ts';
 import { type Rows, row, tableOf } from './report.ts';
 import { shortTasks } from './short-tasks.ts';
@@ -44,6 +45,7 @@ const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
   'coordinator-dies': (mesh) => coordinatorDies(mesh, quick ? 2 : 10),
   'worker-dies': (mesh) => workerDies(mesh, quick ? 1 : 3),
   'large-job': (mesh) => largeJob(mesh, quick ? 20_000 : 100_000),
+  'million-tasks': (mesh) => millionTasks(mesh, quick ? 100_000 : 1_000_000),
   'azure-client': (mesh) =>
     azureClient(mesh, quick ? { added: 2_000, listed: 10_000 } : { added: 20_000, listed: 100_000 }),
   hostile: (mesh) =>

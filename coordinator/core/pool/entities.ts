@@ -58,7 +58,13 @@ export function hotJobEntity(state: PoolState, job: Job): JobEntity {
 
 // --- Tasks --------------------------------------------------------------------------------------------------------
 
-/** `completion` comes from the runtime row of a completed task; everything else about the past is hot. */
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * `completion` comes from the runtime row of a completed task; everything else about the past is hot. A page has a thousand
+ * of them, so the object is made as V8 makes one quickly: a plain literal, and what is there put in after it. Spreading a
+ * stamp into it and leaving out what is undefined at the end took ten times as long.
+ */
 export function taskEntity(
   state: PoolState,
   job: Job,
@@ -70,31 +76,39 @@ export function taskEntity(
   const previous = table.previousState(task);
   const epoch = table.epoch(task);
   const place = epoch === 0 ? undefined : state.nodes.placeAt(table.node(task));
-  return defined<TaskEntity>({
-    ...stampOf({ version: table.version(task), modifiedAtMs: table.modifiedAtMs(task) }),
+  const modifiedAtMs = table.modifiedAtMs(task);
+  const entity: Writable<TaskEntity> = {
+    eTag: stampOf({ version: table.version(task), modifiedAtMs }).eTag,
+    lastModifiedMs: modifiedAtMs,
     job: job.id,
     pool: state.poolName,
     spec: { ...spec, constraints: constraintsOf(job, task, spec) },
     number: task,
     state: table.state(task),
-    previousState: previous,
     creationTimeMs: table.createdAtMs(task),
     stateTransitionTimeMs: table.stateAtMs(task),
-    previousStateTransitionTimeMs: previous === undefined ? undefined : table.previousAtMs(task),
-    epoch: epoch === 0 ? undefined : epoch,
-    node: place?.id,
-    machine: place?.machine,
-    startTimeMs: completion?.startedAtMs ?? job.startedAtMs.get(task),
-    endTimeMs: completion?.endedAtMs,
-    exitCode: completion?.exitCode,
-    result: resultOf(job, task),
-    failure: completion?.failure,
     retryCount: table.retryCount(task),
-    lastRetryTimeMs: job.lastRetryAtMs.get(task),
     requeueCount: table.requeueCount(task),
-    lastRequeueTimeMs: job.lastRequeueAtMs.get(task),
     files: completion?.files ?? [],
-  });
+  };
+  putDefined(entity, 'previousState', previous);
+  if (previous !== undefined) entity.previousStateTransitionTimeMs = table.previousAtMs(task);
+  if (epoch !== 0) entity.epoch = epoch;
+  putDefined(entity, 'node', place?.id);
+  putDefined(entity, 'machine', place?.machine);
+  putDefined(entity, 'startTimeMs', completion?.startedAtMs ?? job.startedAtMs.get(task));
+  putDefined(entity, 'endTimeMs', completion?.endedAtMs);
+  putDefined(entity, 'exitCode', completion?.exitCode);
+  putDefined(entity, 'result', resultOf(job, task));
+  putDefined(entity, 'failure', completion?.failure);
+  putDefined(entity, 'lastRetryTimeMs', job.lastRetryAtMs.get(task));
+  putDefined(entity, 'lastRequeueTimeMs', job.lastRequeueAtMs.get(task));
+  return entity;
+}
+
+/** An absent property and an undefined one are not the same to a client. */
+function putDefined<T, K extends keyof T>(entity: T, key: K, value: T[K] | undefined): void {
+  if (value !== undefined) entity[key] = value;
 }
 
 /** The retry count is copied from the job when the task is added; the rest has defaults of its own. */
