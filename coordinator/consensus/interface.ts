@@ -217,5 +217,10 @@ export interface RaftNode {
    * that streams rows: they may stand for a later index than the `snapshot` message named, and then carry this instead.
    */
   metaAt(index: number): SnapshotMeta;
+  /** Of `status`, for whoever asks after each turn. */
+  readonly role: RaftStatus['role'];
+  readonly term: number;
+  readonly leader: ReplicaId | null;
+  readonly firstIndex: number;
   status(): RaftStatus;
 }

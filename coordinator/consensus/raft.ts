@@ -629,6 +629,22 @@ class Raft implements RaftNode {
     return this.#log.metaAt(index);
   }
 
+  get role(): RaftStatus['role'] {
+    return this.#office.role;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  get leader(): ReplicaId | null {
+    return this.#leader;
+  }
+
+  get firstIndex(): number {
+    return this.#log.firstIndex;
+  }
+
   status(): RaftStatus {
     const office = this.#office;
     const { commit, applied, lastIndex, firstIndex, configuration } = this.#log;

@@ -44,6 +44,8 @@ interface RecorderOptions {
   readonly bounds?: FlightRecordBounds;
 }
 
+type RowPage = readonly (readonly [string, Uint8Array])[];
+
 interface Keeping {
   record: FlightRecord;
   /** Grows with each snapshot: what was begun for the state before it is void. */
@@ -98,9 +100,9 @@ export class FlightRecorder {
     const keeping = this.#keeping.get(replica);
     if (keeping?.baseDue !== true) return;
     keeping.baseDue = false;
-    const rows = this.#options.store.snapshotRows(replica.rowsGroup)[Symbol.asyncIterator]();
+    const pages = this.#options.store.snapshotRows(replica.rowsGroup)[Symbol.asyncIterator]();
     // The first `next()` fixes what is read: the rows of this very moment.
-    const first = rows.next();
+    const first = pages.next();
     const base: RecordBase = {
       meta: replica.meta,
       stateHash: replica.stateHash,
@@ -109,9 +111,9 @@ export class FlightRecorder {
     const { life } = keeping;
     this.#work(replica, keeping, async () => {
       try {
-        await this.#copy(replica, keeping, life, base, first, rows);
+        await this.#copy(replica, keeping, life, base, first, pages);
       } finally {
-        await rows.return?.();
+        await pages.return?.();
       }
     });
   }
@@ -201,25 +203,26 @@ export class FlightRecorder {
     keeping: Keeping,
     life: number,
     base: RecordBase,
-    first: Promise<IteratorResult<readonly [string, Uint8Array]>>,
-    rows: AsyncIterator<readonly [string, Uint8Array]>,
+    first: Promise<IteratorResult<RowPage>>,
+    pages: AsyncIterator<RowPage>,
   ): Promise<void> {
     const { store } = this.#options;
     const group = base.rowsGroup ?? '';
     let slice: RowWrite[] = [];
     let sliceBytes = 0;
     let bytes = 0;
-    for (let item = await first; item.done !== true; item = await rows.next()) {
-      const [key, value] = item.value;
-      slice.push({ kind: 'put', key, value });
-      sliceBytes += key.length + value.length;
-      bytes += key.length + value.length;
-      if (bytes <= this.#bounds.baseBytes && sliceBytes < FLIGHT_BASE_SLICE_BYTES) continue;
-      if (!this.#isCurrent(replica, keeping, life)) return this.#abandon(replica, group);
-      if (bytes > this.#bounds.baseBytes) return this.#giveUp(replica, keeping, group);
-      await store.write({ groups: [{ group, rows: slice }] }, false);
-      slice = [];
-      sliceBytes = 0;
+    for (let page = await first; page.done !== true; page = await pages.next()) {
+      for (const [key, value] of page.value) {
+        slice.push({ kind: 'put', key, value });
+        sliceBytes += key.length + value.length;
+        bytes += key.length + value.length;
+        if (bytes <= this.#bounds.baseBytes && sliceBytes < FLIGHT_BASE_SLICE_BYTES) continue;
+        if (!this.#isCurrent(replica, keeping, life)) return this.#abandon(replica, group);
+        if (bytes > this.#bounds.baseBytes) return this.#giveUp(replica, keeping, group);
+        await store.write({ groups: [{ group, rows: slice }] }, false);
+        slice = [];
+        sliceBytes = 0;
+      }
     }
     if (!this.#isCurrent(replica, keeping, life)) return this.#abandon(replica, group);
     await this.#begin(replica, keeping, base, slice);

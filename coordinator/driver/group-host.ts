@@ -690,8 +690,7 @@ export class GroupHost {
 
   #compact(replica: Replica): void {
     const { logKept = { entries: RAFT_LOG_KEEP_ENTRIES, bytes: RAFT_LOG_KEEP_BYTES } } = this.#options;
-    const { firstIndex } = replica.raft.status();
-    const held = replica.appliedIndex - firstIndex;
+    const held = replica.appliedIndex - replica.raft.firstIndex;
     if (held < logKept.entries && replica.logBytes < logKept.bytes) return;
     const index = replica.appliedIndex - Math.min(held >> 1, logKept.entries >> 1);
     const entries = replica.raft.entriesThrough(index);

@@ -87,7 +87,8 @@ async function liveRows(store: Store, { group }: StoredGroup): Promise<Rows> {
   const pointer = await store.getRow(group, 'rows');
   const rowsGroup = pointer === undefined ? `${group}~0` : (decode(pointer) as string);
   const rows = new Map<string, Uint8Array>();
-  for await (const [key, value] of store.snapshotRows(rowsGroup)) rows.set(key, value);
+  for await (const page of store.snapshotRows(rowsGroup))
+    for (const [key, value] of page) rows.set(key, value);
   return rows;
 }
 
@@ -139,10 +140,12 @@ export class Replay {
     this.#term = meta.term;
     this.#stateHash = stateHash;
     if (rowsGroup !== null) {
-      for await (const [key, value] of store.snapshotRows(rowsGroup)) {
-        this.#rows.set(key, value);
-        this.#machine.load(key, value);
-        this.#course?.load(key, value);
+      for await (const page of store.snapshotRows(rowsGroup)) {
+        for (const [key, value] of page) {
+          this.#rows.set(key, value);
+          this.#machine.load(key, value);
+          this.#course?.load(key, value);
+        }
       }
     }
     this.#machine.loaded();

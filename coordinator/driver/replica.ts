@@ -377,7 +377,7 @@ export class Replica {
 
   /** Takes the present role over. Returns true if it differs from before; those who waited for a lost leadership are told. */
   noticeLeadership(): boolean {
-    const { role, leader, term } = this.raft.status();
+    const { role, leader, term } = this.raft;
     const before = this.leadership;
     const leading = role === 'leader';
     if (before.leading === leading && before.leader === leader && before.term === term) return false;

@@ -54,7 +54,7 @@ export class SnapshotSender {
       generation: replica.generation,
       from: self,
       to,
-      term: replica.raft.status().term,
+      term: replica.raft.term,
     };
     const end = {
       meta: { ...replica.meta, configuration: copyOf(replica.meta.configuration) },
@@ -65,13 +65,15 @@ export class SnapshotSender {
     let bytes = 0;
     let slice = 0;
     // The first `next()` runs up to the opening of the iterator without a pause: the rows are those of this very moment.
-    for await (const [key, value] of store.snapshotRows(replica.rowsGroup)) {
-      rows.push([key, value]);
-      bytes += key.length + value.length;
-      if (bytes < SNAPSHOT_SLICE_BYTES) continue;
-      await this.#request(to, { ...common, transfer, slice: slice++, rows, end: null });
-      rows = [];
-      bytes = 0;
+    for await (const page of store.snapshotRows(replica.rowsGroup)) {
+      for (const [key, value] of page) {
+        rows.push([key, value]);
+        bytes += key.length + value.length;
+        if (bytes < SNAPSHOT_SLICE_BYTES) continue;
+        await this.#request(to, { ...common, transfer, slice: slice++, rows, end: null });
+        rows = [];
+        bytes = 0;
+      }
     }
     await this.#request(to, { ...common, transfer, slice, rows, end });
   }

@@ -5,7 +5,7 @@ import type { EngineBatch } from './engine.ts';
 import type { GroupState, PurgeRange } from './heads.ts';
 import type { GroupWrite, LogEntry } from './interface.ts';
 import { entryKey } from './keys.ts';
-import { encodeEntry, encodeHead, encodeStart, frame } from './records.ts';
+import { encodeEntry, encodeHead, encodeStart } from './records.ts';
 
 /**
  * Puts everything of `write` but its rows into `batch` and returns the group as it will be. `isNew` groups get a start
@@ -47,7 +47,7 @@ export function writeGroup(
     start = write.start;
     lastIndex = Math.max(lastIndex, start.index);
   }
-  if (write.start !== undefined || isNew) batch.put(keys.start, frame(keys.start, encodeStart(start)));
+  if (write.start !== undefined || isNew) batch.put(keys.start, encodeStart(keys.start, start));
   for (const entry of write.append ?? []) {
     if (entry.index > start.index) lastIndex = appendEntry(batch, before, lastIndex, write, entry);
   }
@@ -59,7 +59,7 @@ export function writeGroup(
     applied: write.applied ?? before.head.applied,
     lastIndex,
   };
-  batch.put(keys.head, frame(keys.head, encodeHead(head)));
+  batch.put(keys.head, encodeHead(keys.head, head));
   return { keys, head, start, purge };
 }
 

@@ -81,10 +81,11 @@ export interface Store {
   getRows(group: string, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   scanRows(group: string, options: ScanOptions): AsyncIterable<readonly [string, Uint8Array]>;
   /**
-   * All rows of the group as they are at the call of the first `next()`, whatever is written while they are read. It holds
-   * LevelDB's old versions back from compaction, so it must be read to its end or returned from.
+   * All rows of the group as they are at the call of the first `next()`, whatever is written while they are read; page by
+   * page, as a step of an asynchronous iteration costs more than a row. It holds LevelDB's old versions back from
+   * compaction, so it must be read to its end or returned from.
    */
-  snapshotRows(group: string): AsyncIterable<readonly [string, Uint8Array]>;
+  snapshotRows(group: string): AsyncIterable<readonly (readonly [string, Uint8Array])[]>;
   getLocal(key: string): Promise<Uint8Array | undefined>;
   scanLocal(options: ScanOptions): AsyncIterable<readonly [string, Uint8Array]>;
   close(): Promise<void>;

@@ -121,7 +121,7 @@ async function create(directory: string, undo: (() => Promise<void>)[]): Promise
 const CREATION_BATCH = 1;
 
 function writeIncarnation(database: Database): Promise<void> {
-  const mark = frame(BATCH_KEY, encodeBatchMark({ batch: CREATION_BATCH, synced: true }));
+  const mark = encodeBatchMark(BATCH_KEY, { batch: CREATION_BATCH, synced: true });
   const incarnation = frame(STORE_KEY, Buffer.from(randomBytes(4).toString('hex')));
   return database.batch().put(BATCH_KEY, mark).put(STORE_KEY, incarnation).write({ sync: true });
 }

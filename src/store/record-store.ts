@@ -112,12 +112,14 @@ export class RecordStore implements Store {
     return this.#scan(this.#keysOf(group).rowPrefix, options, group);
   }
 
-  async *snapshotRows(group: string): AsyncGenerator<readonly [string, Uint8Array]> {
+  async *snapshotRows(group: string): AsyncGenerator<readonly (readonly [string, Uint8Array])[]> {
     if (this.#dropping.has(group)) return;
     const { rowPrefix } = this.#keysOf(group);
     for await (const page of this.#engine.snapshot(rowPrefix, prefixEnd(rowPrefix)))
-      for (const [key, record] of page)
-        yield [key.slice(rowPrefix.length), unframeOrThrow(key, record, { group })];
+      yield page.map(([key, record]) => [
+        key.slice(rowPrefix.length),
+        unframeOrThrow(key, record, { group }),
+      ]);
   }
 
   getLocal(key: string): Promise<Uint8Array | undefined> {
@@ -234,7 +236,7 @@ export class RecordStore implements Store {
   /** The mark comes first, so that the check of a damaged log finds it without decoding the rest. */
   #beginBatch(synced: boolean): EngineBatch {
     const batch = this.#engine.begin();
-    batch.put(BATCH_KEY, frame(BATCH_KEY, encodeBatchMark({ batch: this.#batchNumber + 1, synced })));
+    batch.put(BATCH_KEY, encodeBatchMark(BATCH_KEY, { batch: this.#batchNumber + 1, synced }));
     return batch;
   }
 
@@ -304,10 +306,9 @@ export class RecordStore implements Store {
   }
 
   #putRows(batch: EngineBatch, write: StoreBatch): void {
-    for (const [prefix, row] of this.#rowsOf(write)) {
-      if (row.kind === 'put') putRow(batch, prefix, row.key, row.value);
-      else if (row.kind === 'delete') batch.delete(prefix + row.key);
-    }
+    for (const { group, rows } of write.groups)
+      if (rows !== undefined) putRows(batch, this.#keysOf(group).rowPrefix, rows);
+    if (write.local !== undefined) putRows(batch, LOCAL_PREFIX, write.local);
   }
 
   /**
@@ -502,6 +503,14 @@ export class RecordStore implements Store {
     this.#groups.set(group, { ...state, purge: await this.#deadEntries(state) });
     const { hardState, applied } = state.head;
     return { group, hardState, start: state.start, entries, applied };
+  }
+}
+
+/** None of them clears. */
+function putRows(batch: EngineBatch, prefix: string, rows: readonly RowWrite[]): void {
+  for (const row of rows) {
+    if (row.kind === 'put') putRow(batch, prefix, row.key, row.value);
+    else if (row.kind === 'delete') batch.delete(prefix + row.key);
   }
 }
 

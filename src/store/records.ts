@@ -79,8 +79,8 @@ export interface GroupHead {
   readonly lastIndex: number;
 }
 
-export function encodeHead(head: GroupHead): Uint8Array {
-  const writer = new Writer();
+export function encodeHead(key: string, head: GroupHead): Buffer {
+  writer.begin();
   writer.varint(head.batch);
   writer.varint(head.hardState.term);
   writer.varint(head.hardState.commit);
@@ -88,7 +88,7 @@ export function encodeHead(head: GroupHead): Uint8Array {
   writer.varint(head.applied.index);
   writer.float(head.applied.stateHash);
   writer.varint(head.lastIndex);
-  return writer.done();
+  return writer.sealed(key);
 }
 
 export function decodeHead(payload: Uint8Array): GroupHead {
@@ -103,15 +103,15 @@ export function decodeHead(payload: Uint8Array): GroupHead {
 
 // --- Start of a log ---------------------------------------------------------------------------------------------
 
-export function encodeStart(start: LogStart): Uint8Array {
-  const writer = new Writer();
+export function encodeStart(key: string, start: LogStart): Buffer {
+  writer.begin();
   writer.varint(start.index);
   writer.varint(start.term);
   for (const ids of [start.configuration.voters, start.configuration.learners]) {
     writer.varint(ids.length);
     for (const id of ids) writer.text(id);
   }
-  return writer.done();
+  return writer.sealed(key);
 }
 
 export function decodeStart(payload: Uint8Array): LogStart {
@@ -137,11 +137,11 @@ export interface BatchMark {
   readonly synced: boolean;
 }
 
-export function encodeBatchMark(mark: BatchMark): Uint8Array {
-  const writer = new Writer();
+export function encodeBatchMark(key: string, mark: BatchMark): Buffer {
+  writer.begin();
   writer.varint(mark.batch);
   writer.varint(mark.synced ? 1 : 0);
-  return writer.done();
+  return writer.sealed(key);
 }
 
 export function decodeBatchMark(payload: Uint8Array): BatchMark {
@@ -167,9 +167,14 @@ function writeVarint(target: Uint8Array, offset: number, value: number): number 
   return at;
 }
 
+/** Puts a payload together in memory of its own, from which each record is copied: records are many and small. */
 class Writer {
   #bytes = Buffer.allocUnsafe(256);
   #length = 0;
+
+  begin(): void {
+    this.#length = HEADER_BYTES;
+  }
 
   varint(value: number): void {
     this.#reserve(8);
@@ -182,11 +187,10 @@ class Writer {
   }
 
   text(value: string): void {
-    const bytes = Buffer.from(value, 'utf8');
-    this.varint(bytes.length);
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+    const length = Buffer.byteLength(value);
+    this.varint(length);
+    this.#reserve(length);
+    this.#length += this.#bytes.write(value, this.#length);
   }
 
   /** A flag before the text: null and the empty string are different answers. */
@@ -195,8 +199,10 @@ class Writer {
     if (value !== null) this.text(value);
   }
 
-  done(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+  sealed(key: string): Buffer {
+    const record = Buffer.allocUnsafe(this.#length);
+    this.#bytes.copy(record, 0, 0, this.#length);
+    return seal(key, record);
   }
 
   #reserve(bytes: number): void {
@@ -206,6 +212,8 @@ class Writer {
     this.#bytes = larger;
   }
 }
+
+const writer = new Writer();
 
 class Reader {
   readonly #bytes: Buffer;

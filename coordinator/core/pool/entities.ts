@@ -276,5 +276,10 @@ export function nodeEntity(state: PoolState, node: NodeRecord): NodeEntity {
 
 /** Leaves out what is undefined: an absent property and an undefined one are not the same to a client. */
 function defined<T extends object>(entity: { readonly [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(entity).filter(([, value]) => value !== undefined)) as T;
+  const kept: { [K in keyof T]?: T[K] } = {};
+  for (const key of Object.keys(entity) as (keyof T)[]) {
+    const value = entity[key];
+    if (value !== undefined) kept[key] = value;
+  }
+  return kept as T;
 }
