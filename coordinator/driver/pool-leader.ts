@@ -116,6 +116,8 @@ export class PoolLeader {
   readonly #losing = new Set<string>();
   readonly #returning = new Set<string>();
   readonly #released = new Set<string>();
+  /** The mesh group did not take that nodes are empty, or that the pool is: it is told again at the next look. */
+  #releaseDue = false;
   #timers: Timer[] = [];
   #acknowledging = false;
   #started = false;
@@ -589,6 +591,7 @@ export class PoolLeader {
     }
     this.#preempt();
     if (this.#mirrorDue) this.meshChanged();
+    if (this.#releaseDue) this.#releaseEmptyNodes();
     const hasWork = this.#machine.countOutstanding() > 0 || this.#mirrorDue;
     if (hasWork || sweepInMs <= CHECK_PERIOD_MS || this.#leases.endWithin(CHECK_PERIOD_MS, nowMs))
       this.#checkSoon();
@@ -690,6 +693,7 @@ export class PoolLeader {
   }
 
   #releaseEmptyNodes(): void {
+    this.#releaseDue = false;
     for (const node of this.#machine.nodeIds()) if (this.#machine.isReleasable(node)) this.#release(node);
     if (this.#machine.isErasable()) this.#erase();
   }
@@ -697,9 +701,10 @@ export class PoolLeader {
   #release(node: string): void {
     if (this.#released.has(node)) return;
     this.#released.add(node);
-    this.#options
-      .proposeToMesh({ kind: 'node.released', nodes: [node] })
-      .catch(() => this.#released.delete(node));
+    this.#options.proposeToMesh({ kind: 'node.released', nodes: [node] }).catch(() => {
+      this.#released.delete(node);
+      this.#releaseDue = true;
+    });
   }
 
   #releaseJob(job: string): void {
@@ -710,7 +715,9 @@ export class PoolLeader {
   #erase(): void {
     const { pool } = this.#options.poolView();
     if (pool.exists && pool.deleting)
-      this.#options.proposeToMesh({ kind: 'pool.erase', pool: pool.id }).catch(() => undefined);
+      this.#options.proposeToMesh({ kind: 'pool.erase', pool: pool.id }).catch(() => {
+        this.#releaseDue = true;
+      });
   }
 }
 
