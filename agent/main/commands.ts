@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type DestinationStream, pino } from 'pino';
 import type { AgentCommands, AgentFlags, EnterFlags } from '../../src/cli/agent-commands.ts';
+import { compileLess } from '../../src/lib/compile-less.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
 import { LOG_FILE_BYTES_MAX, LOG_FILES_MAX } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
@@ -44,6 +45,7 @@ export const agentCommands: AgentCommands = {
   },
 
   async agent(flags) {
+    compileLess();
     const paths = pathsOf(flags.data);
     await override(paths.config, flags);
     const config = await loadConfig(paths.config);

@@ -1,8 +1,8 @@
 /** Many worlds on all cores: each worker takes the next seeds when it has done with the last ones. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { compileLess } from '../../src/lib/compile-less.ts';
 import type { FaultKind, FaultScript } from '../../test/sim/world/fault-script.ts';
-import { compileLess } from '../../test/sim/world/quick-compiling.ts';
 import type { Batch, BatchResult } from './worker.ts';
 
 const SEEDS_A_BATCH = 10;

@@ -1,6 +1,6 @@
 /** Looks for planted bugs with the simulation: each in a worker thread of its own, two at a time. */
 import { Worker } from 'node:worker_threads';
-import { compileLess } from '../world/quick-compiling.ts';
+import { compileLess } from '../../../src/lib/compile-less.ts';
 import { bundleWith } from './bundle.ts';
 import type { PlantedBug } from './planted-bug.ts';
 import type { Complaint, Search, SearchResult, World } from './worlds-worker.ts';
