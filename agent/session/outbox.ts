@@ -56,8 +56,7 @@ export class Outbox {
   /** Resolves when the row is written; rejects where the store takes no writes any more (a full disk, say). */
   keepAssigned(assigned: Assigned): Promise<void> {
     const kept = this.#write({ kind: 'put', key: `e/${this.#rowOf(assigned)}`, value: encode(assigned) });
-    this.#isUrgent = true;
-    void this.#drain();
+    this.#writeSoon();
     return kept;
   }
 
@@ -85,10 +84,16 @@ export class Outbox {
   #write(row: RowWrite): Promise<void> {
     if (this.#isClosed) return Promise.reject(new ShoalError('ServerBusy', 'This agent is stopping.'));
     this.#pending.push(row);
-    this.#gathering ??= this.#clock.after(OUTBOX_GATHER_MS, () => void this.#drain());
+    this.#gathering ??= this.#clock.after(OUTBOX_GATHER_MS, () => this.#writeSoon());
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
     });
+  }
+
+  /** At once, or behind the write that is under way. */
+  #writeSoon(): void {
+    this.#isUrgent = true;
+    void this.#drain();
   }
 
   /** All writes of one turn go into one batch; those that come while it is written share the next. */

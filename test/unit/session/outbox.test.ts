@@ -3,6 +3,7 @@ import type { Assigned } from '../../../agent/lifecycle/interface.ts';
 import { Outbox } from '../../../agent/session/outbox.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import type { ShoalError } from '../../../src/lib/errors.ts';
+import { OUTBOX_GATHER_MS } from '../../../src/lib/limits.ts';
 import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
 
 const assigned: Assigned = {
@@ -22,4 +23,25 @@ test('an execution that a full disk cannot keep is not launched, its end not ack
   await expect(outbox.keepAssigned(assigned)).rejects.toMatchObject({ code: 'DiskFull' });
   await expect(outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] })).rejects.toThrow();
   expect(failures.map(({ code }) => code)).toEqual(['DiskFull', 'DiskFull']);
+});
+
+test('an end that comes while a slow disk writes another is kept by the next write, which nobody has to ask for', async () => {
+  let begin = (): void => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const disk = new MemoryDisk({
+    latency: async () => {
+      begin();
+      await new Promise((resolve) => setTimeout(resolve, 3 * OUTBOX_GATHER_MS));
+    },
+  });
+  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p', (error) => {
+    throw error;
+  });
+  const first = outbox.keepAssigned(assigned);
+  await begun;
+  await outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] });
+  await first;
+  expect((await outbox.load()).map(({ outcome }) => outcome?.kind)).toEqual(['killed']);
 });
