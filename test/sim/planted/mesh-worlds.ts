@@ -77,3 +77,4 @@ export const SCHEDULES_AND_POWER_CUTS: Options = {
   profile: FEW_TASKS,
 };
 export const LATE_COMERS: Options = { faults: [], habits: ['comeLate'], profile: FEW_TASKS };
+export const GANGS: Options = { faults: [], habits: ['gangs'], profile: FEW_TASKS };

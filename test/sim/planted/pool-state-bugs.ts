@@ -1,5 +1,5 @@
 /** Bugs of the replicated state machine of a pool. */
-import { CALM, CUTS, CUTS_AND_DEATHS, OPERATED, RESTARTS } from './mesh-worlds.ts';
+import { CALM, CUTS, CUTS_AND_DEATHS, GANGS, OPERATED, RESTARTS } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
@@ -241,6 +241,20 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
         file: 'coordinator/core/pool/turn.ts',
         find: 'this.nowMs = state.timeMs;',
         replace: 'this.nowMs = Date.now();',
+      },
+    ],
+  },
+  {
+    name: 'a task of several instances begins with the first that is ready',
+    world: 'control-plane',
+    options: GANGS,
+    breaks: ['S11'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/execution.ts',
+        find: 'return table.flag(task, Flag.live) && table.flag(task, Flag.succeeded);',
+        replace: 'return table.flag(task, Flag.live);',
       },
     ],
   },

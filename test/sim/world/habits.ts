@@ -25,6 +25,8 @@ const HABITS = [
   'schedules',
   /** With a token that expires. */
   'comeLate',
+  /** Tasks of several instances, in a pool of their own. */
+  'gangs',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 

@@ -5,6 +5,7 @@ import type { JobSpec } from '../../../src/model/job.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
 import { OUTPUTS } from './file-contents.ts';
 import type { Habit } from './habits.ts';
+import { GANG_POOL } from './pool-names.ts';
 import type { Requests } from './requests.ts';
 import { commandLineOf, SOUND } from './task-script.ts';
 
@@ -94,8 +95,10 @@ export class JobClients {
     how: { random: Prng; load: Workload; usesTaskDependencies: boolean },
   ): Promise<void> {
     const specs: TaskSpec[] = [];
-    for (let number = from; number < to; number++)
-      specs.push({ ...taskSpec(number, how), ...this.#filesOf(how.random) });
+    for (let number = from; number < to; number++) {
+      const spec = { ...taskSpec(number, how), ...this.#filesOf(how.random) };
+      specs.push(job.pool === GANG_POOL ? forGangs(spec, how.random) : spec);
+    }
     for (const spec of specs) job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
     const answer = await this.#requests.command(poolGroup(job.pool), () => ({
       kind: 'task.add',
@@ -180,6 +183,13 @@ export class JobClients {
       }
     });
   }
+}
+
+/** A task of one slot, and maybe of several instances. */
+function forGangs({ requiredSlots: _, ...spec }: TaskSpec, random: Prng): TaskSpec {
+  if (!random.chance(0.3)) return spec;
+  const coordinationCommandLine = commandLineOf({ ...SOUND, durationMs: random.int(5, 200) });
+  return { ...spec, multiInstanceSettings: { numberOfInstances: 2, coordinationCommandLine } };
 }
 
 const OUTPUT: NonNullable<TaskSpec['outputFiles']>[number] = {

@@ -2,16 +2,18 @@
 import type { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP } from '../../../src/model/ids.ts';
 import type { StartTask } from '../../../src/model/node-task.ts';
+import type { PoolSpec } from '../../../src/model/pool.ts';
 import type { DiskBudget } from './disk-budget.ts';
 import { join } from './gathering.ts';
 import type { Habit } from './habits.ts';
 import { addJob } from './job-clients.ts';
+import { GANG_POOL, SECOND_POOL } from './pool-names.ts';
 import type { Referee } from './referee.ts';
 import type { Requests } from './requests.ts';
 import type { SimMachine } from './sim-machine.ts';
 import { commandLineOf, SOUND } from './task-script.ts';
 
-export const SECOND_POOL = 'second';
+const GANG_NODES = 3;
 const DELETED_POOL = 'brief';
 
 const RETRY_MS = 300;
@@ -49,16 +51,28 @@ export class OperatorModel {
     return this.#removed;
   }
 
-  async addPool(): Promise<void> {
+  /** Those that the world's habits ask for. */
+  async addPools(): Promise<void> {
+    if (this.#habits.has('secondPool')) await this.#addSecondPool();
+    if (!this.#habits.has('gangs')) return;
+    const takesGangs = { taskSlotsPerNode: 1, enableInterNodeCommunication: true };
+    if (!(await this.#addPool(GANG_POOL, GANG_NODES, takesGangs))) throw new Error('a pool was refused');
+  }
+
+  async #addSecondPool(): Promise<void> {
     const nodes = this.#random.int(0, 2);
     const startTask = this.#habits.has('nodeTasks') ? startTaskOf(this.#random) : undefined;
     // Before there is any node.
     if (startTask !== undefined) this.#referee.startingPools.add(SECOND_POOL);
-    const added = await this.#addPool(SECOND_POOL, nodes, startTask);
+    const added = await this.#addPool(SECOND_POOL, nodes, startTask === undefined ? {} : { startTask });
     if (!added) throw new Error('the second pool was refused');
   }
 
-  async #addPool(id: string, targetDedicatedNodes: number, startTask?: StartTask): Promise<boolean> {
+  async #addPool(
+    id: string,
+    targetDedicatedNodes: number,
+    settings: Partial<PoolSpec> = {},
+  ): Promise<boolean> {
     const added = await this.#requests.command(MESH_GROUP, (life) => ({
       kind: 'pool.add',
       spec: {
@@ -66,14 +80,14 @@ export class OperatorModel {
         vmSize: 'shoal.1c1g',
         taskSlotsPerNode: 2,
         targetDedicatedNodes,
-        ...(startTask === undefined ? {} : { startTask }),
+        ...settings,
       },
       voters: life.coordinator.chooseVoters(),
     }));
     if (added.ok || added.code !== 'ServerBusy') return added.ok;
     // The machine that was asked had not heard who is in the mesh.
     await this.#requests.pause(RETRY_MS);
-    return this.#addPool(id, targetDedicatedNodes, startTask);
+    return this.#addPool(id, targetDedicatedNodes, settings);
   }
 
   /** Some changes at random moments until then. */

@@ -83,9 +83,11 @@ export class Referee implements ProcessWatcher {
         `${process.name} runs a second time, though its first run ended with ${earlier.exitCode}`,
       );
     this.#checkOrder(process);
+    this.#checkGang(process);
     this.files?.launched(process);
     executions.lastEpoch = epoch;
     executions.alive.add(process);
+    if (process.role === 'subtask') this.#subtasks.set(process.node, process);
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
     this.#slotsUsed.set(process.node, used);
     if (used > nodeSlots) this.fail('S7', `${process.node} runs ${used} slots and has ${nodeSlots}`);
@@ -115,6 +117,32 @@ export class Referee implements ProcessWatcher {
       this.fail('S12', `${name} starts on ${node} before its start task has succeeded`);
   }
 
+  /** `run@node` of all instances that were ever ready. */
+  readonly #ready = new Set<string>();
+  /** By node. */
+  readonly #subtasks = new Map<string, SimProcess>();
+
+  coordinated({ name, machine, node, gang }: SimProcess): void {
+    this.#timeline.note(machine, () => `is ready for the other instances with ${name}`);
+    this.#ready.add(`${gang?.run}@${node}`);
+  }
+
+  /** S11: a task of several instances runs once all of them are ready, and nothing else runs on their nodes. */
+  #checkGang({ name, role, node, gang }: SimProcess): void {
+    if (role === 'subtask') {
+      for (const other of this.processesAlive())
+        if (other.node === node && other.role === '' && !other.excused && other.gang?.run !== gang?.run)
+          this.fail('S11', `${name} begins on ${node}, where ${other.name} lives`);
+    }
+    if (role !== '') return;
+    for (const other of gang?.nodes ?? [])
+      if (!this.#ready.has(`${gang?.run}@${other}`))
+        this.fail('S11', `${name} starts before its instance on ${other} is ready`);
+    const subtask = this.#subtasks.get(node);
+    if (subtask !== undefined && !subtask.excused && subtask.gang?.run !== gang?.run)
+      this.fail('S11', `${name} starts on ${node}, which ${subtask.name} has for itself`);
+  }
+
   /** Since the machine last lost its power. */
   #hasSucceeded(task: string): boolean {
     const ends = [...(this.#tasks.get(task)?.ends.values() ?? [])];
@@ -125,6 +153,7 @@ export class Referee implements ProcessWatcher {
     this.#timeline.note(process.machine, () => `ended ${process.name}: ${exitCode ?? 'its runner died'}`);
     const executions = this.#executionsOf(process);
     executions.alive.delete(process);
+    if (this.#subtasks.get(process.node) === process) this.#subtasks.delete(process.node);
     executions.ends.set(process.key.epoch, { machine: process.machine, exitCode, forgotten: false });
     this.#slotsUsed.set(process.node, (this.#slotsUsed.get(process.node) ?? 0) - process.slots);
   }

@@ -9,6 +9,7 @@ import { executionName } from '../../../agent/runner/execution-key.ts';
 import type { Exit } from '../../../agent/runner/interface.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
+import { COORDINATION_POLL_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import type { TaskOutcome } from '../../../src/model/task.ts';
 import { OUTPUTS, outputOf } from './file-contents.ts';
@@ -20,21 +21,29 @@ const COLLECT_MS_MAX = 3;
 export type Inputs = Map<string, Uint8Array>;
 
 /** What tasks get and leave; none of it in worlds without files. */
-export interface LifecycleFiles {
+interface LifecycleFiles {
   readonly service: FileService;
   /** What was brought, by the names of executions. */
   readonly inputs: Map<string, Inputs>;
+}
+
+export interface SimLifecycleOptions {
+  /** Executions of subtasks whose coordination command has succeeded, by their names. */
+  readonly coordinated?: ReadonlySet<string>;
+  readonly files?: LifecycleFiles;
 }
 
 export class SimLifecycle implements Lifecycle {
   readonly #clock: Clock;
   readonly #random: Prng;
   readonly #files: LifecycleFiles | undefined;
+  readonly #coordinated: ReadonlySet<string>;
 
-  constructor(clock: Clock, random: Prng, files?: LifecycleFiles) {
+  constructor(clock: Clock, random: Prng, { files, coordinated = new Set() }: SimLifecycleOptions = {}) {
     this.#clock = clock;
     this.#random = random;
     this.#files = files;
+    this.#coordinated = coordinated;
   }
 
   async prepare(assigned: Assigned, signal: AbortSignal): Promise<Prepared> {
@@ -59,6 +68,7 @@ export class SimLifecycle implements Lifecycle {
         TASK: role === undefined ? spec.id : `${role}@${node}`,
         AFTER: (spec.dependsOn?.taskIds ?? []).join(' '),
         ROLE: role ?? '',
+        GANG: spec.gang === undefined ? '' : JSON.stringify(spec.gang),
         INPUTS: JSON.stringify(spec.resourceFiles ?? []),
         PREPARED: role === undefined && job.preparation !== undefined ? 'yes' : '',
       },
@@ -124,8 +134,12 @@ export class SimLifecycle implements Lifecycle {
 
   async discard(): Promise<void> {}
 
-  /** No world has tasks of several instances. */
-  async coordinated(): Promise<boolean> {
+  async coordinated({ pool, job, task, epoch }: Assigned, signal: AbortSignal): Promise<boolean> {
+    const name = executionName({ pool, job: job.number, task, epoch });
+    while (!signal.aborted) {
+      if (this.#coordinated.has(name)) return true;
+      await this.#pause(COORDINATION_POLL_MS);
+    }
     return false;
   }
 

@@ -109,6 +109,8 @@ export class SimMachine {
   readonly fileDisk: SimFileDisk | undefined;
   /** What tasks found in their directories when they were launched, by the names of their executions. */
   readonly #inputs = new Map<string, Inputs>();
+  /** Subtasks whose coordination command has succeeded, by the names of their executions. */
+  readonly #coordinated = new Set<string>();
   readonly #options: SimMachineOptions;
   readonly #journal = new Map<string, Exit>();
   #runner: LiveRunner | undefined;
@@ -170,7 +172,7 @@ export class SimMachine {
   }
 
   get address(): string {
-    return `/sim/${this.name}/${this.#moves}`;
+    return `/dns4/${this.name}-${this.#moves}/tcp/1`;
   }
 
   /** A record of its disk is damaged, and its agent has not come upon it. */
@@ -308,7 +310,10 @@ export class SimMachine {
       bootMs: () => clock.bootMs(),
       log,
       runner: runnerClient,
-      lifecycle: new SimLifecycle(clock, random.fork(), files && { service: files, inputs: this.#inputs }),
+      lifecycle: new SimLifecycle(clock, random.fork(), {
+        coordinated: this.#coordinated,
+        ...(files === undefined ? {} : { files: { service: files, inputs: this.#inputs } }),
+      }),
       callLeader: (pool, method, body) => coordinator.router.request(poolGroup(pool), method, body),
       mayCoordinate: (pool, peer) => coordinator.mayCoordinate(pool, peer),
       nodeSetup: ({ node, slots }) => ({
@@ -412,6 +417,7 @@ export class SimMachine {
         watcher,
         journal: this.#journal,
         inputs: this.#inputs,
+        coordinated: this.#coordinated,
       });
       this.#runner = { runner, scope };
       timeline.note(scope.name, 'starts');
@@ -443,6 +449,7 @@ export class SimMachine {
     this.#journal.clear();
     this.#options.watcher.powerLost(this.name);
     this.#inputs.clear();
+    this.#coordinated.clear();
     this.#boots += 1;
     const lost = this.disk.crash();
     if (lost > 0) this.#options.timeline.note(this.name, `lost ${lost} batches that were not synced`);

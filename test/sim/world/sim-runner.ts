@@ -40,6 +40,8 @@ export interface SimProcess {
   readonly role: string;
   /** Its job prepares nodes. */
   readonly prepared: boolean;
+  /** Where the instances of its task are. */
+  readonly gang: Gang | undefined;
   /** Its resource files, and what it finds of them in its directory. */
   readonly wanted: readonly ResourceFile[];
   readonly inputs: Inputs;
@@ -47,8 +49,16 @@ export interface SimProcess {
   excused: boolean;
 }
 
+/** One run of a task of several instances. */
+export interface Gang {
+  readonly run: number;
+  readonly nodes: readonly string[];
+}
+
 export interface ProcessWatcher {
   started(process: SimProcess, nodeSlots: number): void;
+  /** Its coordination command has succeeded; what it left lives on. */
+  coordinated?(process: SimProcess): void;
   ended(process: SimProcess, exitCode: number | undefined): void;
   powerLost(machine: string): void;
 }
@@ -62,6 +72,8 @@ export interface SimRunnerOptions {
   readonly journal: Map<string, Exit>;
   /** What was brought for executions, by their names. */
   readonly inputs?: ReadonlyMap<string, Inputs>;
+  /** Told here, by the names of executions. */
+  readonly coordinated?: Set<string>;
 }
 
 export interface RunnerEvents {
@@ -249,7 +261,13 @@ export class SimRunner {
   #start(accepted: Accepted): void {
     const { clock, machine, watcher } = this.#options;
     const { launch, name } = accepted;
-    const { JOB: job = '', TASK: task = '', AFTER: after = '', ROLE: role = '' } = launch.environment;
+    const {
+      JOB: job = '',
+      TASK: task = '',
+      AFTER: after = '',
+      ROLE: role = '',
+      GANG: gang = '',
+    } = launch.environment;
     const process: SimProcess = {
       name,
       key: launch.key,
@@ -260,6 +278,7 @@ export class SimRunner {
       after: after.split(' ').flatMap((id) => (id === '' ? [] : [`${job}/${id}`])),
       role,
       prepared: launch.environment.PREPARED === 'yes',
+      gang: gang === '' ? undefined : (JSON.parse(gang) as Gang),
       wanted: JSON.parse(launch.environment.INPUTS ?? '[]') as ResourceFile[],
       // As it is now: what comes later comes too late.
       inputs: new Map(this.#options.inputs?.get(name)),
@@ -271,7 +290,10 @@ export class SimRunner {
       process,
       accepted,
       startedAtMs: clock.wallMs(),
-      ends: clock.after(script.durationMs, () => this.#exit(child, code)),
+      ends: clock.after(script.durationMs, () => {
+        if (role === 'subtask' && code === 0) this.#coordinated(child);
+        else this.#exit(child, code);
+      }),
       leavesChild: script.forks,
       reason: 'exited',
       dying: false,
@@ -279,6 +301,12 @@ export class SimRunner {
     this.#children.set(name, child);
     watcher.started(process, this.#setups.get(launch.node)?.slots ?? 0);
     this.events?.onStarted(runningOf(child));
+  }
+
+  /** It stays, for what it left behind, until somebody ends it. */
+  #coordinated({ process }: Child): void {
+    this.#options.coordinated?.add(process.name);
+    this.#options.watcher.coordinated?.(process);
   }
 
   /** The task's own process is over. What it left behind is killed with its namespace before anybody hears of an end. */

@@ -13,7 +13,8 @@ import { beginLists } from './list-clients.ts';
 import { SimNetwork } from './network.ts';
 import { newestBooks } from './newest-books.ts';
 import { ObjectClients } from './object-clients.ts';
-import { OperatorModel, SECOND_POOL } from './operator-model.ts';
+import { OperatorModel } from './operator-model.ts';
+import { GANG_POOL, SECOND_POOL } from './pool-names.ts';
 import { machineName, type Profile, SMALL } from './profile.ts';
 import { Referee, Violation } from './referee.ts';
 import { replayDisk } from './replays.ts';
@@ -265,7 +266,11 @@ class Simulation {
   }
 
   #pools(): readonly string[] {
-    return this.#habits.has('secondPool') ? ['default', SECOND_POOL] : ['default'];
+    return [
+      'default',
+      ...(this.#habits.has('secondPool') ? [SECOND_POOL] : []),
+      ...(this.#habits.has('gangs') ? [GANG_POOL] : []),
+    ];
   }
 
   async #chaos(late: SimMachine | undefined): Promise<void> {
@@ -273,8 +278,7 @@ class Simulation {
     const timeline = this.#timeline;
     timeline.note('faults', () => `are ${this.#kinds.join(' ') || 'none'}, for ${chaosMs} ms`);
     timeline.note('client', () => `does ${[...this.#habits].join(' ') || 'nothing but adding jobs'}`);
-    if (this.#habits.has('secondPool'))
-      await this.#course.awaiting('the second pool', CALM_MS_MAX, this.#operator.addPool());
+    await this.#course.awaiting('the pools', CALM_MS_MAX, this.#operator.addPools());
     const untilMs = this.#time.nowMs + chaosMs;
     const faults = new Faults({
       time: this.#time,
