@@ -1,14 +1,10 @@
-/**
- * `npm run bench`: every figure beside its floor, measured in the same run on three agents with their default durability.
- *
- *     npm run bench -- [--output json] [--only ROW[,ROW]] [--quick] [--attack NAME[,NAME]]
- */
+/** `npm run bench`: every figure beside its floor, measured in the same run on three agents with their default durability. */
 import '../../src/lib/polyfill.ts';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { flagsOf, misused } from '../flags.ts';
 import { LocalMesh } from '../local-mesh/local-mesh.ts';
 import { azureClient } from './azure-client.ts';
 import { coordinatorDies, workerDies } from './failures.ts';
@@ -22,7 +18,34 @@ import { type Rows, row, tableOf } from './report.ts';
 import { shortTasks } from './short-tasks.ts';
 import { transfer } from './transfer.ts';
 
-const { values: flags } = parseArgs({
+const ROWS = [
+  'idle',
+  'one-task',
+  'short-tasks',
+  'transfer',
+  'coordinator-dies',
+  'worker-dies',
+  'large-job',
+  'million-tasks',
+  'azure-client',
+  'hostile',
+  'many-agents',
+] as const;
+
+const USAGE = `usage: npm run bench -- [option …]
+
+Measures three agents on this machine, and beside each figure its floor: a bare tool, or the bound that it must keep.
+
+  --only a,b      these parts: ${ROWS.slice(0, 6).join(', ')},
+                  ${ROWS.slice(6).join(', ')}
+  --quick         smaller amounts, without the thirty agents of many-agents
+  --attack a,b    of hostile, these attacks only
+  --output table|json
+
+  npm run bench -- --only idle,one-task
+  SHOAL_PROGRAM=../before/dist/shoal.js npm run bench -- --only short-tasks`;
+
+const { values: flags } = flagsOf(USAGE, {
   options: {
     output: { type: 'string', default: 'table' },
     only: { type: 'string' },
@@ -37,7 +60,7 @@ const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const directory = await mkdtemp(join(base, 'shoal-bench-'));
 await chmod(directory, 0o711);
 
-const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
+const parts: Record<Exclude<(typeof ROWS)[number], 'many-agents'>, (mesh: LocalMesh) => Promise<Rows>> = {
   idle: (mesh) => idle(mesh, quick ? 5_000 : 30_000),
   'one-task': (mesh) => oneTask(mesh, quick ? 10 : 50),
   'short-tasks': (mesh) => shortTasks(mesh, quick ? 2_000 : 10_000),
@@ -57,13 +80,8 @@ const parts: Record<string, (mesh: LocalMesh) => Promise<Rows>> = {
     }),
 };
 const wanted = flags.only?.split(',');
-const unknown = wanted?.find((name) => !(name in parts) && name !== 'many-agents');
-if (unknown !== undefined) {
-  process.stderr.write(
-    `error: there is no row ${unknown}; there are ${[...Object.keys(parts), 'many-agents'].join(', ')}\n`,
-  );
-  process.exit(2);
-}
+const unknown = wanted?.find((name) => !ROWS.some((known) => known === name));
+if (unknown !== undefined) misused(USAGE, `There is no part '${unknown}'.`);
 
 const rows: Rows = {};
 let mesh: LocalMesh | undefined;

@@ -1,11 +1,6 @@
 /**
  * `npm run chaos`: hurts a mesh at random moments of a job, and counts.
  *
- *     npm run chaos -- [--kills 20] [--tasks 2000] [--seed N] [--seconds S] [--hosts]
- *
- * With `--hosts` (root and iproute2) each agent has a network namespace and a small disk of its own, and wires are cut and
- * disks filled beside the kills.
- *
  * Ends with 0 if every accepted task is completed exactly once in the records, no two executions of one were alive at
  * once, and nothing is left running; with 1 otherwise, and then keeps the directory with the agents' logs.
  */
@@ -15,10 +10,24 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { flagsOf, wholeNumber } from '../flags.ts';
 import { runChaos } from './chaos.ts';
 
-const { values: flags } = parseArgs({
+const USAGE = `usage: npm run chaos -- [option …]
+
+Kills processes of a mesh of three agents at random moments of a job, and checks that nothing is lost or recorded twice.
+
+  --kills N     injuries (default 20)
+  --tasks N     tasks of the job (default 2000)
+  --seconds S   go on so long, in place of so many injuries
+  --hosts       each agent has a network namespace and a small disk of its own (root and iproute2): wires are cut and
+                disks filled as well
+  --seed N      what is hurt when, as far as the machine allows
+
+  npm run chaos -- --kills 5 --tasks 500
+  npm run chaos -- --hosts --seconds 900`;
+
+const { values: flags } = flagsOf(USAGE, {
   options: {
     kills: { type: 'string', default: '20' },
     tasks: { type: 'string', default: '2000' },
@@ -27,11 +36,11 @@ const { values: flags } = parseArgs({
     hosts: { type: 'boolean', default: false },
   },
 });
-const kills = wholeNumber('kills', flags.kills);
-const tasks = wholeNumber('tasks', flags.tasks);
-const seed = flags.seed === undefined ? randomInt(2 ** 32) : wholeNumber('seed', flags.seed);
+const kills = wholeNumber(USAGE, 'kills', flags.kills);
+const tasks = wholeNumber(USAGE, 'tasks', flags.tasks);
+const seed = flags.seed === undefined ? randomInt(2 ** 32) : wholeNumber(USAGE, 'seed', flags.seed);
 const duration =
-  flags.seconds === undefined ? {} : { seconds: Math.max(1, wholeNumber('seconds', flags.seconds)) };
+  flags.seconds === undefined ? {} : { seconds: Math.max(1, wholeNumber(USAGE, 'seconds', flags.seconds)) };
 
 /** A memory file system where there is one: what is tested are processes, not the disk. */
 const directory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'shoal-chaos-'));
@@ -58,11 +67,3 @@ try {
 }
 if (process.exitCode === 0) await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 else say(`kept: ${directory}`);
-
-function wholeNumber(flag: string, text: string): number {
-  if (!/^\d{1,10}$/.test(text)) {
-    process.stderr.write(`error: --${flag} takes a whole number, not ${text}\n`);
-    process.exit(2);
-  }
-  return Number(text);
-}

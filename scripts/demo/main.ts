@@ -11,9 +11,18 @@ import { join } from 'node:path';
 import { promisify, styleText } from 'node:util';
 import type { ShoalClient } from '../../src/client/client.ts';
 import type { TaskSpec } from '../../src/model/task.ts';
+import { flagsOf } from '../flags.ts';
 import { type LocalAgent, LocalMesh, until } from '../local-mesh/local-mesh.ts';
 import { RENDERER } from './renderer-path.ts';
 import { makeScene } from './scene.ts';
+
+flagsOf(
+  `usage: npm run demo
+
+Three agents on this machine render a picture in tiles; the coordinator is killed half way, and the picture comes out
+byte for byte as it should.`,
+  {},
+);
 
 const JOB = 'render';
 const FINISH_MS_MAX = 80_000;

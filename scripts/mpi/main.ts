@@ -10,8 +10,16 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { flagsOf } from '../flags.ts';
 import { LocalMesh, until } from '../local-mesh/local-mesh.ts';
 import { Lan } from '../netns/lan.ts';
+
+flagsOf(
+  `usage: npm run mpi
+
+Runs Open MPI over three machines of a mesh, without ssh. Says what it lacks.`,
+  {},
+);
 
 const MACHINES = 3;
 const RANKS_PER_NODE = 2;

@@ -4,7 +4,16 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { flagsOf } from '../flags.ts';
 import { runPartition } from './partition.ts';
+
+flagsOf(
+  `usage: npm run netns
+
+Three hosts in network namespaces find each other, two are cut off in turn and come back, and a job ends right.
+Needs root and iproute2.`,
+  {},
+);
 
 const directory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'shoal-netns-'));
 // Tasks run as users of their own and write down what they do.

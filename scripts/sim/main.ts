@@ -7,7 +7,6 @@
  */
 import '../../src/lib/polyfill.ts';
 import { existsSync, readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import {
   FAULT_KINDS,
   type FaultKind,
@@ -15,14 +14,30 @@ import {
   parseScript,
 } from '../../test/sim/world/fault-script.ts';
 import { runSeed } from '../../test/sim/world/simulation.ts';
+import { flagsOf, misused, wholeNumber } from '../flags.ts';
 import { huntPlanted } from './planted.ts';
 import { printScale } from './scale.ts';
 import { runWorlds } from './worlds.ts';
 
-const USAGE =
-  'usage: sim --seed N | --seeds A..B | --minutes M [--seeds A..B] [--faults kind,kind] [--script FILE|JSON] | --planted [word …] | --scale [machines/pools/tasks …] [--output table|json]';
+const USAGE = `usage: npm run sim -- [option …]
 
-const { values, positionals } = parseArgs({
+Runs seeded worlds of the whole control plane on all cores.
+
+  --seed N           tell the story of one world
+  --seeds A..B       run these worlds, and say which fail with how few faults (default 1..100)
+  --minutes M        go on so long
+  --faults a,b       with these faults, in place of what each seed draws:
+                     ${FAULT_KINDS.join(', ').replace(/(.{60}\S*) /g, '$1\n                     ')}
+  --script FILE|JSON with exactly these faults
+  --planted [word …] find the bugs that are planted on purpose, or those with such names
+  --scale [M/P/T …]  what a mesh of M machines, P pools and T tasks costs
+  --output table|json
+
+  npm run sim -- --seed 7
+  npm run sim -- --seeds 1..500 --faults partition,losePower
+  npm run sim -- --scale 1000/20/100000`;
+
+const { values, positionals } = flagsOf(USAGE, {
   allowPositionals: true,
   options: {
     seed: { type: 'string' },
@@ -43,11 +58,13 @@ if (values.planted) process.exitCode = (await huntPlanted(positionals)) ? 0 : 1;
 else if (values.scale) {
   const output = values.output === 'json' ? 'json' : 'table';
   await printScale({ sizes: positionals, output, program: process.argv[1] ?? '' });
-} else if (values.seed !== undefined) await runOne(wholeNumber(values.seed));
+} else if (values.seed !== undefined) await runOne(wholeNumber(USAGE, 'seed', values.seed));
 else {
   const [first, last] = rangeOf(values.seeds);
   const untilMs =
-    values.minutes === undefined ? undefined : performance.now() + wholeNumber(values.minutes) * 60_000;
+    values.minutes === undefined
+      ? undefined
+      : performance.now() + wholeNumber(USAGE, 'minutes', values.minutes) * 60_000;
   const { failed } = await runWorlds({
     first,
     last,
@@ -76,8 +93,7 @@ async function runOne(seed: number): Promise<void> {
 function kindsOf(text: string): readonly FaultKind[] {
   return text.split(',').map((word) => {
     const kind = FAULT_KINDS.find((known) => known === word);
-    if (kind === undefined)
-      throw new Error(`No fault is called ${word}; there are ${FAULT_KINDS.join(', ')}.`);
+    if (kind === undefined) misused(USAGE, `No fault is called '${word}'.`);
     return kind;
   });
 }
@@ -89,11 +105,6 @@ function scriptOf(text: string): FaultScript {
 function rangeOf(text: string | undefined): [number, number] {
   if (text === undefined) return values.minutes === undefined ? [1, 100] : [1, Number.MAX_SAFE_INTEGER];
   const match = /^(\d+)\.\.(\d+)$/.exec(text);
-  if (match === null) throw new Error(USAGE);
+  if (match === null) misused(USAGE, `--seeds takes the first and the last, as 1..100, not '${text}'.`);
   return [Number(match[1]), Number(match[2])];
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new Error(USAGE);
-  return Number(text);
 }
