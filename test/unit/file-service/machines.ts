@@ -24,6 +24,7 @@ export interface TestMachine {
   readonly peer: string;
   readonly files: LocalFileService;
   readonly network: MemoryPeer;
+  readonly coordinator: FileCoordinator;
   readonly chunks: string;
   readonly nodes: string;
 }
@@ -74,6 +75,7 @@ async function startMachine(
   const chunks = chunksBefore ?? join(root, 'chunks');
   const nodes = join(root, 'nodes');
   await mkdir(nodes, { recursive: true });
+  const coordinator = coordinatorOf(mesh, name);
   const files = createFileService({
     self: id,
     disk: localFileDisk({
@@ -84,14 +86,14 @@ async function startMachine(
     nodesDirectory: nodes,
     transport: options.networkOf?.(name) ?? network,
     bulk: options.networkOf?.(name) ?? network,
-    coordinator: coordinatorOf(mesh, name),
+    coordinator,
     clock: options.clock ?? systemClock,
     log: silentLog,
     chunkBytes: options.chunkBytes ?? 16 * 1024,
   });
   await files.start();
   onTestFinished(() => files.stop());
-  return { id, peer: network.self, files, network, chunks, nodes };
+  return { id, peer: network.self, files, network, coordinator, chunks, nodes };
 }
 
 function coordinatorOf(mesh: TestMesh, name: string): FileCoordinator {
