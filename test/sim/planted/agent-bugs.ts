@@ -1,5 +1,5 @@
 /** Bugs of the agents: their sessions with coordinators, and the runner's queue and leases. */
-import { AGENTS_DIE, BUSY, CUTS, LATE_COPIES, LATE_COPIES_AND_DEATHS } from './mesh-worlds.ts';
+import { AGENTS_DIE, BUSY, CUTS, LATE_COPIES, LATE_COPIES_AND_DEATHS, SLEEPERS } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const AGENT_BUGS: readonly ControlPlaneBug[] = [
@@ -14,6 +14,25 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
         file: 'agent/runner/lease.ts',
         find: 'for (const lease of expired) this.#deadlines.delete(lease);\n    return expired;',
         replace: 'for (const lease of expired) this.#deadlines.delete(lease);\n    return [];',
+      },
+    ],
+  },
+  {
+    name: 'a lease that ended long ago, in a sleep, is not noticed',
+    world: 'control-plane',
+    options: SLEEPERS,
+    breaks: ['L5'],
+    seedsMax: 30,
+    changes: [
+      {
+        file: 'agent/runner/lease.ts',
+        find: 'if (deadlineMs <= nowMs) expired.push(lease);',
+        replace: 'if (deadlineMs <= nowMs && nowMs - deadlineMs < 300) expired.push(lease);',
+      },
+      {
+        file: 'agent/runner/lease.ts',
+        find: 'return formerMs === undefined || fromMs < formerMs;',
+        replace: 'return true;',
       },
     ],
   },

@@ -38,6 +38,12 @@ export const STRANDED: Options = {
   habits: [],
   profile: { ...MANY_LONG_TASKS, chaosMs: LONG_CHAOS },
 };
+/** Machines sleep for longer than a lease. */
+export const SLEEPERS: Options = {
+  faults: ['suspend'],
+  habits: [],
+  profile: { ...MANY_LONG_TASKS, chaosMs: LONG_CHAOS },
+};
 export const CUTS_AND_DEATHS: Options = {
   faults: ['partition', 'stopAgent', 'killAgent'],
   habits: [],

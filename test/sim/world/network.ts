@@ -3,6 +3,7 @@
  * and be cut, one way or both. A cut link holds what is sent, as TCP does, until it is mended or one end has been
  * silent for too long to the other; then the connection is gone, and with it what was held. Ends learn of it apart.
  */
+import { setMaxListeners } from 'node:events';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import { PEER_SILENCE_MS, RPC_TIMEOUT_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
@@ -322,6 +323,7 @@ export class SimNetwork {
 
 /** Making one for each request costs more than the rest of it. */
 const NEVER_ABORTED = new AbortController().signal;
+setMaxListeners(0, NEVER_ABORTED);
 
 /** One agent's transport, and what the network knows of it. */
 export class Endpoint implements Transport, BulkTransport {

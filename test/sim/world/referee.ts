@@ -5,11 +5,15 @@
 import type { CoreEvent } from '../../../coordinator/core/interface.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import type { Replica } from '../../../coordinator/driver/replica.ts';
+import { RUNNER_TICK_MS } from '../../../src/lib/limits.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
 import type { FileReferee } from './file-referee.ts';
 import type { SimMachine } from './sim-machine.ts';
 import type { ProcessWatcher, SimProcess } from './sim-runner.ts';
 import type { Timeline } from './timeline.ts';
+
+/** From the moment a machine goes on until its runner has looked at the leases and killed. */
+const SLEEPER_MS_MAX = 2 * RUNNER_TICK_MS + 500;
 
 export class Violation extends Error {
   override readonly name = 'Violation';
@@ -227,8 +231,9 @@ export class Referee implements ProcessWatcher {
   }
 
   /** The books of a pool's group agree with themselves (S16, S21, S22 and others), and its disk with those of the mesh. */
-  audit(machine: SimMachine): void {
+  audit(machine: SimMachine, nowMs: number): void {
     this.files?.audit(machine);
+    this.#auditSleepers(machine, nowMs);
     for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
       if (!(replica.machine instanceof PoolMachine)) continue;
       // What did not move is as sound as it was.
@@ -239,6 +244,19 @@ export class Referee implements ProcessWatcher {
       } catch (error) {
         this.fail('books', `${machine.name} at ${replica.appliedIndex}: ${String(error)}`);
       }
+    }
+  }
+
+  /** L5: what slept through its lease is dead soon after; the rest is bound by all rules again. */
+  #auditSleepers({ name, runner }: SimMachine, nowMs: number): void {
+    for (const process of runner?.processes ?? []) {
+      const { excused, wokeAtMs, task, key } = process;
+      if (!excused || wokeAtMs === undefined || nowMs - wokeAtMs < SLEEPER_MS_MAX) continue;
+      const recorded = this.#recorded.get(task)?.epoch;
+      const isOver = recorded !== undefined || this.#executionsOf(process).lastEpoch > key.epoch;
+      if (isOver)
+        this.fail('L5', `${process.name} still lives on ${name}, which has slept, and its task has gone on`);
+      process.excused = false;
     }
   }
 

@@ -522,7 +522,8 @@ export class SimMachine {
     if (how === 'suspend') this.#asleepSinceMs = this.#options.time.nowMs;
     if (how === 'stopAgent' || this.#runner === undefined) return;
     this.#runner.scope.freeze();
-    for (const process of this.#runner.runner.processes) process.excused = true;
+    for (const process of this.#runner.runner.processes)
+      Object.assign(process, { excused: true, wokeAtMs: undefined });
   }
 
   thaw(): void {
@@ -530,6 +531,8 @@ export class SimMachine {
     this.#wake();
     if (this.#life?.scope.isFrozen !== true && this.#runner?.scope.isFrozen !== true) return;
     timeline.note(this.name, 'goes on');
+    if (this.#runner?.scope.isFrozen)
+      for (const process of this.#runner.runner.processes) process.wokeAtMs = time.nowMs;
     this.#runner?.scope.thaw(time);
     this.#life?.scope.thaw(time);
     if (this.#life !== undefined) network.nudge(this.#life.endpoint);

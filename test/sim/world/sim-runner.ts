@@ -45,8 +45,10 @@ export interface SimProcess {
   /** Its resource files, and what it finds of them in its directory. */
   readonly wanted: readonly ResourceFile[];
   readonly inputs: Inputs;
-  /** Its machine stood still: what it does after that is outside of all bounds until its runner killed it. */
+  /** Its machine stands still, or has just gone on: what it does is outside of all bounds until its runner had time to kill it. */
   excused: boolean;
+  /** When its machine went on, in the world's time; undefined while it stands still, or never did. */
+  wokeAtMs: number | undefined;
 }
 
 /** One run of a task of several instances. */
@@ -283,6 +285,7 @@ export class SimRunner {
       // As it is now: what comes later comes too late.
       inputs: new Map(this.#options.inputs?.get(name)),
       excused: false,
+      wokeAtMs: undefined,
     };
     const script = scriptOf(launch.argv.join(' '));
     const code = crc32(name) % 100 < script.failPercent ? 1 : 0;

@@ -346,7 +346,7 @@ class Simulation {
   #audit(): void {
     this.#time.after(AUDIT_PERIOD_MS / this.#machines.length, this.#world, () => {
       const machine = this.#machines[this.#audited++ % this.#machines.length];
-      if (machine !== undefined) this.#referee.audit(machine);
+      if (machine !== undefined) this.#referee.audit(machine, this.#time.nowMs);
       this.#audit();
     });
   }
