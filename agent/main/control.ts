@@ -103,6 +103,7 @@ export class AgentControl implements Control {
       connectedPeers: mesh.connected(),
       groups: [...coordinator.host.replicas.values()].map((replica) => {
         const { role, leader, term, commit, configuration } = replica.raft.status();
+        const leaderName = leader === null ? undefined : coordinator.mesh?.machine(leader)?.name;
         return {
           group: replica.group,
           role: configuration.voters.includes(self)
@@ -111,6 +112,7 @@ export class AgentControl implements Control {
               : role
             : 'learner',
           leader: leader ?? undefined,
+          ...(leaderName === undefined ? {} : { leaderName }),
           term,
           commit,
           applied: replica.appliedIndex,

@@ -129,7 +129,11 @@ function checkQuorums(status: LocalStatus): readonly Check[] {
   return status.groups.map(({ group, leader, voters, role }) => {
     const check = `quorum of ${group}`;
     if (leader !== undefined) {
-      return { check, verdict: 'ok', detail: `${voters.length} voters; this machine is ${role}` };
+      return {
+        check,
+        verdict: 'ok',
+        detail: `${voters.length} ${voters.length === 1 ? 'voter' : 'voters'}; this machine is ${role}`,
+      };
     }
     return {
       check,

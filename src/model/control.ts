@@ -145,6 +145,8 @@ export interface LocalStatus {
     readonly group: GroupId;
     readonly role: 'leader' | 'follower' | 'candidate' | 'learner';
     readonly leader: MachineId | undefined;
+    /** Where this machine's view of the mesh has it. */
+    readonly leaderName?: string;
     readonly term: number;
     readonly commit: number;
     readonly applied: number;

@@ -29,7 +29,7 @@ async function showStatus(run: Run): Promise<void> {
         { title: 'ROLE', value: (row) => row.role },
         {
           title: 'COORDINATOR',
-          value: (row) => row.leader ?? 'none',
+          value: (row) => row.leaderName ?? row.leader ?? 'none',
           tone: (row) => (row.leader === undefined ? 'bad' : undefined),
           shrinks: true,
         },

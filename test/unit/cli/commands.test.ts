@@ -301,6 +301,12 @@ describe('the state of the mesh', () => {
     expect(stdout).toMatch(/mesh +leader +p1\/1 +2 +9\/9 +1/);
   });
 
+  test('names the coordinator of a group where the agent knows its name', async () => {
+    const groups = [{ ...STATUS.groups[0], leaderName: 'ada' }];
+    mesh.extra.set('GET /shoal/v1/status', { ...STATUS, groups });
+    expect((await run('status')).stdout).toMatch(/mesh +leader +ada +2/);
+  });
+
   test('is examined by the doctor, whose exit code says if something is wrong', async () => {
     mesh.extra.set('GET /shoal/v1/status', STATUS);
     mesh.extra.set('GET /shoal/v1/machines', { items: [] });
