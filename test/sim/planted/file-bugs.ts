@@ -1,5 +1,5 @@
 /** Bugs of the file services: chunks, copies, collection, inputs. */
-import { CHUNKS_ROT, COLLECTIONS, DISKS_GO, FILES, NAMES_ARE_LOST } from './mesh-worlds.ts';
+import { CHUNKS_ROT, COLLECTIONS, DISKS_GO, FILES, LATE_OUTPUTS, NAMES_ARE_LOST } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const FILE_BUGS: readonly ControlPlaneBug[] = [
@@ -105,6 +105,30 @@ export const FILE_BUGS: readonly ControlPlaneBug[] = [
         file: 'agent/files/repair.ts',
         find: 'for (const content of this.#due()) {',
         replace: 'for (const content of this.#due().slice(0, 0)) {',
+      },
+    ],
+  },
+  {
+    name: 'what a reader pinned stays for ever',
+    world: 'control-plane',
+    options: COLLECTIONS,
+    breaks: ['L4'],
+    seedsMax: 5,
+    changes: [
+      { file: 'agent/files/fetcher.ts', find: 'transfer.takePins()();', replace: 'transfer.takePins();' },
+    ],
+  },
+  {
+    name: 'late outputs of an earlier run replace those of the run that counts',
+    world: 'control-plane',
+    options: LATE_OUTPUTS,
+    breaks: ['S6'],
+    seedsMax: 20,
+    changes: [
+      {
+        file: 'coordinator/core/mesh/blobs.ts',
+        find: 'return sameTask && origin.epoch < before.epoch;',
+        replace: 'return sameTask && origin.epoch < 0;',
       },
     ],
   },

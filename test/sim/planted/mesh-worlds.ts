@@ -84,3 +84,9 @@ export const SCHEDULES_AND_POWER_CUTS: Options = {
 };
 export const LATE_COMERS: Options = { faults: [], habits: ['comeLate'], profile: FEW_TASKS };
 export const GANGS: Options = { faults: [], habits: ['gangs'], profile: FEW_TASKS };
+/** Machines are cut off while tasks end on them. */
+export const LATE_OUTPUTS: Options = {
+  faults: ['partition', 'cutLink'],
+  habits: ['files'],
+  profile: { ...SMALL, taskMsMax: [3_000], chaosMs: LONG_CHAOS },
+};

@@ -145,6 +145,13 @@ export class FileReferee implements FileWatcher {
       .map(([manifest, names]) => `${short(manifest)} at ${names.join(', ')}`);
   }
 
+  /** Chunks on the machine's disk that nothing refers to there, as far as it knows. */
+  unreferenced(machine: SimMachine): readonly ChunkHash[] {
+    const named = [...(machine.life?.coordinator?.mesh?.blobsHeldBy(machine.id) ?? [])];
+    const referenced = new Set(named.flatMap((manifest) => this.#closureOf(manifest) ?? []));
+    return [...(machine.fileDisk?.hashes() ?? [])].filter((hash) => !referenced.has(hash));
+  }
+
   // --- Looking around -----------------------------------------------------------------------------------------------
 
   /** Contents whose root chunk is on its disk. */

@@ -22,6 +22,8 @@ export interface RestingWorld extends ReviewWorld {
   readonly machines: readonly SimMachine[];
   readonly pools: readonly string[];
   readonly jobs: readonly KnownJob[];
+  /** It goes on for so long that chunks which nothing refers to are removed. */
+  readonly collects: boolean;
 }
 
 export async function comeToRest(world: RestingWorld): Promise<void> {
@@ -36,8 +38,8 @@ export async function comeToRest(world: RestingWorld): Promise<void> {
   await filesAreWhole(world);
 }
 
-/** Every content has its copies again, and what was stored can be read (F1, F2). */
-async function filesAreWhole({ course, machines, referee, files }: RestingWorld): Promise<void> {
+/** Every content has its copies again, what was stored can be read (F1, F2), and what was deleted takes no room (L4). */
+async function filesAreWhole({ course, machines, referee, files, collects }: RestingWorld): Promise<void> {
   if (files === undefined) return;
   const underCopied = (): readonly string[] => referee.files?.underCopied(BLOB_COPIES) ?? [];
   await course.until(
@@ -47,6 +49,14 @@ async function filesAreWhole({ course, machines, referee, files }: RestingWorld)
   );
   await course.awaiting('all files are read', CALM_MS_MAX, files.readAll());
   for (const machine of machines) referee.files?.audit(machine);
+  if (!collects) return;
+  const unreferenced = (): number =>
+    machines.reduce((sum, machine) => sum + (referee.files?.unreferenced(machine).length ?? 0), 0);
+  await course.until(
+    { rule: 'L4', what: 'disks keep only chunks that something refers to', boundMs: CALM_MS_MAX },
+    () => unreferenced() === 0,
+    () => `: ${unreferenced()} too many`,
+  );
 }
 
 /** L2. A look at all tasks costs more than the rest: the first comes when no process and no execution is left. */

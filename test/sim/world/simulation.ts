@@ -253,6 +253,7 @@ class Simulation {
       jobs: this.#jobs.jobs,
       nodesMayTerminate: this.#habits.has('secondPool'),
       files: this.#files,
+      collects: this.#profile.chaosMs.low > COLLECT_PERIOD_MS,
     });
     this.#objects.check();
     // A replay applies the whole world once more. All disks should hold the same, and the next seed takes the next one.
