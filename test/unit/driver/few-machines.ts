@@ -1,5 +1,6 @@
 /** A few machines of one mesh in virtual time, each with a real coordinator and store: what decides, without what runs tasks. */
 import { Coordinator } from '../../../coordinator/driver/coordinator.ts';
+import { ShoalError } from '../../../src/lib/errors.ts';
 import { silentLog } from '../../../src/lib/log.ts';
 import { Prng } from '../../../src/lib/prng.ts';
 import { withLoopback } from '../../../src/mesh/loopback.ts';
@@ -26,6 +27,8 @@ export class FewMachines {
   readonly machines = new Map<string, FewMachine>();
   /** Requests that were sent, by method. */
   readonly requests = new Map<string, number>();
+  /** Requests that reach nobody. */
+  loses: (method: string, payload: Uint8Array) => boolean = () => false;
   readonly #random: Prng;
   #requests = 0;
 
@@ -106,9 +109,10 @@ export class FewMachines {
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
     const self = machineId(name, disk.incarnation);
     const request = endpoint.request.bind(endpoint);
-    endpoint.request = (peer, method, ...rest) => {
+    endpoint.request = async (peer, method, payload, ...rest) => {
       this.requests.set(method, (this.requests.get(method) ?? 0) + 1);
-      return request(peer, method, ...rest);
+      if (this.loses(method, payload)) throw new ShoalError('PeerUnreachable');
+      return request(peer, method, payload, ...rest);
     };
     endpoint.setAllowed(new Set(knows));
     const admit = (): void => {
