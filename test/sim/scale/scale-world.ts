@@ -69,6 +69,8 @@ const MESH_ENTRIES = 10;
 const COMMANDS_AT_ONCE = 500;
 const BOUND_MS = 3_600_000;
 const LOOK_MS = 10;
+/** For what all machines must have; a look is at all of them. */
+const SPREAD_LOOK_MS = 2_000;
 
 type Say = (line: string) => void;
 
@@ -100,7 +102,7 @@ class ScaleWorld implements ProcessWatcher {
     await this.#phase('the mesh is founded', () => this.#found());
     await this.#phase('machines join', () => this.#enrol());
     await this.#phase('pools are made', () => this.#addPools());
-    await this.#runFor(2_000);
+    await this.#phase('all have heard of it', () => this.#spread());
     this.#meter.clear();
     await this.#phase('nothing to do', () => this.#runFor(IDLE_MS));
     const idle = { seconds: IDLE_MS / 1_000, ...this.#costs() };
@@ -348,6 +350,17 @@ class ScaleWorld implements ProcessWatcher {
     let idle = 0;
     for (const node of machine.nodeIds()) if (machine.node(node)?.state === 'idle') idle += 1;
     return idle;
+  }
+
+  /** Of ten thousand learners the leader serves a part in each tick: what was done to the mesh is on its way for a while. */
+  async #spread(): Promise<void> {
+    const isBehind = (): boolean => {
+      const { raft } = this.#meshLeader();
+      const { commit, progress } = raft.status();
+      return [...progress().values()].some(({ match }) => match < commit);
+    };
+    do await this.#runFor(SPREAD_LOOK_MS);
+    while (isBehind());
   }
 
   /** Somebody drains a machine and takes it back. */

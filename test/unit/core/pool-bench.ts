@@ -2,11 +2,15 @@
  * How fast and how big the pool's state machine is, without Raft and store. By hand:
  *
  *     npx esbuild test/unit/core/pool-bench.ts --bundle --platform=node --format=esm --packages=external --outfile=node_modules/.cache/pool-bench.mjs
- *     node --expose-gc node_modules/.cache/pool-bench.mjs [tasks]
+ *     node --expose-gc node_modules/.cache/pool-bench.mjs [tasks] [--list] [--load]
+ *
+ * `--list` asks for pages of the job, `--load` makes a machine of its rows; both keep these, beside what the machine takes.
  */
 import { Packr } from 'msgpackr';
+import type { RowReader } from '../../../coordinator/core/interface.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import type { CommandBatch, PoolCommand } from '../../../src/model/commands.ts';
+import type { Page, TaskEntity } from '../../../src/model/queries.ts';
 
 const TASKS = Number(process.argv[2] ?? 100_000);
 const NODES = 1_000;
@@ -18,7 +22,9 @@ const machine = new PoolMachine('bench');
 const rows = new Map<string, Uint8Array>();
 let index = 0;
 let timeMs = 1_700_000_000_000;
-const keepRows = process.argv.includes('--load');
+const keepRows = ['--load', '--list'].some((flag) => process.argv.includes(flag));
+/** One id in so many is of its own kind. */
+const RARE = 1_000;
 
 /** As on a replica: the batch comes out of a log entry's bytes. Only the CPU time of `apply` is counted: the machine may be busy. */
 let applyMs = 0;
@@ -85,7 +91,7 @@ console.log(`before: ${heap()}`);
 measure(`task.add of ${ADD}`, TASKS, () => {
   for (let first = 0; first < TASKS; first += ADD) {
     const tasks = Array.from({ length: ADD }, (_, n) => ({
-      id: `task-number-${first + n}`,
+      id: `${(first + n) % RARE === 0 ? 'rare' : 'task'}-number-${first + n}`,
       commandLine: `/usr/bin/process --input part-${first + n}.txt --level 3`,
       environmentSettings: [{ name: 'PART', value: String(first + n) }],
     }));
@@ -94,6 +100,44 @@ measure(`task.add of ${ADD}`, TASKS, () => {
 });
 console.log(`${TASKS.toLocaleString('en')} tasks: ${heap()}`);
 
+const reader: RowReader = {
+  get: async (key) => rows.get(key),
+  getMany: async (keys) => keys.map((key) => rows.get(key)),
+  async *scan({ prefix, after = '', limit = Number.POSITIVE_INFINITY }) {
+    const keys = [...rows.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
+    for (const key of keys.slice(0, limit)) yield [key, rows.get(key) ?? new Uint8Array()] as const;
+  },
+};
+
+/** Pages of a thousand, one after another from `after` on. */
+async function list(what: string, filter: string, after = 0): Promise<void> {
+  let [pages, items, next] = [0, 0, after as number | undefined];
+  const begin = process.cpuUsage();
+  for (; pages < 20 && next !== undefined; pages += 1) {
+    const page = (await machine.query(
+      'task.list',
+      { job: 'job', filter, limit: 1_000, after: next },
+      reader,
+    )) as Page<TaskEntity>;
+    items += page.items.length;
+    next = page.next;
+  }
+  const { user, system } = process.cpuUsage(begin);
+  const ms = (user + system) / 1_000 / pages;
+  console.log(`list ${what}: ${ms.toFixed(1)} ms a page, ${Math.round(items / pages)} tasks on each`);
+}
+
+async function listPages(state: string): Promise<void> {
+  if (!process.argv.includes('--list')) return;
+  await list('(the first time)', `state eq '${state}'`);
+  await list(`${state}, from the beginning`, `state eq '${state}'`);
+  await list(`${state}, from the middle`, `state eq '${state}'`, TASKS / 2);
+  await list(`${state}, to the end`, `state eq '${state}'`, TASKS - 20_000);
+  await list(`one in ${RARE} by id`, "startswith(id, 'rare')");
+  await list('none, by exit code', 'executionInfo/exitCode eq 7');
+}
+
+await listPages('active');
 let placed = 0;
 let placeMs = 0;
 /** Reports of this many nodes share an entry, as they do when they come within one turn. */
@@ -128,6 +172,7 @@ measure('assign + report of started and ended', TASKS, () => {
 });
 console.log(`placing: ${((placeMs / TASKS) * 1000).toFixed(2)} µs a task`);
 console.log(`all completed: ${heap()}`);
+await listPages('completed');
 
 if (keepRows) {
   const sorted = [...rows].sort(([a], [b]) => (a < b ? -1 : 1));
