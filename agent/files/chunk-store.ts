@@ -7,11 +7,12 @@
  */
 import { Readable } from 'node:stream';
 import { type Clock, nextTurn } from '../../src/lib/clock.ts';
-import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { ShoalError } from '../../src/lib/errors.ts';
 import { lend } from '../../src/lib/lent-bytes.ts';
 import { BLOB_BYTES_MAX, CHUNK_BYTES, CHUNK_READ_AHEAD, CHUNK_WRITES_MAX } from '../../src/lib/limits.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ChunkDisk, DiskResult, FoundFile } from './chunk-disk.ts';
+import { diskError, isCode } from './disk-error.ts';
 import {
   type ChunkHash,
   chunkLength,
@@ -124,7 +125,11 @@ export class ChunkStore {
 
   /** Makes the names of chunks that `putVerified` stored durable. */
   async settle(hashes: readonly ChunkHash[]): Promise<void> {
-    await this.#disk.settle(hashes);
+    try {
+      await this.#disk.settle(hashes);
+    } catch (error) {
+      throw diskError(error);
+    }
   }
 
   /**
@@ -468,15 +473,4 @@ function bytesOf({ memory, lengthBytes }: DiskResult): Buffer<ArrayBuffer> {
 function readFailure(error: unknown): undefined {
   if (isCode(error, 'ENOENT') || isCode(error, 'EIO')) return undefined;
   throw diskError(error);
-}
-
-function diskError(error: unknown): ShoalError {
-  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) {
-    return new ShoalError('DiskFull', undefined, {}, { cause: error });
-  }
-  return asShoalError(error);
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

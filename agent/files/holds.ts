@@ -5,6 +5,7 @@
  * told; a torn last line is passed over, and the file is written anew when it is mostly history.
  */
 import type { Clock } from '../../src/lib/clock.ts';
+import { diskError } from './disk-error.ts';
 import type { LinesFile } from './lines-file.ts';
 import { type ChunkHash, isChunkHash } from './manifest.ts';
 
@@ -15,6 +16,8 @@ export class Holds {
   /** Lines in the file. */
   #lines: number;
   #unwritten: string[] = [];
+  /** The last write failed, maybe in the midst of a line, and another append would go on with that line. */
+  #isTorn = false;
   #writing: Promise<void> = Promise.resolve();
   #queued: Promise<void> | undefined;
   /** By name of the content. Not ordered by their ends: a look at all of them every ten minutes is cheap. */
@@ -113,13 +116,24 @@ export class Holds {
   async #append(): Promise<void> {
     const lines = this.#unwritten;
     this.#unwritten = [];
-    await this.#file.append(lines.join(''));
+    if (this.#isTorn) return this.#rewrite();
+    await this.#onDisk(() => this.#file.append(lines.join('')));
     this.#lines += lines.length;
   }
 
   async #rewrite(): Promise<void> {
     const lines = [...this.#kept].map(([manifest, untilMs]) => `${manifest} ${Math.floor(untilMs)}\n`);
-    await this.#file.replace(lines.join(''));
+    await this.#onDisk(() => this.#file.replace(lines.join('')));
     this.#lines = lines.length;
+  }
+
+  async #onDisk(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+      this.#isTorn = false;
+    } catch (error) {
+      this.#isTorn = true;
+      throw diskError(error);
+    }
   }
 }

@@ -121,6 +121,22 @@ describe('the names of chunks', () => {
     }
   }
 
+  it('that a full disk does not take fail whoever stores them as a full disk does', async () => {
+    class FullThreads extends DiskThreads {
+      override sync(): Promise<void> {
+        return Promise.reject(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }));
+      }
+    }
+    const threads = new FullThreads(await diskThreadScript(), systemClock);
+    onTestFinished(() => threads.close());
+    const store = await ChunkStore.open({
+      disk: new ChunkFiles(await temporaryDirectory(), threads),
+      clock: systemClock,
+      capacityBytes: CAPACITY,
+    });
+    expect(await failureCode(store.ingest(pieces(randomBytes(100), 50)))).toBe('DiskFull');
+  });
+
   it('are made durable once, and again after a restart', async () => {
     const directory = await temporaryDirectory();
     const threads = new NotingThreads(await diskThreadScript(), systemClock);
