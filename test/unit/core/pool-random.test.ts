@@ -10,6 +10,8 @@ import { RandomPool } from './random-pool.ts';
 const STEPS = 150;
 /** More by hand: RUNS=1000 npx vitest run test/unit/core/pool-random.test.ts */
 const RUNS = Number(process.env.RUNS ?? 30);
+/** Of runs that look for what the others did not come to. */
+const MORE_RUNS_MAX = 100;
 
 /** Sees the effects and keeps its own books of what was dispatched. */
 class Observer {
@@ -148,15 +150,17 @@ class Replicas {
   }
 }
 
+async function tryAll(seed: number): Promise<void> {
+  const replicas = new Replicas(seed);
+  for (let index = 1; index <= STEPS; index++) replicas.step(index);
+  await replicas.compare();
+}
+
 test('whatever is sent, every invariant holds after each entry, and a restarted replica does the same', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 - 1 }), async (seed) => {
-      const replicas = new Replicas(seed);
-      for (let index = 1; index <= STEPS; index++) replicas.step(index);
-      await replicas.compare();
-    }),
-    { numRuns: RUNS, endOnFailure: true },
-  );
+  await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 - 1 }), tryAll), {
+    numRuns: RUNS,
+    endOnFailure: true,
+  });
   const kinds = [
     'dispatch',
     'stop',
@@ -180,5 +184,8 @@ test('whatever is sent, every invariant holds after each entry, and a restarted 
     'node.reboot',
     'node.reimage',
   ];
-  expect(kinds.filter((kind) => !seen.has(kind))).toEqual([]);
+  const unseen = (): readonly string[] => kinds.filter((kind) => !seen.has(kind));
+  // Some are rare.
+  for (let seed = 1; seed <= MORE_RUNS_MAX && unseen().length > 0; seed++) await tryAll(seed);
+  expect(unseen()).toEqual([]);
 });
