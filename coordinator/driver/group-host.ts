@@ -396,7 +396,7 @@ export class GroupHost {
 
   /** The group's own time, also where this machine's wall clock is behind that of an earlier leader. */
   groupMs(replica: Replica): number {
-    return Math.max(this.wallMs(replica), replica.machine.timeMs());
+    return Math.max(this.wallMs(replica), replica.slewedMs(this.#options.clock.monotonicMs()));
   }
 
   /** The replica has something to do: it takes part in the next turn. */
@@ -624,7 +624,7 @@ export class GroupHost {
     const replicas = [...this.#dirty];
     this.#dirty.clear();
     for (const replica of replicas) {
-      replica.submit(() => this.wallMs(replica));
+      replica.submit(() => this.groupMs(replica));
       if (!replica.raft.hasReady()) {
         replica.refuseStaged();
         this.#noticeLeadership(replica);

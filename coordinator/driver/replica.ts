@@ -98,6 +98,7 @@ export class Replica {
   readonly #readsAsked = new Map<number, Read[]>();
   readonly #readsConfirmed: { index: number; reads: Read[] }[] = [];
   #nextContext = 1;
+  #slew = { timeMs: 0, atMs: 0 };
   readonly #flushWaiters: { index: number; resolve: () => void }[] = [];
   readonly #leadershipListeners = new Set<() => void>();
   staged: StagedSnapshot | undefined;
@@ -154,6 +155,20 @@ export class Replica {
   /** Bytes of log applied since the log was last cut. */
   get logBytes(): number {
     return this.#logBytes;
+  }
+
+  /**
+   * The group's time as it goes on from its last entry, for a leader whose wall clock is behind: an earlier leader's was
+   * ahead, or it was set back. At half the pace until the clock has caught up: what is due need not wait for that, and the
+   * group's time comes to be right again.
+   */
+  slewedMs(monotonicMs: number): number {
+    const timeMs = this.machine.timeMs();
+    const { timeMs: fromMs, atMs } = this.#slew;
+    const slewedMs = fromMs + (monotonicMs - atMs) / 2;
+    if (timeMs <= slewedMs) return Math.floor(slewedMs);
+    this.#slew = { timeMs, atMs: monotonicMs };
+    return timeMs;
   }
 
   // --- Requests ---------------------------------------------------------------------------------------------------
@@ -213,14 +228,14 @@ export class Replica {
   }
 
   /** Hands what waits to Raft: all commands of a turn in as few entries as their size allows, all reads in one round. */
-  submit(wallMs: () => number): void {
-    if (this.#waiting.length > 0) this.#submitCommands(wallMs());
+  submit(groupMs: () => number): void {
+    if (this.#waiting.length > 0) this.#submitCommands(groupMs());
     if (this.#readsWaiting.length > 0) this.#submitReads();
   }
 
-  #submitCommands(wallMs: number): void {
+  #submitCommands(groupMs: number): void {
     while (this.#waiting.length > 0) {
-      const timeMs = Math.max(wallMs, this.machine.timeMs());
+      const timeMs = Math.max(groupMs, this.machine.timeMs());
       const proposals = this.#takeBatch();
       const batch: CommandBatch = {
         timeMs,

@@ -103,8 +103,13 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
       },
       {
         file: 'coordinator/driver/replica.ts',
-        find: 'const timeMs = Math.max(wallMs, this.machine.timeMs());',
-        replace: 'const timeMs = wallMs;',
+        find: 'const timeMs = Math.max(groupMs, this.machine.timeMs());',
+        replace: 'const timeMs = groupMs;',
+      },
+      {
+        file: 'coordinator/driver/group-host.ts',
+        find: 'return Math.max(this.wallMs(replica), replica.slewedMs(this.#options.clock.monotonicMs()));',
+        replace: 'return this.wallMs(replica);',
       },
     ],
   },

@@ -17,9 +17,12 @@ export interface FewMachine {
   readonly coordinator: Coordinator;
   readonly endpoint: Endpoint;
   readonly disk: MemoryDisk;
+  /** Its wall clock shows a time that is later by so much than it was at first. */
+  setClock(byMs: number): void;
 }
 
 const STEPS_MAX = 400_000;
+const WALL_SKEW_MS = 1_700_000_000_000;
 
 export class FewMachines {
   readonly time = new VirtualTime();
@@ -105,7 +108,7 @@ export class FewMachines {
   ): FewMachine {
     const scope = new Scope(name);
     const endpoint = this.network.open({ self: name, scope, address, knows: (peer) => peer });
-    const drift = { rate: 1, wallSkewMs: 1_700_000_000_000, monotonicStartMs: 0, sleptMs: 0 };
+    const drift = { rate: 1, wallSkewMs: WALL_SKEW_MS, monotonicStartMs: 0, sleptMs: 0 };
     const clock = new MachineClock(this.time, drift, scope, this.#random.fork());
     const self = machineId(name, disk.incarnation);
     const request = endpoint.request.bind(endpoint);
@@ -138,7 +141,10 @@ export class FewMachines {
         throw error;
       },
     });
-    const machine = { id: self, coordinator, endpoint, disk };
+    const setClock = (byMs: number): void => {
+      drift.wallSkewMs = WALL_SKEW_MS + byMs;
+    };
+    const machine = { id: self, coordinator, endpoint, disk, setClock };
     this.machines.set(name, machine);
     return machine;
   }
