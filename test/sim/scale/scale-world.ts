@@ -67,6 +67,7 @@ const ADDS_AT_ONCE = 4;
 const IDLE_MS = 5_000;
 const MESH_ENTRIES = 10;
 const COMMANDS_AT_ONCE = 500;
+const BASE58 = [...'123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'];
 const BOUND_MS = 3_600_000;
 const LOOK_MS = 10;
 /** For what all machines must have; a look is at all of them. */
@@ -179,12 +180,16 @@ class ScaleWorld implements ProcessWatcher {
 
   // --- Machines -----------------------------------------------------------------------------------------------------
 
+  /** As long as a real one, and as hard to deflate. */
+  #peerId(): string {
+    return `12D3KooW${Array.from({ length: 44 }, () => this.#random.pick(BASE58)).join('')}`;
+  }
+
   #options(kind: string, number: number) {
     const scopeNumber = number + 1;
     return {
       name: `${kind}${number}`,
-      // As long as a real one.
-      peer: `12D3KooW${kind}${String(number).padStart(6, '0')}`.padEnd(52, 'x'),
+      peer: this.#peerId(),
       number: scopeNumber,
       time: this.#time,
       network: this.#network,
