@@ -244,7 +244,7 @@ export const JOB_NUMBER_MAX = 2 ** 25 - 1;
 export const TASK_NUMBER_MAX = 2 ** 28 - 1;
 /** Tasks that one page of a filtered list looks at by their hot columns, and by their rows: then the page ends, be it empty. */
 export const LIST_SCAN_HOT_MAX = 50_000;
-export const LIST_SCAN_ROWS_MAX = 5_000;
+export const LIST_SCAN_ROWS_MAX = 1_000;
 /** The same in comparisons of its filter, some 60 ns each: a long filter looks at fewer tasks. */
 export const LIST_SCAN_COMPARISONS_MAX = 250_000;
 /** Dependencies that an explanation names; the rest is counted. */
