@@ -89,6 +89,16 @@ export interface PoolLeaderOptions {
   readonly random: Prng;
 }
 
+interface NodeExecution {
+  readonly node: string;
+  readonly job: number;
+  readonly task: number;
+  readonly epoch: number;
+}
+
+/** Of an instance whose node is gone. */
+const NOWHERE: InstanceHost = { address: '0.0.0.0', port: 0, cores: 0 };
+
 interface Heard {
   readonly life: string;
   readonly sequence: number;
@@ -288,7 +298,7 @@ export class PoolLeader {
     effects.forEach(({ node, job, task, epoch }, position) => {
       const stored = found[position];
       const info = this.#machine.node(node);
-      const spec = stored && this.#toDispatch(job, task, stored);
+      const spec = stored && this.#toDispatch({ node, job, task, epoch }, stored);
       // One without is not forgotten: the node is compared with its next heartbeat.
       if (spec === undefined || info === undefined) return;
       this.#lastTrafficMs.set(node, this.#nowMs);
@@ -307,19 +317,28 @@ export class PoolLeader {
 
   /**
    * A task's constraints may have been changed since it was added, and one of several instances must know where the
-   * others are; the row of its specification is never written again. Undefined where a machine is not known here yet.
+   * others are; the row of its specification is never written again. Undefined where a machine is not known here yet. One
+   * that is to be stopped goes even so, for a node may be gone by now: its agent must have it to say that it has ended.
    */
-  #toDispatch(job: number, task: number, stored: Uint8Array): Uint8Array | undefined {
+  #toDispatch(execution: NodeExecution, stored: Uint8Array): Uint8Array | undefined {
+    const { job, task } = execution;
     const constraints = this.#machine.updatedConstraints(job, task);
     const gang = this.#machine.gangOf(job, task);
     if (constraints === undefined && gang === undefined) return stored;
     const hosts = gang?.nodes.map((node) => this.#hostOf(node));
-    if (hosts?.includes(undefined) === true) return undefined;
+    if (hosts?.includes(undefined) === true && !this.#isStopping(execution)) return undefined;
     return encode({
       ...(decode(stored) as StoredTaskSpec),
       ...(constraints === undefined ? {} : { constraints }),
-      ...(gang === undefined ? {} : { gang, hosts }),
+      ...(gang === undefined ? {} : { gang, hosts: hosts?.map((host) => host ?? NOWHERE) }),
     });
+  }
+
+  #isStopping({ node, job, task, epoch }: NodeExecution): boolean {
+    for (const execution of this.#machine.executions(node))
+      if (execution.job === job && execution.task === task && execution.epoch === epoch)
+        return execution.stop;
+    return false;
   }
 
   #hostOf(node: string): InstanceHost | undefined {

@@ -15,7 +15,7 @@ import type { Prng } from '../../src/lib/prng.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
 import type { Command, CommandResult, Outcome } from '../../src/model/commands.ts';
 import type { CallOptions } from '../../src/model/control.ts';
-import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
+import { type GroupId, type MachineId, MESH_GROUP, peerOfMachine } from '../../src/model/ids.ts';
 import type { Queries, QueryName } from '../../src/model/queries.ts';
 import { decode } from '../../src/wire/codec.ts';
 import {
@@ -170,7 +170,7 @@ export class Router {
         }
       }
       options.signal?.throwIfAborted();
-      if (clock.monotonicMs() - startedAtMs > UNKNOWN_GROUP_MS && !this.#options.isKnown(group))
+      if (clock.monotonicMs() - startedAtMs > UNKNOWN_GROUP_MS && (await this.#isNowhere(group)))
         throw gone(group);
       if (this.#stopped) throw new ShoalError('ServerBusy', 'This agent is stopping.');
       const waitMs = deadline - clock.monotonicMs() - LEADER_SEARCH_FIRST_MS;
@@ -179,6 +179,17 @@ export class Router {
       if (found) continue;
       tried.clear();
       searchMs = Math.min(2 * searchMs, LEADER_SEARCH_MAX_MS);
+    }
+  }
+
+  /** By the word of the mesh group where this machine's copy does not have it: that may be behind. */
+  async #isNowhere(group: GroupId): Promise<boolean> {
+    if (this.#options.isKnown(group)) return false;
+    try {
+      const groups = await this.query(MESH_GROUP, 'group.list', {}, { timeoutMs: ATTEMPT_TIMEOUT_MS });
+      return groups.every((record) => record.group !== group);
+    } catch {
+      return false;
     }
   }
 

@@ -18,20 +18,6 @@ export const DRIVER_BUGS: readonly ControlPlaneBug[] = [
     ],
   },
   {
-    name: 'a log is cut before the rows that stand for it are written',
-    world: 'control-plane',
-    options: SNAPSHOTS,
-    breaks: ['R9', 'L2', 'L3'],
-    seedsMax: 40,
-    changes: [
-      {
-        file: 'coordinator/driver/group-host.ts',
-        find: '    void this.#writer.flush();\n    this.#recorder.cut(',
-        replace: '    this.#recorder.cut(',
-      },
-    ],
-  },
-  {
     name: 'a replica goes on with the rows that a snapshot has replaced',
     world: 'control-plane',
     options: SNAPSHOTS,

@@ -26,7 +26,7 @@ export function hunt(
   compileLess();
   return inParallel(bugs, async (bug) => {
     const program = await bundleWith(root, bug.changes);
-    const seeds = seedsUpTo(bug.seedsMax);
+    const seeds = seedsOf(bug, bug.seedsMax);
     const { found, complaints } = await search(program, { where: worldOf(bug), seeds, rules: bug.breaks });
     const finding = {
       bug,
@@ -44,20 +44,21 @@ export async function complaintsWithoutBugs(
   findings: readonly Finding[],
 ): Promise<readonly Complaint[]> {
   const program = await bundleWith(root, []);
-  const results = await inParallel(visited(findings), ({ where, seedMax }) =>
-    search(program, { where, seeds: seedsUpTo(seedMax), rules: [] }),
+  const results = await inParallel(visited(findings), ({ where, seeds }) =>
+    search(program, { where, seeds: [...seeds].sort((a, b) => a - b), rules: [] }),
   );
   return results.flatMap(({ complaints }) => complaints);
 }
 
-/** Each kind of world once, with the greatest seed that was run in it. */
-function visited(findings: readonly Finding[]): { readonly where: World; readonly seedMax: number }[] {
-  const seen = new Map<string, { where: World; seedMax: number }>();
+/** Each kind of world once, with the seeds that were run in it. */
+function visited(findings: readonly Finding[]): { readonly where: World; readonly seeds: Set<number> }[] {
+  const seen = new Map<string, { where: World; seeds: Set<number> }>();
   for (const { bug, caught } of findings) {
     const where = worldOf(bug);
     const key = JSON.stringify(where);
-    const seedMax = Math.max(seen.get(key)?.seedMax ?? 0, caught?.seed ?? bug.seedsMax);
-    seen.set(key, { where, seedMax });
+    const seeds = seen.get(key)?.seeds ?? new Set<number>();
+    for (const seed of seedsOf(bug, caught?.seed ?? bug.seedsMax)) seeds.add(seed);
+    seen.set(key, { where, seeds });
   }
   return [...seen.values()];
 }
@@ -66,8 +67,8 @@ function worldOf({ world, options }: PlantedBug): World {
   return { world, options };
 }
 
-function seedsUpTo(last: number): number[] {
-  return Array.from({ length: last }, (_, position) => position + 1);
+function seedsOf({ seedsFrom = 1 }: PlantedBug, last: number): number[] {
+  return Array.from({ length: last - seedsFrom + 1 }, (_, position) => seedsFrom + position);
 }
 
 function search(program: string, what: Search): Promise<SearchResult> {

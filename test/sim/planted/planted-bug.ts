@@ -18,6 +18,8 @@ interface Bug {
   readonly changes: readonly Change[];
   /** Worlds of seed 1 and up, of which one must show it. */
   readonly seedsMax: number;
+  /** Of a bug that is seldom seen: in the worlds before this one it was looked for in vain. Default 1. */
+  readonly seedsFrom?: number;
 }
 
 /** In one group: its replicas, their disks, the messages between them. */

@@ -8,6 +8,7 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: CUTS_AND_DEATHS,
     breaks: ['S3', 'S4', 'S5', 'S6'],
+    seedsFrom: 85,
     seedsMax: 150,
     changes: [
       {
