@@ -128,7 +128,7 @@ export const RAFT_TERM_STEP_MAX = 2 ** 32;
 /** Terms that a recovered group goes ahead: elections that the lost voters held unseen by the surviving copy. */
 export const RECOVERY_TERM_STEP = 1_000_000;
 /** Rows of applied entries wait so long for a write to share, and so many group writes at most. */
-export const ROWS_GATHER_MS = 20;
+export const ROWS_GATHER_MS = 50;
 export const ROWS_WAITING_MAX = 64;
 /** Log entries that a recovered group goes ahead: what the lost voters may have written unseen by the surviving copy. */
 export const RECOVERY_INDEX_STEP = 1_000_000_000;
@@ -202,10 +202,10 @@ export const ASSIGN_GATHER_MS = 5;
 /** The same for the reports of one machine. */
 export const REPORT_GATHER_MS = 5;
 /** Outcomes, and rows of what is recorded, wait so long for others to share a write with: nothing rests on them but the memory of the runner. */
-export const OUTBOX_GATHER_MS = 20;
+export const OUTBOX_GATHER_MS = 50;
 /** Where the last of them held so many items that work flows, the next may wait for so long: nodes have more tasks ahead. */
 export const FLOW_ITEMS_MIN = 4;
-export const FLOW_GATHER_MS = 20;
+export const FLOW_GATHER_MS = 40;
 /** Tasks of one assign command. */
 export const ASSIGN_ITEMS_MAX = 1_000;
 /** Specifications of recently added tasks that a coordinator keeps in memory, so that their dispatch reads no disk. */
@@ -301,7 +301,7 @@ export const STORE_PAGE_BYTES = 512 * 1024;
 /** Entries before the start of a log that one write removes; the rest waits, so that a cut of 20,000 does not stall the loop. */
 export const STORE_PURGE_PER_WRITE = 512;
 /** How long the second witness may lag behind the synced batches: each of its writes costs a task about as much as a message. */
-export const STORE_ACKED_GATHER_MS = 25;
+export const STORE_ACKED_GATHER_MS = 100;
 /** A group id or row key, as written to disk. */
 export const STORE_KEY_LENGTH_MAX = 1024;
 export const STORE_GROUP_LENGTH_MAX = 256;
