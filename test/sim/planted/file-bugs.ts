@@ -22,7 +22,8 @@ export const FILE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: CHUNKS_ROT,
     breaks: ['F1'],
-    seedsMax: 20,
+    seedsFrom: 40,
+    seedsMax: 80,
     changes: [
       {
         file: 'agent/files/chunk-store.ts',
@@ -123,7 +124,8 @@ export const FILE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: LATE_OUTPUTS,
     breaks: ['S6'],
-    seedsMax: 20,
+    seedsFrom: 55,
+    seedsMax: 80,
     changes: [
       {
         file: 'coordinator/core/mesh/blobs.ts',
