@@ -10,9 +10,10 @@ import { type Clock, nextTurn } from '../../src/lib/clock.ts';
 import { ShoalError } from '../../src/lib/errors.ts';
 import { lend } from '../../src/lib/lent-bytes.ts';
 import { BLOB_BYTES_MAX, CHUNK_BYTES, CHUNK_READ_AHEAD, CHUNK_WRITES_MAX } from '../../src/lib/limits.ts';
+import { isCode } from '../../src/lib/system-error.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
 import type { ChunkDisk, DiskResult, FoundFile } from './chunk-disk.ts';
-import { diskError, isCode } from './disk-error.ts';
+import { diskError } from './disk-error.ts';
 import {
   type ChunkHash,
   chunkLength,
@@ -471,6 +472,6 @@ function bytesOf({ memory, lengthBytes }: DiskResult): Buffer<ArrayBuffer> {
 
 /** A block that the disk cannot read any more (EIO) is as good as damaged. */
 function readFailure(error: unknown): undefined {
-  if (isCode(error, 'ENOENT') || isCode(error, 'EIO')) return undefined;
+  if (isCode(error, 'ENOENT', 'EIO')) return undefined;
   throw diskError(error);
 }

@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { isCode } from '../../src/lib/system-error.ts';
 import type { DiskResult } from './chunk-disk.ts';
 
 /** `memory`: moves to the thread with the job; the content is its first `lengthBytes` bytes. */
@@ -99,7 +100,7 @@ function renameIntoFanOut(incoming: string, path: string): void {
   try {
     renameSync(incoming, path);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (!isCode(error, 'ENOENT')) throw error;
     const directory = dirname(path);
     // Another thread may make it at the same time.
     mkdirSync(directory, { recursive: true, mode: 0o700 });

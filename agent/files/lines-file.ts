@@ -1,5 +1,6 @@
 /** A small file of lines that somebody appends to and sometimes writes anew. */
 import { open, readFile, rename, writeFile } from 'node:fs/promises';
+import { isCode } from '../../src/lib/system-error.ts';
 
 export interface LinesFile {
   /** Empty where there is none. What follows the last line break was never acknowledged. */
@@ -21,7 +22,7 @@ export class LocalLinesFile implements LinesFile {
     try {
       return await readFile(this.#path, 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+      if (isCode(error, 'ENOENT')) return '';
       throw error;
     }
   }

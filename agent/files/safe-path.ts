@@ -24,6 +24,7 @@ import {
 } from 'node:fs/promises';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
 import { PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX, PATH_DEPTH_MAX } from '../../src/lib/limits.ts';
+import { isCode } from '../../src/lib/system-error.ts';
 
 const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** O_NONBLOCK: the open of a FIFO waits for its other end, that of some devices for ever. */
@@ -222,7 +223,7 @@ export class SafeDirectory {
     } catch (error) {
       if (isCode(error, 'ENOENT')) return;
       // EISDIR from Linux, EPERM by POSIX.
-      if (!isCode(error, 'EISDIR') && !isCode(error, 'EPERM')) throw refused(error, path);
+      if (!isCode(error, 'EISDIR', 'EPERM')) throw refused(error, path);
     }
     await this.#removeTree(name, path);
   }
@@ -282,7 +283,7 @@ export class SafeDirectory {
         await bare.close();
       }
     } catch (error) {
-      if (['ENOENT', 'ELOOP', 'ENOTDIR'].some((code) => isCode(error, code))) return undefined;
+      if (isCode(error, 'ENOENT', 'ELOOP', 'ENOTDIR')) return undefined;
       throw refused(error, path);
     }
   }
@@ -294,7 +295,7 @@ export class SafeDirectory {
       return true;
     } catch (error) {
       if (isCode(error, 'ENOENT')) return true;
-      if (isCode(error, 'EISDIR') || isCode(error, 'EPERM')) return false;
+      if (isCode(error, 'EISDIR', 'EPERM')) return false;
       throw refused(error, path);
     }
   }
@@ -338,7 +339,7 @@ function refused(error: unknown, path: string): ShoalError {
   const options = { cause: error };
   if (isCode(error, 'ENOENT'))
     return new ShoalError('FileNotFound', `${path} does not exist.`, { path }, options);
-  if (['ELOOP', 'ENOTDIR', 'ENXIO', 'EISDIR', 'EACCES', 'EPERM'].some((code) => isCode(error, code))) {
+  if (isCode(error, 'ELOOP', 'ENOTDIR', 'ENXIO', 'EISDIR', 'EACCES', 'EPERM')) {
     return new ShoalError(
       'Forbidden',
       `${path} leads through a link or is no regular file.`,
@@ -346,11 +347,6 @@ function refused(error: unknown, path: string): ShoalError {
       options,
     );
   }
-  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT'))
-    return new ShoalError('DiskFull', undefined, { path }, options);
+  if (isCode(error, 'ENOSPC', 'EDQUOT')) return new ShoalError('DiskFull', undefined, { path }, options);
   return asShoalError(error);
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

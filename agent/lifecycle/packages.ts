@@ -20,6 +20,7 @@ import {
   RPC_TIMEOUT_MS,
 } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
+import { isCode } from '../../src/lib/system-error.ts';
 import {
   type ApplicationPackage,
   type ApplicationRecord,
@@ -321,10 +322,9 @@ async function unzipWhereThereIsRoom(archive: string, staging: string, signal: A
 }
 
 function coded(error: unknown): ShoalError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENOSPC' || code === 'EDQUOT' ? new ShoalError('DiskFull') : asShoalError(error);
+  return isCode(error, 'ENOSPC', 'EDQUOT') ? new ShoalError('DiskFull') : asShoalError(error);
 }
 
 function unlessThere(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  if (!isCode(error, 'EEXIST')) throw error;
 }

@@ -2,6 +2,7 @@
 import type { Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { isCode } from '../../src/lib/system-error.ts';
 import { readInto } from '../files/read-into.ts';
 
 export interface TimeRange {
@@ -56,6 +57,6 @@ async function isOf(file: FileHandle, status: Stats, { startMs, endMs }: TimeRan
 }
 
 function unlessMissing(error: unknown): undefined {
-  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+  if (isCode(error, 'ENOENT')) return undefined;
   throw error;
 }

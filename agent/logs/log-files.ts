@@ -7,6 +7,7 @@
  */
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { isCode } from '../../src/lib/system-error.ts';
 
 export interface LogFilesLimits {
   readonly fileBytesMax: number;
@@ -35,13 +36,9 @@ export class LogFiles {
   write(lines: string): void {
     const bytes = Buffer.from(lines);
     try {
-      const file = this.#fileFor(Math.min(bytes.length, this.#limits.fileBytesMax));
-      file.sizeBytes += writeSync(
-        file.descriptor,
-        bytes,
-        0,
-        Math.min(bytes.length, this.#limits.fileBytesMax),
-      );
+      const sizeBytes = Math.min(bytes.length, this.#limits.fileBytesMax);
+      const file = this.#fileFor(sizeBytes);
+      file.sizeBytes += writeSync(file.descriptor, bytes, 0, sizeBytes);
     } catch {
       // See above. The next line tries again.
     }
@@ -72,7 +69,7 @@ export class LogFiles {
       try {
         renameSync(this.#paths[age - 1] ?? '', this.#paths[age] ?? '');
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        if (!isCode(error, 'ENOENT')) throw error;
       }
     }
   }

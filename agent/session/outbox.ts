@@ -24,9 +24,9 @@ interface Waiting {
 
 export class Outbox {
   readonly #store: Store;
+  readonly #clock: Clock;
   readonly #pool: string;
   readonly #onFailed: (error: ShoalError) => void;
-  readonly #clock: Clock;
   #pending: RowWrite[] = [];
   #waiting: Waiting[] = [];
   #isUrgent = false;
@@ -78,7 +78,7 @@ export class Outbox {
   /** Writes what waits; nothing is kept from now on. */
   close(): void {
     this.#isClosed = true;
-    void this.#drain();
+    this.#writeSoon();
   }
 
   #write(row: RowWrite): Promise<void> {
@@ -102,7 +102,7 @@ export class Outbox {
     this.#isWriting = true;
     await Promise.resolve();
     do await this.#writePending();
-    while (this.#isUrgent || (this.#isClosed && this.#pending.length > 0));
+    while (this.#isUrgent);
     this.#isWriting = false;
   }
 

@@ -5,12 +5,10 @@
  */
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
+import { Flow } from '../../src/lib/flow.ts';
 import {
-  FLOW_GATHER_MS,
-  FLOW_ITEMS_MIN,
   HEARTBEAT_DOUBT_MS,
   HEARTBEAT_INTERVAL_MS,
-  REPORT_GATHER_MS,
   REPORT_ITEMS_MAX,
   REPORT_RETRY_MS,
   STARTED_REPORT_DELAY_MS,
@@ -82,8 +80,7 @@ export class PoolSession {
   readonly #toReport = new Set<Execution>();
   #reporting = false;
   #reportTimer: Timer | undefined;
-  #reportedAtMs = Number.NEGATIVE_INFINITY;
-  #reportedItems = 0;
+  readonly #reported = new Flow();
   /** Log index of the last acknowledged report: lists made before it may still hold what it ended. */
   #reportedIndex = 0;
   /** Until the first acknowledgement of this life nothing is known of what an earlier life ended. */
@@ -426,8 +423,7 @@ export class PoolSession {
   /** Everything that ends in one turn of the loop shares a message; where ends follow each other closely, all of some milliseconds do. */
   #gather(): Promise<void> {
     const { clock } = this.#options;
-    const gatherMs = this.#reportedItems < FLOW_ITEMS_MIN ? REPORT_GATHER_MS : FLOW_GATHER_MS;
-    const waitMs = this.#reportedAtMs + gatherMs - clock.monotonicMs();
+    const waitMs = this.#reported.waitMs(clock.monotonicMs());
     return new Promise((resolve) => {
       if (waitMs > 0) clock.after(waitMs, resolve);
       else clock.soon(resolve);
@@ -444,8 +440,7 @@ export class PoolSession {
       });
       const { index, verdicts } = ReportAnswer.decode(await this.#options.callLeader(REPORT_REQUEST, body));
       this.#reportedIndex = Math.max(this.#reportedIndex, index);
-      this.#reportedAtMs = this.#options.clock.monotonicMs();
-      this.#reportedItems = sent.length;
+      this.#reported.sent(sent.length, this.#options.clock.monotonicMs());
       for (const [position, { execution, item }] of sent.entries()) {
         this.#acknowledged(execution, item, verdicts[position] ?? 'stale');
       }

@@ -7,13 +7,11 @@
 
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { Flow } from '../../src/lib/flow.ts';
 import {
   ACKNOWLEDGE_DELAY_MS,
   ACKNOWLEDGED_PER_PUBLISH_MAX,
-  ASSIGN_GATHER_MS,
   ASSIGN_ITEMS_MAX,
-  FLOW_GATHER_MS,
-  FLOW_ITEMS_MIN,
   MIRROR_NODES_MAX,
   PREEMPTED_PER_ROUND_MAX,
   RECONCILE_QUIET_MS,
@@ -30,6 +28,7 @@ import type {
   PoolCommand,
   PoolMirror,
 } from '../../src/model/commands.ts';
+import type { ExecutionId } from '../../src/model/execution.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
 import { type Allotment, hostOf, type NodeFault } from '../../src/model/machine.ts';
 import type { InstanceHost, StoredTaskSpec } from '../../src/model/node-task.ts';
@@ -89,11 +88,8 @@ export interface PoolLeaderOptions {
   readonly random: Prng;
 }
 
-interface NodeExecution {
+interface NodeExecution extends ExecutionId {
   readonly node: string;
-  readonly job: number;
-  readonly task: number;
-  readonly epoch: number;
 }
 
 /** Of an instance whose node is gone. */
@@ -134,8 +130,7 @@ export class PoolLeader {
   #stopped = false;
   #assigning = false;
   #preempting = false;
-  #assignedAtMs = Number.NEGATIVE_INFINITY;
-  #assignedItems = 0;
+  readonly #assigned = new Flow();
   #mirroring = false;
   #mirrorDue = false;
   #sweeping = false;
@@ -252,13 +247,11 @@ export class PoolLeader {
   // --- Assigning ----------------------------------------------------------------------------------------------------
 
   /**
-   * One assign command at a time: the next is placed on a state that knows the last. Where work flows, they keep some
-   * milliseconds apart: nodes have tasks ahead, and each command is a synced write on every voter.
+   * One assign command at a time: the next is placed on a state that knows the last.
    */
   #assign(): void {
     if (this.#assigning || this.#stopped) return;
-    const gatherMs = this.#assignedItems < FLOW_ITEMS_MIN ? ASSIGN_GATHER_MS : FLOW_GATHER_MS;
-    const waitMs = this.#assignedAtMs + gatherMs - this.#nowMs;
+    const waitMs = this.#assigned.waitMs(this.#nowMs);
     if (waitMs > 0) {
       this.#assigning = true;
       this.#options.clock.after(waitMs, () => {
@@ -272,8 +265,7 @@ export class PoolLeader {
     this.#assigning = true;
     this.#attempt({ kind: 'assign', items }, () => {
       this.#assigning = false;
-      this.#assignedAtMs = this.#nowMs;
-      this.#assignedItems = items.length;
+      this.#assigned.sent(items.length, this.#nowMs);
       if (!this.#stopped) this.#assign();
     });
   }
@@ -353,16 +345,9 @@ export class PoolLeader {
 
   // --- Stopping -----------------------------------------------------------------------------------------------------
 
-  #stop(
-    effects: readonly {
-      readonly node: string;
-      readonly job: number;
-      readonly task: number;
-      readonly epoch: number;
-    }[],
-  ): void {
-    const byNode = new Map<string, { job: number; task: number; epoch: number }[]>();
-    for (const { node, job, task, epoch } of effects) {
+  #stop(stopped: readonly NodeExecution[]): void {
+    const byNode = new Map<string, ExecutionId[]>();
+    for (const { node, job, task, epoch } of stopped) {
       const list = byNode.get(node) ?? [];
       list.push({ job, task, epoch });
       byNode.set(node, list);
@@ -377,13 +362,13 @@ export class PoolLeader {
   }
 
   #resumeStops(onlyNode?: string): void {
-    const effects: { node: string; job: number; task: number; epoch: number }[] = [];
+    const stopped: NodeExecution[] = [];
     for (const node of onlyNode === undefined ? this.#machine.nodeIds() : [onlyNode]) {
       if (!this.#machine.hasStops(node)) continue;
       for (const { job, task, epoch, stop } of this.#machine.executions(node))
-        if (stop) effects.push({ node, job, task, epoch });
+        if (stop) stopped.push({ node, job, task, epoch });
     }
-    if (effects.length > 0) this.#stop(effects);
+    if (stopped.length > 0) this.#stop(stopped);
   }
 
   // --- Hearing ------------------------------------------------------------------------------------------------------

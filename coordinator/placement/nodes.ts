@@ -17,27 +17,15 @@ import type { MeshCommand } from '../../src/model/commands.ts';
 import { idKey } from '../../src/model/ids.ts';
 import type { Allotment } from '../../src/model/machine.ts';
 import type { NodeDeallocationOption, ResizeError } from '../../src/model/pool.ts';
-import { parseVmSize } from '../../src/model/vm-size.ts';
 import { nodeName, slotsOf } from '../core/mesh/allotments.ts';
-import type { PoolRecord } from '../core/mesh/pools.ts';
 import { Openings } from './openings.ts';
+import { oldestFirst, type PackPool, sameErrors, targetOf, wishOf } from './pack-pool.ts';
 import { allocationFailed } from './resize-errors.ts';
 import type { PackMachine, Rank, Wish } from './site.ts';
 import { Site, youngestFirst } from './site.ts';
 
+export type { PackPool } from './pack-pool.ts';
 export type { PackMachine } from './site.ts';
-
-export type PackPool = Pick<
-  PoolRecord,
-  | 'spec'
-  | 'state'
-  | 'allocationState'
-  | 'creationTimeMs'
-  | 'targetDedicatedNodes'
-  | 'targetLowPriorityNodes'
-  | 'resizeErrors'
-  | 'deallocationOption'
->;
 
 export interface PackView {
   readonly pools: readonly PackPool[];
@@ -258,25 +246,4 @@ class Packing {
     if (this.#pools.get(idKey(node.pool))?.spec.everyMachine) return 0;
     return node.dedicated ? 2 : 1;
   }
-}
-
-function wishOf(pool: PackPool, rank: Rank): Wish | undefined {
-  const size = parseVmSize(pool.spec.vmSize);
-  if (size === undefined) return undefined;
-  return { pool: pool.spec.id, rank, size, requiredLabels: pool.spec.requiredLabels ?? [] };
-}
-
-function targetOf(pool: PackPool, rank: 1 | 2): number {
-  return rank === 2 ? pool.targetDedicatedNodes : pool.targetLowPriorityNodes;
-}
-
-function oldestFirst(a: PackPool, b: PackPool): number {
-  return a.creationTimeMs - b.creationTimeMs || (idKey(a.spec.id) < idKey(b.spec.id) ? -1 : 1);
-}
-
-function sameErrors(a: readonly ResizeError[], b: readonly ResizeError[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((error, at) => error.code === b[at]?.code && error.message === b[at]?.message)
-  );
 }

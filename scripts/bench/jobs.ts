@@ -1,5 +1,6 @@
 /** Jobs of the benchmarks, through the client as any user would send them. */
 import type { ShoalClient } from '../../src/client/client.ts';
+import type { ListOptions } from '../../src/client/paging.ts';
 import type { TaskSpec } from '../../src/model/task.ts';
 import { until } from '../local-mesh/local-mesh.ts';
 
@@ -35,4 +36,24 @@ export async function finish(
     },
     POLL_MS,
   );
+}
+
+/** Lists a job's tasks page by page, `pagesMax` at most; how long each page took, and how many tasks they had together. */
+export async function walk(
+  client: ShoalClient,
+  job: string,
+  options: ListOptions,
+  pagesMax = Number.POSITIVE_INFINITY,
+): Promise<{ readonly pageMs: readonly number[]; readonly items: number }> {
+  const pageMs: number[] = [];
+  let items = 0;
+  let token: string | undefined;
+  do {
+    const beganAtMs = performance.now();
+    const page = await client.tasks.page(job, options, token);
+    pageMs.push(performance.now() - beganAtMs);
+    items += page.items.length;
+    token = page.next;
+  } while (token !== undefined && pageMs.length < pagesMax);
+  return { pageMs, items };
 }

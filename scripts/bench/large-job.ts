@@ -1,6 +1,6 @@
 /** A job of 100,000 tasks: accepted, listed page by page, and the coordinator's memory meanwhile. */
 import type { LocalMesh } from '../local-mesh/local-mesh.ts';
-import { tasks } from './jobs.ts';
+import { tasks, walk } from './jobs.ts';
 import { residentMiB } from './processes.ts';
 import { median, type Rows, row } from './report.ts';
 
@@ -14,17 +14,8 @@ export async function largeJob(mesh: LocalMesh, count: number): Promise<Rows> {
   const startedAtMs = performance.now();
   await client.tasks.addAll(id, tasks(count, '/bin/true'));
   const addedS = (performance.now() - startedAtMs) / 1000;
-  const pageMs: number[] = [];
-  let token: string | undefined;
-  let listed = 0;
-  do {
-    const beganAtMs = performance.now();
-    const page = await client.tasks.page(id, { pageSize: 1_000 }, token);
-    pageMs.push(performance.now() - beganAtMs);
-    listed += page.items.length;
-    token = page.next;
-  } while (token !== undefined);
-  if (listed !== count) throw new Error(`listed ${listed} of ${count} tasks`);
+  const { pageMs, items } = await walk(client, id, { pageSize: 1_000 });
+  if (items !== count) throw new Error(`listed ${items} of ${count} tasks`);
   const memory = residentMiB(coordinator);
   await client.jobs.delete(id);
   const tenth = Math.max(1, Math.floor(pageMs.length / 10));

@@ -1,9 +1,9 @@
 /** A job of a million tasks: how long a filtered page of it takes wherever it begins, and what a task takes of a coordinator's memory. */
 import type { ShoalClient } from '../../src/client/client.ts';
-import type { ListOptions } from '../../src/client/paging.ts';
 import { LIST_SCAN_ROWS_MAX } from '../../src/lib/limits.ts';
 import type { TaskSpec } from '../../src/model/task.ts';
 import type { LocalMesh } from '../local-mesh/local-mesh.ts';
+import { walk } from './jobs.ts';
 import { residentMiB } from './processes.ts';
 import { median, type Rows, row } from './report.ts';
 
@@ -31,19 +31,9 @@ export async function millionTasks(mesh: LocalMesh, count: number): Promise<Rows
   const addedS = (performance.now() - beganAtMs) / 1000;
   const bytesPerTask = ((residentMiB(coordinator) - emptyMiB) * 1024 ** 2) / count;
 
-  const all = await walk(
-    client,
-    job,
-    { filter: "state eq 'active'", pageSize: PAGE },
-    Number.POSITIVE_INFINITY,
-  );
+  const all = await walk(client, job, { filter: "state eq 'active'", pageSize: PAGE });
   if (all.items !== count) throw new Error(`listed ${all.items} of ${count} tasks`);
-  const rare = await walk(
-    client,
-    job,
-    { filter: "startswith(id, 'rare')", pageSize: PAGE },
-    Number.POSITIVE_INFINITY,
-  );
+  const rare = await walk(client, job, { filter: "startswith(id, 'rare')", pageSize: PAGE });
   if (rare.items !== Math.ceil(count / RARE)) throw new Error(`found ${rare.items} rare tasks`);
 
   await terminateSome(client, job, Math.min(count, COMPLETED));
@@ -94,23 +84,4 @@ async function terminateSome(client: ShoalClient, job: string, count: number): P
     for (const { id } of specs) await client.tasks.terminate(job, id);
   };
   await Promise.all(Array.from({ length: TERMINATING }, terminateEach));
-}
-
-async function walk(
-  client: ShoalClient,
-  job: string,
-  options: ListOptions,
-  pagesMax: number,
-): Promise<{ readonly pageMs: readonly number[]; readonly items: number }> {
-  const pageMs: number[] = [];
-  let items = 0;
-  let token: string | undefined;
-  do {
-    const beganAtMs = performance.now();
-    const page = await client.tasks.page(job, options, token);
-    pageMs.push(performance.now() - beganAtMs);
-    items += page.items.length;
-    token = page.next;
-  } while (token !== undefined && pageMs.length < pagesMax);
-  return { pageMs, items };
 }

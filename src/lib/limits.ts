@@ -127,11 +127,11 @@ export const RAFT_YIELD_TICKS = 3;
 export const RAFT_TERM_STEP_MAX = 2 ** 32;
 /** Terms that a recovered group goes ahead: elections that the lost voters held unseen by the surviving copy. */
 export const RECOVERY_TERM_STEP = 1_000_000;
+/** Log entries that a recovered group goes ahead: what the lost voters may have written unseen by the surviving copy. */
+export const RECOVERY_INDEX_STEP = 1_000_000_000;
 /** Rows of applied entries wait so long for a write to share, and so many group writes at most. */
 export const ROWS_GATHER_MS = 50;
 export const ROWS_WAITING_MAX = 64;
-/** Log entries that a recovered group goes ahead: what the lost voters may have written unseen by the surviving copy. */
-export const RECOVERY_INDEX_STEP = 1_000_000_000;
 /** A learner whose log is this near to the leader's end may vote. */
 export const RAFT_CAUGHT_UP_ENTRIES = 50;
 /** How often the mesh coordinator packs nodes even where nothing seems to have changed. */
@@ -197,15 +197,13 @@ export const DISPATCH_GOSSIP_NODES_MAX = 32;
 export const DISPATCH_TAKEN_WAIT_WIDE_MS = 250;
 /** So few tasks of one turn go by stream first; more by gossip. */
 export const DISPATCH_STREAMED_ITEMS_MAX = 8;
-/** Assign commands of a pool that has much to do are this far apart; the first after a pause goes at once. */
-export const ASSIGN_GATHER_MS = 5;
-/** The same for the reports of one machine. */
-export const REPORT_GATHER_MS = 5;
-/** Outcomes, and rows of what is recorded, wait so long for others to share a write with: nothing rests on them but the memory of the runner. */
-export const OUTBOX_GATHER_MS = 50;
+/** Assign commands of a pool, and reports of one machine, are this far apart; the first after a pause goes at once. */
+export const GATHER_MS = 5;
 /** Where the last of them held so many items that work flows, the next may wait for so long: nodes have more tasks ahead. */
 export const FLOW_ITEMS_MIN = 4;
 export const FLOW_GATHER_MS = 40;
+/** Outcomes, and rows of what is recorded, wait so long for others to share a write with: nothing rests on them but the memory of the runner. */
+export const OUTBOX_GATHER_MS = 50;
 /** Tasks of one assign command. */
 export const ASSIGN_ITEMS_MAX = 1_000;
 /** Specifications of recently added tasks that a coordinator keeps in memory, so that their dispatch reads no disk. */

@@ -29,6 +29,7 @@ import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ShoalError } from '../lib/errors.ts';
 import { STORE_PAGE_RECORDS } from '../lib/limits.ts';
+import { isCode } from '../lib/system-error.ts';
 import { AckedFile } from './acked-file.ts';
 import type { Acked } from './engine.ts';
 import { checkAcked, readHeads, type StoreHeads } from './heads.ts';
@@ -160,7 +161,7 @@ async function openAcked(directory: string): Promise<{ file: AckedFile; acked: A
   try {
     return await AckedFile.open(join(directory, 'acked'));
   } catch (error) {
-    if (!isMissing(error)) throw error;
+    if (!isCode(error, 'ENOENT')) throw error;
     throw new ShoalError('CorruptStore', `${directory} has lost its file "acked": a part of a backup?`, {
       directory,
       missing: 'acked',
@@ -185,7 +186,7 @@ async function readGeneration(directory: string): Promise<string | undefined> {
   try {
     text = await readFile(join(directory, 'generation'), 'utf8');
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isCode(error, 'ENOENT')) return undefined;
     throw error;
   }
   const generation = GENERATION.exec(text)?.[1];
@@ -220,11 +221,7 @@ async function exists(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isCode(error, 'ENOENT')) return false;
     throw error;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

@@ -19,8 +19,7 @@ export class SortedMap<V> {
   }
 
   set(key: string, value: V): void {
-    if (!this.#values.has(key) && !this.#removed.delete(key)) this.#added.add(key);
-    this.#values.set(key, value);
+    this.exchange(key, value);
   }
 
   /** Like `set`, or `delete` where there is no value; returns what was there. */

@@ -14,7 +14,7 @@ import type {
   RequestOptions,
   Transport,
 } from '../../../src/mesh/interface.ts';
-import { SimBulkStream, type StreamWay } from './bulk-streams.ts';
+import { StreamEnd, type StreamWay } from '../../support/stream-pair.ts';
 import { Scope, type VirtualTime } from './virtual-time.ts';
 
 type BulkHandler = Parameters<BulkTransport['onBulk']>[1];
@@ -485,10 +485,7 @@ export class Endpoint implements Transport, BulkTransport {
       return Promise.reject(new ShoalError('PeerUnreachable', `There is no connection to ${peer}.`));
     const mine = endOf(connection, this.self);
     const theirs = otherEnd(connection, this.self);
-    const [here, there] = SimBulkStream.pair(
-      this.#wayFrom(connection, mine),
-      this.#wayFrom(connection, theirs),
-    );
+    const [here, there] = StreamEnd.pair(this.#wayFrom(connection, mine), this.#wayFrom(connection, theirs));
     const cancel = (): void => void here.destroy(asShoalError(signal?.reason));
     signal?.addEventListener('abort', cancel);
     return new Promise((resolve, reject) => {

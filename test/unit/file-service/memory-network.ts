@@ -1,5 +1,5 @@
 /** Requests, messages and bulk streams between machines of one process: in order, at once, counted, and cut when asked. */
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import type {
   BulkStream,
@@ -8,6 +8,7 @@ import type {
   RequestOptions,
   Transport,
 } from '../../../src/mesh/interface.ts';
+import { StreamEnd, type StreamWay } from '../../support/stream-pair.ts';
 
 type BulkHandler = (from: string, header: Uint8Array, stream: Duplex) => void;
 
@@ -132,12 +133,7 @@ export class MemoryPeer implements Transport, BulkTransport {
     const handler = to?.bulkHandler(purpose);
     if (to === undefined || handler === undefined)
       throw new ShoalError('PeerUnreachable', `No way to ${peer}.`);
-    const here = new PairEnd((bytes) => this.#network.countSent(this.self, bytes));
-    const there = new PairEnd((bytes) => this.#network.countSent(peer, bytes));
-    here.other = there;
-    there.other = here;
-    this.#track(here);
-    to.#track(there);
+    const [here, there] = StreamEnd.pair(this.#streamWay(), to.#streamWay());
     handler(this.self, header, there);
     signal?.addEventListener('abort', () => here.destroy(asShoalError(signal.reason)), { once: true });
     return here;
@@ -155,61 +151,14 @@ export class MemoryPeer implements Transport, BulkTransport {
     for (const stream of this.#streams) stream.destroy(new ShoalError('PeerUnreachable', 'cut'));
   }
 
-  #track(stream: Duplex): void {
-    this.#streams.add(stream);
-    stream.on('error', () => undefined);
-    stream.on('close', () => this.#streams.delete(stream));
-  }
-}
-
-/** One end of a stream: not half-open, with back-pressure, broken for both when one end is destroyed early. */
-class PairEnd extends Duplex implements BulkStream {
-  other: PairEnd | undefined;
-  readonly #onSent: (bytes: number) => void;
-  #goOn: (() => void) | undefined;
-
-  constructor(onSent: (bytes: number) => void) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 512 * 1024, writableHighWaterMark: 512 * 1024 });
-    this.#onSent = onSent;
-  }
-
-  borrow(take: (piece: Buffer) => void): void {
-    this.on('data', (piece: Buffer) => {
-      take(piece);
-      // As a socket does: whoever kept the memory instead of the bytes shall see it.
-      piece.fill(0xee);
-    });
-  }
-
-  override _read(): void {
-    const goOn = this.#goOn;
-    this.#goOn = undefined;
-    goOn?.();
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#onSent(chunk.length);
-    const { other } = this;
-    setImmediate(() => {
-      if (other === undefined || other.destroyed) done(new ShoalError('PeerUnreachable', 'closed'));
-      else if (other.push(Buffer.from(chunk))) done();
-      else other.#goOn = done;
-    });
-  }
-
-  override _final(done: () => void): void {
-    const { other } = this;
-    setImmediate(() => {
-      other?.push(null);
-      done();
-    });
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const { other } = this;
-    const complete = this.readableEnded && this.writableFinished;
-    if (!complete)
-      setImmediate(() => other?.destroy(new ShoalError('PeerUnreachable', 'The stream broke off.')));
-    done(error);
+  #streamWay(): StreamWay {
+    return {
+      bring: (arrive) => void setImmediate(arrive),
+      attach: (stream) => {
+        this.#streams.add(stream);
+        stream.on('close', () => this.#streams.delete(stream));
+      },
+      onSent: (bytes) => this.#network.countSent(this.self, bytes),
+    };
   }
 }

@@ -4,7 +4,14 @@
  */
 
 import { nodeName, slotsOf } from '../../../coordinator/core/mesh/allotments.ts';
-import type { NodePlan, PackPool, PackView } from '../../../coordinator/placement/nodes.ts';
+import type { NodePlan, PackView } from '../../../coordinator/placement/nodes.ts';
+import {
+  oldestFirst,
+  type PackPool,
+  sameErrors,
+  targetOf,
+  wishOf,
+} from '../../../coordinator/placement/pack-pool.ts';
 import { allocationFailed, obstaclesTo } from '../../../coordinator/placement/resize-errors.ts';
 import type { Rank, Wish } from '../../../coordinator/placement/site.ts';
 import { Site, youngestFirst } from '../../../coordinator/placement/site.ts';
@@ -12,7 +19,6 @@ import { NODE_REPLACE_MS } from '../../../src/lib/limits.ts';
 import { idKey } from '../../../src/model/ids.ts';
 import type { Allotment } from '../../../src/model/machine.ts';
 import type { NodeDeallocationOption, ResizeError } from '../../../src/model/pool.ts';
-import { parseVmSize } from '../../../src/model/vm-size.ts';
 
 export function packPlainly(view: PackView): NodePlan {
   const packing = new PlainPacking(view);
@@ -202,20 +208,6 @@ class PlainPacking {
   }
 }
 
-function wishOf(pool: PackPool, rank: Rank): Wish | undefined {
-  const size = parseVmSize(pool.spec.vmSize);
-  if (size === undefined) return undefined;
-  return { pool: pool.spec.id, rank, size, requiredLabels: pool.spec.requiredLabels ?? [] };
-}
-
-function targetOf(pool: PackPool, rank: 1 | 2): number {
-  return rank === 2 ? pool.targetDedicatedNodes : pool.targetLowPriorityNodes;
-}
-
-function oldestFirst(a: PackPool, b: PackPool): number {
-  return a.creationTimeMs - b.creationTimeMs || (idKey(a.spec.id) < idKey(b.spec.id) ? -1 : 1);
-}
-
 /** Sites come in the order of their ids, so the first of equals wins. */
 function isBetterNow(site: Site, best: Site, pool: string): boolean {
   return (site.nodesOf(pool) - best.nodesOf(pool) || site.coresLeft - best.coresLeft) < 0;
@@ -228,12 +220,5 @@ function isBetterLater(site: Site, best: Site, rank: Rank): boolean {
     (site.displaceable(rank) - best.displaceable(rank) ||
       a.cores - b.cores ||
       a.memoryBytes - b.memoryBytes) < 0
-  );
-}
-
-function sameErrors(a: readonly ResizeError[], b: readonly ResizeError[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((error, at) => error.code === b[at]?.code && error.message === b[at]?.message)
   );
 }

@@ -1,7 +1,7 @@
-/** Streams of bytes between machines of a world, with back-pressure; they end with their connection. */
+/** Streams of bytes between machines of one process, with back-pressure; they end with their connection. */
 import { Duplex } from 'node:stream';
-import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
-import type { BulkStream } from '../../../src/mesh/interface.ts';
+import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import type { BulkStream } from '../../src/mesh/interface.ts';
 
 /** How a stream's bytes get to the other machine. */
 export interface StreamWay {
@@ -9,14 +9,16 @@ export interface StreamWay {
   readonly bring: (arrive: () => void) => void;
   /** The stream is destroyed when the way is gone. */
   readonly attach: (stream: Duplex) => void;
+  /** So many bytes were written into this end. */
+  readonly onSent?: (bytes: number) => void;
 }
 
 const HIGH_WATER_MARK = 64 * 1024;
 
 /** One end. Not half-open, and broken for both when one end is destroyed early. */
-export class SimBulkStream extends Duplex implements BulkStream {
+export class StreamEnd extends Duplex implements BulkStream {
   readonly #way: StreamWay;
-  #other: SimBulkStream | undefined;
+  #other: StreamEnd | undefined;
   #goOn: (() => void) | undefined;
 
   constructor(way: StreamWay) {
@@ -31,8 +33,8 @@ export class SimBulkStream extends Duplex implements BulkStream {
     way.attach(this);
   }
 
-  static pair(here: StreamWay, there: StreamWay): readonly [here: SimBulkStream, there: SimBulkStream] {
-    const [one, other] = [new SimBulkStream(here), new SimBulkStream(there)];
+  static pair(here: StreamWay, there: StreamWay): readonly [here: StreamEnd, there: StreamEnd] {
+    const [one, other] = [new StreamEnd(here), new StreamEnd(there)];
     one.#other = other;
     other.#other = one;
     return [one, other];
@@ -53,6 +55,7 @@ export class SimBulkStream extends Duplex implements BulkStream {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#way.onSent?.(chunk.length);
     const bytes = Buffer.from(chunk);
     const other = this.#other;
     if (other === undefined) return;
