@@ -1,5 +1,9 @@
-/** Every check there is, one after another; the first word of what failed comes last. */
-import { spawnSync } from 'node:child_process';
+/**
+ * Every check there is, in two lanes side by side: the tests of modules and worlds, which use the processor, and the
+ * others, which mostly wait. The first lane is heard at once, the second check by check; what failed is said once more
+ * at the end.
+ */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,43 +11,91 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const scratch = mkdtempSync(join(tmpdir(), 'shoal-test-'));
-const results = join(scratch, 'vitest.json');
 const bin = (name) => join(root, 'node_modules', '.bin', name);
+const program = join(root, 'dist', 'shoal.js');
 
-const checks = [
-  ['types', bin('tsc'), ['-p', '.']],
-  ['lint and format', bin('biome'), ['ci', '--error-on-warnings', '.']],
-  [
-    'import law',
-    bin('depcruise'),
-    ['--config', '.dependency-cruiser.json', 'src', 'agent', 'coordinator', 'scripts', 'test'],
+const vitest = (name, project) => ({
+  name,
+  command: bin('vitest'),
+  words: [
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${results(name)}`,
   ],
-  ['unused code', bin('knip'), []],
-  ['tests', bin('vitest'), ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`]],
+  // Built before; nobody builds it anew while others run it.
+  env: { ...process.env, SHOAL_PROGRAM: process.env.SHOAL_PROGRAM ?? program },
+  countsTests: true,
+});
+const folders = ['src', 'agent', 'coordinator', 'scripts', 'test'];
+const lanes = [
+  { heard: true, checks: [vitest('modules and worlds', 'modules')] },
+  {
+    heard: false,
+    checks: [
+      { name: 'types', command: bin('tsc'), words: ['-p', '.'] },
+      { name: 'lint and format', command: bin('biome'), words: ['ci', '--error-on-warnings', '.'] },
+      {
+        name: 'import law',
+        command: bin('depcruise'),
+        words: ['--config', '.dependency-cruiser.json', ...folders],
+      },
+      { name: 'unused code', command: bin('knip'), words: [] },
+      vitest('end to end', 'e2e'),
+    ],
+  },
 ];
 
-const failed = [];
-for (const [name, command, words] of checks) {
-  const startedAt = Date.now();
-  process.stdout.write(`\n== ${name}\n`);
-  const { status } = spawnSync(command, words, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
-  process.stdout.write(`${status === 0 ? 'ok' : 'FAILED'} ${name} (${seconds} s)\n`);
-  if (status !== 0) failed.push(name);
-}
-
-const counts = readCounts();
+const outcomes = (await Promise.all(lanes.map(runLane))).flat();
 rmSync(scratch, { recursive: true });
-if (failed.length > 0) process.stdout.write(`\nfailed: ${failed.join(', ')}\n`);
-const broken = counts.failed + failed.filter((name) => name !== 'tests').length;
-process.stdout.write(
-  `\n${counts.passed + checks.length - 1 - failed.filter((name) => name !== 'tests').length} passed, ${broken} failed\n`,
-);
+const failed = outcomes.filter(({ ok }) => !ok);
+if (failed.length > 0) process.stdout.write(`\nfailed: ${failed.map(({ name }) => name).join(', ')}\n`);
+const sum = (key) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
+process.stdout.write(`\n${sum('passed')} passed, ${sum('failed')} failed\n`);
 process.exit(failed.length > 0 ? 1 : 0);
 
-function readCounts() {
+async function runLane({ heard, checks }) {
+  const ended = [];
+  for (const check of checks) ended.push(await run(check, heard));
+  return ended;
+}
+
+async function run({ name, command, words, env, countsTests }, heard) {
+  const startedAt = Date.now();
+  const child = spawn(command, words, {
+    cwd: root,
+    env: env ?? process.env,
+    stdio: heard ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
+  });
+  const said = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes) => said.push(bytes));
+  const status = await new Promise((resolve) => {
+    child.once('error', (error) => {
+      said.push(`${error.message}\n`);
+      resolve(-1);
+    });
+    child.once('close', resolve);
+  });
+  const ok = status === 0;
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
+  process.stdout.write(
+    `\n== ${name}\n${Buffer.concat(said.map((part) => Buffer.from(part)))}${ok ? 'ok' : 'FAILED'} ${name} (${seconds} s)\n`,
+  );
+  const counts = countsTests ? readCounts(name) : { passed: Number(ok), failed: Number(!ok) };
+  return { name, ok, ...counts, failed: Math.max(counts.failed, Number(!ok)) };
+}
+
+function results(name) {
+  return join(scratch, `${name}.json`);
+}
+
+function readCounts(name) {
   try {
-    const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(results, 'utf8'));
+    const { numPassedTests, numFailedTests, numFailedTestSuites } = JSON.parse(
+      readFileSync(results(name), 'utf8'),
+    );
     return {
       passed: numPassedTests,
       failed: Math.max(numFailedTests, numFailedTestSuites > 0 && numFailedTests === 0 ? 1 : 0),
