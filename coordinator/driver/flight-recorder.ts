@@ -35,12 +35,15 @@ export interface FlightRecordBounds {
   readonly baseBytes: number;
 }
 
+/** What a record needs to know of a replica, as of now. */
+export type Recorded = Pick<Replica, 'group' | 'rowsGroup' | 'appliedIndex' | 'meta' | 'stateHash'>;
+
 interface RecorderOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
   /** Whether this is still the replica of its group: what is written for another would bring a dropped group back. */
-  readonly isPresent: (replica: Replica) => boolean;
+  readonly isPresent: (replica: Recorded) => boolean;
   readonly bounds?: FlightRecordBounds;
 }
 
@@ -51,6 +54,8 @@ interface Keeping {
   /** Grows with each snapshot: what was begun for the state before it is void. */
   life: number;
   baseDue: boolean;
+  /** Of the newest base, be it still being copied: it has no second one, for they are told apart by their indexes. */
+  baseIndex: number;
   /** One thing after another. */
   work: Promise<void>;
 }
@@ -61,7 +66,7 @@ const DEFAULT_BOUNDS = { recordBytes: FLIGHT_RECORD_BYTES_MAX, baseBytes: FLIGHT
 export class FlightRecorder {
   readonly #options: RecorderOptions;
   readonly #bounds: FlightRecordBounds;
-  readonly #keeping = new WeakMap<Replica, Keeping>();
+  readonly #keeping = new WeakMap<Recorded, Keeping>();
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -69,7 +74,7 @@ export class FlightRecorder {
   }
 
   /** The replica was loaded: takes its record up again, and removes what an interrupted copy left. */
-  async open(replica: Replica): Promise<void> {
+  async open(replica: Recorded): Promise<void> {
     const { store } = this.#options;
     const record = await readContents(store, replica.group);
     const named = new Set(record.bases.map(({ rowsGroup }) => rowsGroup));
@@ -80,26 +85,29 @@ export class FlightRecorder {
       record,
       life: 0,
       baseDue: record.bases.length === 0 && replica.appliedIndex > 0,
+      baseIndex: record.bases.at(-1)?.meta.index ?? 0,
       work: Promise.resolve(),
     });
   }
 
   /** A snapshot took the place of the state: the record begins anew with its rows. */
-  reset(replica: Replica): void {
+  reset(replica: Recorded): void {
     const keeping = this.#keeping.get(replica);
     if (keeping === undefined) return;
     const old = keeping.record;
     keeping.record = { bases: [], segments: [] };
     keeping.life += 1;
     keeping.baseDue = true;
+    keeping.baseIndex = 0;
     this.#work(replica, keeping, () => this.#dropAll(replica, old));
   }
 
   /** Copies the rows where a new base is due. Must be called while rows and applied index agree: between two turns. */
-  copyIfDue(replica: Replica): void {
+  copyIfDue(replica: Recorded): void {
     const keeping = this.#keeping.get(replica);
     if (keeping?.baseDue !== true) return;
     keeping.baseDue = false;
+    keeping.baseIndex = replica.appliedIndex;
     const pages = this.#options.store.snapshotRows(replica.rowsGroup)[Symbol.asyncIterator]();
     // The first `next()` fixes what is read: the rows of this very moment.
     const first = pages.next();
@@ -122,7 +130,7 @@ export class FlightRecorder {
    * The log is cut behind `start`; `entries` are those that it loses. Writes both in one batch, a little later: entries
    * are deflated piece by piece, with the loop's other work in between.
    */
-  cut(replica: Replica, start: LogStart, entries: readonly LogEntry[]): void {
+  cut(replica: Recorded, start: LogStart, entries: readonly LogEntry[]): void {
     const keeping = this.#keeping.get(replica);
     if (keeping === undefined) return;
     const { life } = keeping;
@@ -130,12 +138,12 @@ export class FlightRecorder {
   }
 
   /** Resolves when nothing is being written any more; to be called once the replica is no longer present. */
-  settled(replica: Replica): Promise<void> {
+  settled(replica: Recorded): Promise<void> {
     return this.#keeping.get(replica)?.work ?? Promise.resolve();
   }
 
   /** Removes the record of a replica that is dropped. */
-  async drop(replica: Replica): Promise<void> {
+  async drop(replica: Recorded): Promise<void> {
     const { store } = this.#options;
     const { group } = replica;
     await this.settled(replica);
@@ -144,7 +152,7 @@ export class FlightRecorder {
 
   // --- One thing after another ------------------------------------------------------------------------------------
 
-  #work(replica: Replica, keeping: Keeping, work: () => Promise<void>): void {
+  #work(replica: Recorded, keeping: Keeping, work: () => Promise<void>): void {
     keeping.work = keeping.work.then(work).catch((error: unknown) => {
       this.#options.log.warn(
         { group: replica.group, error: asShoalError(error).message },
@@ -153,12 +161,12 @@ export class FlightRecorder {
     });
   }
 
-  #isCurrent(replica: Replica, keeping: Keeping, life: number): boolean {
+  #isCurrent(replica: Recorded, keeping: Keeping, life: number): boolean {
     return keeping.life === life && this.#options.isPresent(replica);
   }
 
   async #cut(
-    replica: Replica,
+    replica: Recorded,
     keeping: Keeping,
     life: number,
     start: LogStart,
@@ -190,16 +198,13 @@ export class FlightRecorder {
       },
       false,
     );
-    keeping.baseDue ||= this.#bytesBehindLastBase(record) > this.#bounds.recordBytes / KEPT_BASES;
-  }
-
-  #bytesBehindLastBase({ bases, segments }: FlightRecord): number {
-    const last = bases.at(-1)?.meta.index ?? 0;
-    return segments.reduce((sum, { to, bytes }) => (to > last ? sum + bytes : sum), 0);
+    const behind = record.segments.filter(({ to }) => to > keeping.baseIndex);
+    const behindBytes = behind.reduce((sum, { bytes }) => sum + bytes, 0);
+    keeping.baseDue ||= behindBytes > this.#bounds.recordBytes / KEPT_BASES;
   }
 
   async #copy(
-    replica: Replica,
+    replica: Recorded,
     keeping: Keeping,
     life: number,
     base: RecordBase,
@@ -230,7 +235,7 @@ export class FlightRecorder {
 
   /** The copy is whole: the record has one more beginning, and lets go of what lies before the two last ones. */
   async #begin(
-    replica: Replica,
+    replica: Recorded,
     keeping: Keeping,
     base: RecordBase,
     lastRows: readonly RowWrite[],
@@ -258,7 +263,7 @@ export class FlightRecorder {
   }
 
   /** A snapshot came in between. Where the replica itself is gone, so will be all that it has in the store. */
-  async #abandon(replica: Replica, partial: string): Promise<void> {
+  async #abandon(replica: Recorded, partial: string): Promise<void> {
     if (this.#options.isPresent(replica)) await this.#options.store.dropGroup(partial);
   }
 
@@ -266,7 +271,7 @@ export class FlightRecorder {
    * The state is too large to be copied. An older record would have to grow without bound, so there is none until the
    * replica is loaded anew.
    */
-  async #giveUp(replica: Replica, keeping: Keeping, partial: string): Promise<void> {
+  async #giveUp(replica: Recorded, keeping: Keeping, partial: string): Promise<void> {
     const { store, log } = this.#options;
     const old = keeping.record;
     keeping.record = { bases: [], segments: [] };
@@ -279,7 +284,7 @@ export class FlightRecorder {
     await this.#dropAll(replica, old);
   }
 
-  async #dropAll(replica: Replica, { bases, segments }: FlightRecord): Promise<void> {
+  async #dropAll(replica: Recorded, { bases, segments }: FlightRecord): Promise<void> {
     const { store } = this.#options;
     if (!this.#options.isPresent(replica)) return;
     for (const { rowsGroup } of bases) if (rowsGroup !== null) await store.dropGroup(rowsGroup);
