@@ -124,8 +124,8 @@ export const FILE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: LATE_OUTPUTS,
     breaks: ['S6'],
-    seedsFrom: 55,
-    seedsMax: 80,
+    seedsFrom: 100,
+    seedsMax: 160,
     changes: [
       {
         file: 'coordinator/core/mesh/blobs.ts',

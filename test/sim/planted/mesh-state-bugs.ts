@@ -22,7 +22,7 @@ export const MESH_STATE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: SCHEDULES_AND_POWER_CUTS,
     breaks: ['S17'],
-    seedsMax: 30,
+    seedsMax: 100,
     changes: [
       {
         file: 'coordinator/driver/schedule-keeper.ts',

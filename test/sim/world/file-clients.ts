@@ -16,7 +16,7 @@ const PAUSES = 20;
 const PAUSE_MS_MIN = 800;
 /** Different blocks that contents are made of. */
 const BLOCKS = 6;
-const BLOCKS_MAX = 24;
+const BLOCKS_MAX = 12;
 /** Of a read that fails while much is down, how often it is tried. */
 const READ_TRIES = 3;
 const RETRY_MS = 500;

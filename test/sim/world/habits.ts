@@ -31,7 +31,10 @@ const HABITS = [
 export type Habit = (typeof HABITS)[number];
 
 const HABIT_CHANCE = 0.4;
+/** A world with one of these costs twice as much as one without: more worlds are worth more than more of them. */
+const DEAR_CHANCE = 0.3;
+const DEAR: ReadonlySet<Habit> = new Set(['files', 'gangs', 'schedules']);
 
 export function drawHabits(random: Prng): ReadonlySet<Habit> {
-  return new Set(HABITS.filter(() => random.chance(HABIT_CHANCE)));
+  return new Set(HABITS.filter((habit) => random.chance(DEAR.has(habit) ? DEAR_CHANCE : HABIT_CHANCE)));
 }

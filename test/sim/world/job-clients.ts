@@ -11,7 +11,10 @@ import { commandLineOf, SOUND } from './task-script.ts';
 
 const TASKS_A_REQUEST_MAX = 100;
 /** After a job's last task was accepted, what ends or interrupts it comes within this time. */
-const INTERFERENCE_MS_MAX = 3_000;
+const INTERFERENCE_MS_MAX = 1_500;
+/** The pool for tasks of several instances has few slots, and a job's tasks go through them one after another. */
+const GANG_TASK_MS_MAX = 100;
+const GANG_CHANCE = 0.2;
 
 export interface KnownTask {
   readonly spec: TaskSpec;
@@ -69,8 +72,8 @@ export class JobClients {
     }
   }
 
-  async #runJob(id: string, tasks: number, random: Prng, load: Workload): Promise<void> {
-    const pool = random.pick(load.pools);
+  async #runJob(id: string, tasks: number, random: Prng, { pools, taskMsMax }: Workload): Promise<void> {
+    const pool = random.pick(pools);
     const job: KnownJob = { id, pool, accepted: false, ended: false, deleted: 'no', tasks: new Map() };
     this.#jobs.push(job);
     const usesTaskDependencies = this.#habits.has('dependencies') && random.chance(0.6);
@@ -82,7 +85,7 @@ export class JobClients {
     job.accepted = true;
     for (let from = 0; from < tasks; from += TASKS_A_REQUEST_MAX) {
       const to = Math.min(tasks, from + random.int(1, TASKS_A_REQUEST_MAX));
-      await this.#addTasks(job, from, to, { random, load, usesTaskDependencies });
+      await this.#addTasks(job, from, to, { random, taskMsMax, usesTaskDependencies });
       from = to - TASKS_A_REQUEST_MAX;
     }
     this.#interfere(job, random);
@@ -92,11 +95,12 @@ export class JobClients {
     job: KnownJob,
     from: number,
     to: number,
-    how: { random: Prng; load: Workload; usesTaskDependencies: boolean },
+    how: { random: Prng; taskMsMax: number; usesTaskDependencies: boolean },
   ): Promise<void> {
     const specs: TaskSpec[] = [];
+    const taskMsMax = job.pool === GANG_POOL ? Math.min(how.taskMsMax, GANG_TASK_MS_MAX) : how.taskMsMax;
     for (let number = from; number < to; number++) {
-      const spec = { ...taskSpec(number, how), ...this.#filesOf(how.random) };
+      const spec = { ...taskSpec(number, { ...how, taskMsMax }), ...this.#filesOf(how.random) };
       specs.push(job.pool === GANG_POOL ? forGangs(spec, how.random) : spec);
     }
     for (const spec of specs) job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
@@ -168,7 +172,7 @@ export class JobClients {
   #interrupt(job: KnownJob, random: Prng, untilMs: number): void {
     const requests = this.#requests;
     const disableTasks = random.pick(['requeue', 'wait'] as const);
-    const forMs = random.int(200, 2_000);
+    const forMs = random.int(200, 1_000);
     requests.at(untilMs, async () => {
       await requests.command(poolGroup(job.pool), () => ({ kind: 'job.disable', job: job.id, disableTasks }));
       await requests.pause(forMs);
@@ -187,8 +191,8 @@ export class JobClients {
 
 /** A task of one slot, and maybe of several instances. */
 function forGangs({ requiredSlots: _, ...spec }: TaskSpec, random: Prng): TaskSpec {
-  if (!random.chance(0.3)) return spec;
-  const coordinationCommandLine = commandLineOf({ ...SOUND, durationMs: random.int(5, 200) });
+  if (!random.chance(GANG_CHANCE)) return spec;
+  const coordinationCommandLine = commandLineOf({ ...SOUND, durationMs: random.int(5, 100) });
   return { ...spec, multiInstanceSettings: { numberOfInstances: 2, coordinationCommandLine } };
 }
 
@@ -234,7 +238,11 @@ function share(whole: number, parts: number, part: number): number {
 
 function taskSpec(
   number: number,
-  { random, load, usesTaskDependencies }: { random: Prng; load: Workload; usesTaskDependencies: boolean },
+  {
+    random,
+    taskMsMax,
+    usesTaskDependencies,
+  }: { random: Prng; taskMsMax: number; usesTaskDependencies: boolean },
 ): TaskSpec {
   const dependsOn =
     usesTaskDependencies && number > 0 && random.chance(0.3)
@@ -243,7 +251,7 @@ function taskSpec(
   return {
     id: String(number),
     commandLine: commandLineOf({
-      durationMs: Math.floor(10 + load.taskMsMax * random.next() ** 3),
+      durationMs: Math.floor(10 + taskMsMax * random.next() ** 3),
       failPercent: random.chance(0.2) ? 40 : 0,
       stubborn: random.chance(0.2),
       forks: random.chance(0.1),

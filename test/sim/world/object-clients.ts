@@ -15,7 +15,7 @@ const PAUSE_MS_MAX = 700;
 const JOINERS = 2;
 const TOKEN_VALID_MS = 3_600_000;
 /** How long a brief token is good for. */
-const BRIEF_MS = { low: 500, high: 4_000 } as const;
+const BRIEF_MS = { low: 300, high: 1_500 } as const;
 const LATE_JOINERS = 4;
 const POOL = 'default';
 

@@ -14,6 +14,7 @@ const RETRY_MS = { low: 50, high: 600 } as const;
 const MACHINE_TRIES = 8;
 /** A request that was answered is asked again a while later, this often. */
 const REPEAT_CHANCE = 0.1;
+const REPEAT_MS = { low: 10, high: 1_500 } as const;
 
 export interface RequestsWorld {
   readonly time: VirtualTime;
@@ -95,7 +96,7 @@ export class Requests {
 
   #askAgain(requestId: string, before: Outcome<unknown>, propose: () => Promise<Outcome<unknown>>): void {
     const { random, referee } = this.#world;
-    this.at(this.nowMs + random.int(10, 4_000), async () => {
+    this.at(this.nowMs + random.int(REPEAT_MS.low, REPEAT_MS.high), async () => {
       const again = await propose();
       const [one, other] = [JSON.stringify(before), JSON.stringify(again)];
       if (one !== other) referee.fail('S19', `${requestId} was answered ${one}, then ${other}`);

@@ -17,8 +17,8 @@ const SCHEDULES = 4;
 const POOL = 'default';
 const INTERVAL_MS = 60_000;
 /** A first moment so far ahead. */
-const AHEAD_MS_MAX = 4_000;
-const LOOK_MS = 500;
+const AHEAD_MS_MAX = 1_500;
+const LOOK_MS = 200;
 
 interface KnownSchedule {
   readonly id: string;
@@ -72,7 +72,7 @@ export class ScheduleClients {
 
   /** When the faults are over: no moment is left behind, and then the schedules end. */
   async end(): Promise<void> {
-    for (const { id, added } of this.#schedules) if (added) await this.#end(id);
+    await Promise.all(this.#schedules.filter(({ added }) => added).map(({ id }) => this.#end(id)));
   }
 
   /** Resolves once its first moment, which has come by then, was taken: never by itself where it was skipped. */

@@ -67,7 +67,7 @@ const CHUNK_BYTES = [256, 4_096, 32_768] as const;
  * that it asks for may be on their way.
  */
 const COLLECT_PERIOD_MS = 32_000;
-const SETTLE_MS_MAX = 2_000;
+const SETTLE_MS_MAX = 1_200;
 /** Until all agents have read their stores. */
 const REOPEN_MS = 1_000;
 
@@ -318,9 +318,8 @@ class Simulation {
       { rule: 'L2', what: 'every request is answered', boundMs: CALM_MS_MAX },
       () => this.#requests.isDone,
     );
-    await this.#course.awaiting('the last changes', CALM_MS_MAX, this.#operator.end());
-    if (this.#schedules !== undefined)
-      await this.#course.awaiting('the schedules end', CALM_MS_MAX, this.#schedules.end());
+    const ends = [this.#operator.end(), this.#schedules?.end()];
+    await this.#course.awaiting('the last changes', CALM_MS_MAX, Promise.all(ends));
   }
 
   /** Where so many moved while they were apart that nobody knows where anybody is, a LAN must help, or a person. */
