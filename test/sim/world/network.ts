@@ -321,9 +321,12 @@ export class SimNetwork {
   }
 }
 
-/** Making one for each request costs more than the rest of it. */
-const NEVER_ABORTED = new AbortController().signal;
-setMaxListeners(0, NEVER_ABORTED);
+/** Of all requests to one agent: making one for each costs more than the rest of it, and one for all would outlive its world. */
+function neverAborted(): AbortSignal {
+  const { signal } = new AbortController();
+  setMaxListeners(0, signal);
+  return signal;
+}
 
 /** One agent's transport, and what the network knows of it. */
 export class Endpoint implements Transport, BulkTransport {
@@ -341,6 +344,7 @@ export class Endpoint implements Transport, BulkTransport {
   readonly #handlers = new Map<string, RequestHandler>();
   readonly #bulk = new Map<string, BulkHandler>();
   readonly #peerListeners = new Set<(peer: string, up: boolean) => void>();
+  readonly #neverAborted = neverAborted();
 
   constructor(network: SimNetwork, time: VirtualTime, place: Place) {
     this.#network = network;
@@ -472,7 +476,7 @@ export class Endpoint implements Transport, BulkTransport {
     const handler = this.#handlers.get(method);
     if (handler === undefined)
       throw new ShoalError('UnknownMethod', `The peer knows no method "${method}".`, { method });
-    return handler(from, payload, NEVER_ABORTED);
+    return handler(from, payload, this.#neverAborted);
   }
 
   onBulk(purpose: string, handler: BulkHandler): void {
