@@ -102,18 +102,16 @@ export async function hostile(mesh: LocalMesh, settings: HostileSettings): Promi
   return rows;
 }
 
+/** Each attack and the mix from a caller of its own, the mix from the honest one's too; the others of those when asked for. */
 function casesOf(wanted: readonly string[] | undefined): readonly Case[] {
-  const mix: Case = { name: 'mix', attacks: MIX, loops: 1 };
-  const cases: Case[] = [
-    ...Object.keys(ATTACKS)
-      .filter(isAttack)
-      .map((name) => ({ name, attacks: [name] })),
-    mix,
-    { ...mix, name: 'mix, same', same: true },
+  const attacks = Object.keys(ATTACKS).filter(isAttack);
+  const apart: Case[] = [
+    ...attacks.map((name) => ({ name, attacks: [name] })),
+    { name: 'mix', attacks: MIX, loops: 1 },
   ];
-  return wanted === undefined
-    ? cases
-    : cases.filter((one) => wanted.some((name) => one.name.startsWith(name)));
+  const same = apart.map((one): Case => ({ ...one, name: `${one.name} same`, same: true }));
+  if (wanted !== undefined) return [...apart, ...same].filter(({ name }) => wanted.includes(name));
+  return [...apart, ...same.filter(({ attacks }) => attacks === MIX)];
 }
 
 interface Setting extends HostileSettings {

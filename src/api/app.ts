@@ -160,6 +160,7 @@ async function inTurn<T>(
   const turn = await init.fairShare.enter({
     ...natureOf(route, raw),
     caller,
+    connection: raw.socket,
     isOwner,
     signal: deadline.signal,
   });

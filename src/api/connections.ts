@@ -1,8 +1,8 @@
 /**
  * The connections of a TCP listener, from before their first byte is read. One that ends without a request that was
- * signed by somebody counts as a failure of its address; new ones of an address that failed too often are not listened
- * to until it is their turn. Holding them costs a file descriptor; cutting them at once would let a hostile client try
- * again at once, and to take and cut a connection costs as much as a small request.
+ * signed by somebody counts as a failure of its address; new ones of an address that failed too often are listened to one
+ * after another. Holding them costs a file descriptor; cutting them at once would let a hostile client try again at once,
+ * and to take and cut a connection costs as much as a small request.
  */
 import type { Server, Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
@@ -10,7 +10,6 @@ import {
   API_CONNECTIONS_MAX,
   API_CONNECTIONS_PER_ADDRESS_MAX,
   STRANGER_FAILURES_PER_CONNECTION_MAX,
-  STRANGER_HOLD_MS,
 } from '../lib/limits.ts';
 import { addressKey, type Strangers } from './strangers.ts';
 
@@ -20,8 +19,6 @@ interface Connection {
   /** A request on it was let in. */
   admitted: boolean;
   failures: number;
-  /** Counted as a failure in advance. */
-  prepaid: boolean;
 }
 
 /** What becomes of a request that was not let in. */
@@ -55,11 +52,7 @@ export class Connections {
   /** A request of this connection was let in. */
   admitted(socket: Socket): void {
     const connection = this.#open.get(keyOf(socket));
-    if (connection === undefined || connection.admitted) return;
-    connection.admitted = true;
-    if (!connection.prepaid) return;
-    connection.prepaid = false;
-    this.#strangers.forgive(connection.address);
+    if (connection !== undefined) connection.admitted = true;
   }
 
   /** A request of this connection was not let in. */
@@ -67,8 +60,6 @@ export class Connections {
     const connection = this.#open.get(keyOf(socket));
     if (connection === undefined) return { kind: 'answer', afterMs: 0, close: true };
     connection.failures += 1;
-    // It had its turn before it was listened to.
-    if (connection.prepaid) return { kind: 'answer', afterMs: 0, close: true };
     const afterMs = this.#strangers.failed(connection.address);
     if (afterMs === undefined) return { kind: 'cut' };
     const close = afterMs > 0 || connection.failures >= STRANGER_FAILURES_PER_CONNECTION_MAX;
@@ -88,32 +79,26 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const connection: Connection = { address, socket, admitted: false, failures: 0, prepaid: false };
+    const connection: Connection = { address, socket, admitted: false, failures: 0 };
     const key = keyOf(socket);
     this.#open.set(key, connection);
     this.#perAddress.set(address, count + 1);
     socket.once('close', () => this.#left(key, connection));
-    if (this.#strangers.isHeldBack(address)) this.#hold(connection, listen);
-    else listen();
+    const waitMs = this.#strangers.arrived(address);
+    if (waitMs === undefined) socket.destroy();
+    else if (waitMs === 0) listen();
+    else {
+      const timer = this.#clock.after(waitMs, listen);
+      socket.once('close', () => timer.cancel());
+    }
   }
 
-  #hold(connection: Connection, listen: () => void): void {
-    const { address, socket } = connection;
-    const waitMs = this.#strangers.failed(address);
-    connection.prepaid = true;
-    const timer = this.#clock.after(waitMs ?? STRANGER_HOLD_MS, () => {
-      if (waitMs === undefined) socket.destroy();
-      else if (!socket.destroyed) listen();
-    });
-    socket.once('close', () => timer.cancel());
-  }
-
-  #left(key: string, { address, admitted, failures, prepaid }: Connection): void {
+  #left(key: string, { address, admitted, failures }: Connection): void {
     this.#open.delete(key);
     const count = (this.#perAddress.get(address) ?? 1) - 1;
     if (count > 0) this.#perAddress.set(address, count);
     else this.#perAddress.delete(address);
-    if (!admitted && failures === 0 && !prepaid) this.#strangers.failed(address);
+    if (!admitted && failures === 0) this.#strangers.failed(address);
   }
 
   /** Of the address with the most connections, the oldest that was never let in goes first. */

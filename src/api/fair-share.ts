@@ -9,6 +9,8 @@
  *   - heavy ones only while another caller is in a hurry, that is, waits for light work or had some done a moment ago.
  *     A caller that is alone, or beside others that are heavy too, is as fast as the machine. Heavy changes get
  *     `FAIR_CHANGE_SHARE`;
+ *   - heavy reads also while the same caller is in a hurry on another connection, be it another program with the same
+ *     key, but only after half a second of them: a program that does both at times does not notice;
  *   - refused ones always: they do nobody any good.
  *
  * Of heavy reads, and of kinds not seen before, a caller has few in progress at once: so it is known what they cost
@@ -28,20 +30,22 @@ import {
   FAIR_CALLERS_KEPT,
   FAIR_CHANGE_SHARE,
   FAIR_DEBT_FREE_MS,
-  FAIR_DEBT_MS_MAX,
   FAIR_HEAVY_SHARE,
   FAIR_HURRY_MS,
-  FAIR_KINDS_KEPT,
   FAIR_LIGHT_MS,
+  FAIR_OWN_DEBT_FREE_MS,
   FAIR_PATIENCE_MS,
   FAIR_REFUSED_MS,
   FAIR_WAIT_MS_MAX,
   FAIR_WORKING_MAX,
   FAIR_WORKING_MS,
 } from '../lib/limits.ts';
+import { Caller, type Connection, Hurried, Hurry, type Price } from './fair-caller.ts';
 
 export interface TurnRequest {
   readonly caller: string;
+  /** What it came on: programs that share a credential do not share connections. */
+  readonly connection: object;
   /** The machine's owner: what is refused to it is held back only while others are in a hurry. */
   readonly isOwner: boolean;
   /** Requests of one kind cost about the same. */
@@ -62,13 +66,20 @@ export interface Turn {
   end(refused: boolean): void;
 }
 
+interface Waiter {
+  readonly request: TurnRequest;
+  readonly start: () => void;
+}
+
+type WaitingCaller = Caller<Waiter>;
+
 export class FairShare {
   readonly #clock: Clock;
   readonly #cpu: CpuUse;
   /** The first is the one that was not heard of for longest. */
-  readonly #callers = new Map<string, Caller>();
-  /** Those that may be in a hurry. */
-  readonly #hurried = new Set<Caller>();
+  readonly #callers = new Map<string, WaitingCaller>();
+  readonly #hurried = new Hurried<WaitingCaller>();
+  readonly #connections = new WeakMap<object, Connection>();
 
   constructor(clock: Clock, cpuUsedMs: () => number = processCpuMs) {
     this.#clock = clock;
@@ -81,8 +92,9 @@ export class FairShare {
     if (caller.requests >= API_REQUESTS_PER_CALLER_MAX)
       throw new ShoalError('TooManyRequests', 'This caller has too many requests in progress.');
     caller.requests += 1;
-    if (caller.waiting.length === 0 && this.#delayOf(caller, request) === 0)
-      return this.#begin(caller, request);
+    // What waits is heavy, or begins as soon as something light has ended.
+    const isNext = caller.waiting.length === 0 || isLight(caller, request);
+    if (isNext && this.#delayOf(caller, request) === 0) return this.#begin(caller, request);
     try {
       return await this.#wait(caller, request);
     } catch (thrown) {
@@ -91,7 +103,7 @@ export class FairShare {
     }
   }
 
-  #wait(caller: Caller, request: TurnRequest): Promise<Turn> {
+  #wait(caller: WaitingCaller, request: TurnRequest): Promise<Turn> {
     const { signal } = request;
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -120,20 +132,19 @@ export class FairShare {
     });
   }
 
-  #begin(caller: Caller, { kind, changes, searches }: TurnRequest): Turn {
+  #begin(caller: WaitingCaller, request: TurnRequest): Turn {
+    const { kind } = request;
     const beganAtMs = this.#clock.monotonicMs();
-    const expectedMs = caller.expected(kind);
-    const share = changes && !caller.isRefused(kind) ? FAIR_CHANGE_SHARE : FAIR_HEAVY_SHARE;
-    const isHeavy = (costMs: number): boolean => searches || costMs > FAIR_LIGHT_MS;
-    const reservedMs = isHeavy(expectedMs) ? expectedMs / share : 0;
-    caller.owe(reservedMs, beganAtMs);
-    const isLight = !searches && caller.isLight(kind);
-    const hurries = !isHeavy(expectedMs) && caller.requests <= FAIR_WORKING_MAX;
-    if (hurries) this.#hurried.add(caller);
+    const reserved = priceOf(request, caller.expected(kind), caller.isRefused(kind));
+    caller.owe(reserved, beganAtMs);
+    const work = { beganAtMs, isLight: isLight(caller, request) };
+    const hurries = isHeavy(request, caller.expected(kind))
+      ? []
+      : this.#hurriesOf(caller, request.connection);
+    for (const hurry of hurries) hurry.begin(work);
+    caller.working.add(work);
     const meter = new CpuMeter(this.#cpu);
     meter.resume();
-    const work = { beganAtMs, isLight, hurries };
-    caller.working.add(work);
     return {
       meter,
       end: (refused) => {
@@ -141,19 +152,31 @@ export class FairShare {
         caller.requests -= 1;
         const endedAtMs = this.#clock.monotonicMs();
         meter.pause();
-        const costMs = Math.max(meter.spentMs, refused ? FAIR_REFUSED_MS : 0);
+        const costMs = Math.max(meter.spentMs, leastCostMs(request, refused));
         caller.learn(kind, costMs, refused);
-        const endShare = changes && !refused ? FAIR_CHANGE_SHARE : FAIR_HEAVY_SHARE;
-        caller.owe((isHeavy(costMs) ? costMs / endShare : 0) - reservedMs, endedAtMs);
-        if (isHeavy(costMs)) this.#excuse(endedAtMs - beganAtMs, endedAtMs);
-        else if (hurries) caller.lightAtMs = endedAtMs;
+        const { debt, ownDebt } = priceOf(request, costMs, refused);
+        caller.owe({ debt: debt - reserved.debt, ownDebt: ownDebt - reserved.ownDebt }, endedAtMs);
+        const turnedOutHeavy = isHeavy(request, costMs);
+        for (const hurry of hurries) hurry.end(work, turnedOutHeavy ? undefined : endedAtMs);
+        if (turnedOutHeavy) this.#excuse(caller, endedAtMs - beganAtMs, endedAtMs);
         this.#advance(caller);
       },
     };
   }
 
+  /** Whose hurry a light request on this connection shows. A caller with many in progress is in none. */
+  #hurriesOf(caller: WaitingCaller, socket: object): readonly Hurry[] {
+    const connection = this.#connections.get(socket) ?? { hurry: new Hurry() };
+    this.#connections.set(socket, connection);
+    const nowMs = this.#clock.monotonicMs();
+    caller.connections.note(connection, nowMs);
+    if (caller.requests > FAIR_WORKING_MAX) return [connection.hurry];
+    this.#hurried.note(caller, nowMs);
+    return [connection.hurry, caller.hurry];
+  }
+
   /** Begins what may begin of this caller's, and looks again when the next may. */
-  #advance(caller: Caller): void {
+  #advance(caller: WaitingCaller): void {
     caller.timer?.cancel();
     caller.timer = undefined;
     let delayMs = FAIR_HURRY_MS;
@@ -166,42 +189,44 @@ export class FairShare {
   }
 
   /** 0: it may begin now. Else after how long it is worth to look again. */
-  #delayOf(caller: Caller, { kind, isOwner, changes, searches }: TurnRequest): number {
+  #delayOf(caller: WaitingCaller, request: TurnRequest): number {
     const nowMs = this.#clock.monotonicMs();
-    const hurried = this.#othersHurry(caller, nowMs);
-    if (searches || !caller.isLight(kind)) {
-      if (!changes && caller.heavySince(nowMs - FAIR_PATIENCE_MS) >= FAIR_WORKING_MAX) return FAIR_HURRY_MS;
-      const tooMuchMs = caller.debtMs(nowMs) - FAIR_DEBT_FREE_MS;
+    const hurried = this.#hurried.hasOther(caller, nowMs);
+    if (!isLight(caller, request)) {
+      if (!request.changes && caller.heavySince(nowMs - FAIR_PATIENCE_MS) >= FAIR_WORKING_MAX)
+        return FAIR_HURRY_MS;
+      const tooMuchMs = this.#tooMuchMs(caller, request, hurried);
       // The hurry of others may be over long before.
-      if (tooMuchMs > 0 && (hurried || (!isOwner && caller.isRefused(kind))))
-        return Math.min(Math.ceil(tooMuchMs), FAIR_HURRY_MS);
+      if (tooMuchMs > 0) return Math.min(Math.ceil(tooMuchMs), FAIR_HURRY_MS);
     }
     if (!hurried || caller.workingSince(nowMs - FAIR_WORKING_MS) < FAIR_WORKING_MAX) return 0;
     return FAIR_HURRY_MS;
   }
 
+  /** Of the debt that counts now, what is above what may be owed. */
+  #tooMuchMs(caller: WaitingCaller, request: TurnRequest, hurried: boolean): number {
+    const { kind, isOwner, changes, connection } = request;
+    const nowMs = this.#clock.monotonicMs();
+    if (hurried || (!isOwner && caller.isRefused(kind))) return caller.debt.ms(nowMs) - FAIR_DEBT_FREE_MS;
+    if (isOwner || changes || !caller.connections.hasOther(this.#connections.get(connection), nowMs))
+      return 0;
+    return caller.ownDebt.ms(nowMs) - FAIR_OWN_DEBT_FREE_MS;
+  }
+
   /** Whoever was held up for so long by something heavy is still in a hurry. */
-  #excuse(ms: number, nowMs: number): void {
-    for (const caller of this.#hurried) caller.lightAtMs = Math.min(nowMs, caller.lightAtMs + ms);
+  #excuse(caller: WaitingCaller, ms: number, nowMs: number): void {
+    this.#hurried.excuse(ms, nowMs);
+    caller.connections.excuse(ms, nowMs);
   }
 
-  #othersHurry(self: Caller, nowMs: number): boolean {
-    for (const caller of this.#hurried) {
-      if (caller === self) continue;
-      if (caller.isInHurry(nowMs)) return true;
-      this.#hurried.delete(caller);
-    }
-    return false;
-  }
-
-  #callerNamed(name: string): Caller {
+  #callerNamed(name: string): WaitingCaller {
     const known = this.#callers.get(name);
     if (known !== undefined) {
       this.#callers.delete(name);
       this.#callers.set(name, known);
       return known;
     }
-    const caller = new Caller();
+    const caller: WaitingCaller = new Caller();
     this.#callers.set(name, caller);
     if (this.#callers.size > FAIR_CALLERS_KEPT) this.#forgetOne();
     return caller;
@@ -216,83 +241,23 @@ export class FairShare {
   }
 }
 
-interface Work {
-  readonly beganAtMs: number;
-  readonly isLight: boolean;
-  /** Its caller has little else to wait for. */
-  readonly hurries: boolean;
+/** One that was not seen yet may turn out to be heavy. */
+function isLight(caller: WaitingCaller, { kind, searches }: TurnRequest): boolean {
+  return !searches && caller.isKnownLight(kind);
 }
 
-interface Expectation {
-  readonly costMs: number;
-  readonly refused: boolean;
+function isHeavy({ searches }: TurnRequest, costMs: number): boolean {
+  return searches || costMs > FAIR_LIGHT_MS;
 }
 
-class Caller {
-  /** Waiting or being handled. */
-  requests = 0;
-  readonly working = new Set<Work>();
-  /** When the last light one was handled. */
-  lightAtMs = Number.NEGATIVE_INFINITY;
-  waiting: { readonly request: TurnRequest; readonly start: () => void }[] = [];
-  timer: ReturnType<Clock['after']> | undefined;
-  readonly #expectations = new Map<string, Expectation>();
-  #owedMs = 0;
-  #owedAtMs = 0;
+/** What is around the work itself counts where its caller sends more than it should: the connection, the headers, the credential. */
+function leastCostMs({ searches }: TurnRequest, refused: boolean): number {
+  if (refused) return FAIR_REFUSED_MS;
+  return searches ? FAIR_LIGHT_MS : 0;
+}
 
-  expected(kind: string): number {
-    return this.#expectations.get(kind)?.costMs ?? 0;
-  }
-
-  /** One that was not seen yet may turn out to be heavy. */
-  isLight(kind: string): boolean {
-    return this.expected(kind) <= FAIR_LIGHT_MS && this.#expectations.has(kind);
-  }
-
-  isRefused(kind: string): boolean {
-    return this.#expectations.get(kind)?.refused ?? false;
-  }
-
-  /** Follows the median, so that a light request that met a collection of garbage stays light. */
-  learn(kind: string, costMs: number, refused: boolean): void {
-    const before = this.#expectations.get(kind)?.costMs;
-    const step = before === undefined || costMs > before ? 1.3 : 0.8;
-    const next = before === undefined ? costMs : before * step;
-    this.#expectations.delete(kind);
-    this.#expectations.set(kind, { costMs: next, refused });
-    if (this.#expectations.size <= FAIR_KINDS_KEPT) return;
-    for (const oldest of this.#expectations.keys()) {
-      this.#expectations.delete(oldest);
-      return;
-    }
-  }
-
-  debtMs(nowMs: number): number {
-    return Math.max(0, this.#owedMs - (nowMs - this.#owedAtMs));
-  }
-
-  owe(ms: number, nowMs: number): void {
-    this.#owedMs = Math.min(FAIR_DEBT_MS_MAX, Math.max(0, this.debtMs(nowMs) + ms));
-    this.#owedAtMs = nowMs;
-  }
-
-  workingSince(sinceMs: number): number {
-    let young = 0;
-    for (const { beganAtMs } of this.working) if (beganAtMs > sinceMs) young += 1;
-    return young;
-  }
-
-  heavySince(sinceMs: number): number {
-    let young = 0;
-    for (const { beganAtMs, isLight } of this.working) if (!isLight && beganAtMs > sinceMs) young += 1;
-    return young;
-  }
-
-  /** It waits for light work, or has just heard of some and is about to send the next. */
-  isInHurry(nowMs: number): boolean {
-    if (nowMs - this.lightAtMs < FAIR_HURRY_MS) return true;
-    for (const { beganAtMs, hurries } of this.working)
-      if (hurries && nowMs - beganAtMs < FAIR_PATIENCE_MS) return true;
-    return false;
-  }
+function priceOf(request: TurnRequest, costMs: number, refused: boolean): Price {
+  if (!isHeavy(request, costMs)) return { debt: 0, ownDebt: 0 };
+  if (request.changes && !refused) return { debt: costMs / FAIR_CHANGE_SHARE, ownDebt: 0 };
+  return { debt: costMs / FAIR_HEAVY_SHARE, ownDebt: costMs / FAIR_HEAVY_SHARE };
 }

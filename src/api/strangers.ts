@@ -1,59 +1,83 @@
 /**
  * Those who have shown no good credential, by address. Each may fail a few times at once and then a few times a second:
  * a failure beyond that is answered later, in its turn, and where too many wait for theirs, the connection is cut. The
- * signature is checked all the same: an honest client may share its address with a hostile one.
+ * signature is checked all the same: an honest client may share its address with a hostile one. So that it gets to show
+ * its own, new connections of such an address are listened to many times as often as failures are answered.
  */
 import { isIPv6 } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import {
+  API_CONNECTIONS_PER_ADDRESS_MAX,
   STRANGER_ADDRESSES_KEPT,
+  STRANGER_CONNECTIONS_PER_SECOND,
   STRANGER_FAILURES_MAX,
   STRANGER_FAILURES_PER_SECOND,
   STRANGER_WAITING_MAX,
 } from '../lib/limits.ts';
 
-const PERIOD_MS = 1_000 / STRANGER_FAILURES_PER_SECOND;
-
 export class Strangers {
-  readonly #clock: Clock;
-  /**
-   * When the address has paid for all its failures, each with `PERIOD_MS` (the generic cell rate algorithm). The first
-   * is the one that failed longest ago.
-   */
-  readonly #paidAtMs = new Map<string, number>();
+  readonly #failures: Turns;
+  readonly #connections: Turns;
 
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#failures = new Turns(clock, {
+      atOnce: STRANGER_FAILURES_MAX,
+      perSecond: STRANGER_FAILURES_PER_SECOND,
+      waitingMax: STRANGER_WAITING_MAX,
+    });
+    this.#connections = new Turns(clock, {
+      atOnce: 1,
+      perSecond: STRANGER_CONNECTIONS_PER_SECOND,
+      waitingMax: API_CONNECTIONS_PER_ADDRESS_MAX,
+    });
   }
 
-  /** Whether the next failure of the address would have to wait. */
-  isHeldBack(address: string): boolean {
-    return this.#waitMs(address) > 0;
+  /** One more connection. Returns after how long it may be listened to, ms; undefined where too many wait. */
+  arrived(address: string): number | undefined {
+    return this.#failures.waitMs(address) > 0 ? this.#connections.take(address) : 0;
   }
 
   /** One more failure. Returns after how long it may be answered, ms; undefined where too many wait. */
   failed(address: string): number | undefined {
-    const waitMs = this.#waitMs(address);
-    if (waitMs > STRANGER_WAITING_MAX * PERIOD_MS) return undefined;
-    this.#pay(address, PERIOD_MS);
-    return Math.max(0, waitMs);
+    return this.#failures.take(address);
+  }
+}
+
+interface Allowance {
+  readonly atOnce: number;
+  readonly perSecond: number;
+  readonly waitingMax: number;
+}
+
+/** Of each address so many at once, then so many a second, one after another (the generic cell rate algorithm). */
+class Turns {
+  readonly #clock: Clock;
+  readonly #allowance: Allowance;
+  readonly #periodMs: number;
+  /** When the address has paid for all its turns, each with a period. The first is the one that took its last longest ago. */
+  readonly #paidAtMs = new Map<string, number>();
+
+  constructor(clock: Clock, allowance: Allowance) {
+    this.#clock = clock;
+    this.#allowance = allowance;
+    this.#periodMs = 1_000 / allowance.perSecond;
   }
 
-  /** What was counted as a failure was none. */
-  forgive(address: string): void {
-    if (this.#paidAtMs.has(address)) this.#pay(address, -PERIOD_MS);
+  /** After how long the next turn would be; not above 0 where that is now. */
+  waitMs(address: string): number {
+    const owedMs = (this.#paidAtMs.get(address) ?? 0) - this.#clock.monotonicMs();
+    return owedMs - (this.#allowance.atOnce - 1) * this.#periodMs;
   }
 
-  #pay(address: string, ms: number): void {
-    const paidAtMs = Math.max(this.#clock.monotonicMs(), this.#paidAtMs.get(address) ?? 0) + ms;
+  /** Takes the next turn. Returns after how long it is, ms; undefined where too many wait. */
+  take(address: string): number | undefined {
+    const waitMs = this.waitMs(address);
+    if (waitMs > this.#allowance.waitingMax * this.#periodMs) return undefined;
+    const paidAtMs = Math.max(this.#clock.monotonicMs(), this.#paidAtMs.get(address) ?? 0) + this.#periodMs;
     this.#paidAtMs.delete(address);
     this.#paidAtMs.set(address, paidAtMs);
     if (this.#paidAtMs.size > STRANGER_ADDRESSES_KEPT) this.#forgetOne();
-  }
-
-  #waitMs(address: string): number {
-    const owedMs = (this.#paidAtMs.get(address) ?? 0) - this.#clock.monotonicMs();
-    return owedMs - (STRANGER_FAILURES_MAX - 1) * PERIOD_MS;
+    return Math.max(0, waitMs);
   }
 
   #forgetOne(): void {

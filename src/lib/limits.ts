@@ -575,10 +575,10 @@ export const API_REQUESTS_PER_CALLER_MAX = 512;
 export const STRANGER_FAILURES_MAX = 20;
 /** … and then so often a second: each costs about 0.3 ms, whatever was sent. */
 export const STRANGER_FAILURES_PER_SECOND = 5;
-/** Failures and new connections of one address that wait their turn; more are cut. */
+/** Failures of one address that wait to be answered; more are cut. */
 export const STRANGER_WAITING_MAX = 64;
-/** A new connection of an address of which so many wait is held for this long before it is cut. */
-export const STRANGER_HOLD_MS = 10_000;
+/** New connections of such an address are listened to so often: an honest client may be among them, and to see its signature takes 0.3 ms. */
+export const STRANGER_CONNECTIONS_PER_SECOND = 100;
 /** A connection is closed at its so many-th failure. */
 export const STRANGER_FAILURES_PER_CONNECTION_MAX = 3;
 /** Of the rest of a stranger's body, so much is read, so that an honest one hears why it was refused. */
@@ -591,11 +591,14 @@ export const FAIR_LIGHT_MS = 2.5;
 export const FAIR_HEAVY_SHARE = 1 / 20;
 /** The same for heavy changes: they do what somebody wants done. */
 export const FAIR_CHANGE_SHARE = 1 / 2;
-/** A refused request counts as if it took at least so long: ten a second use up the share. */
+/** A refused request counts as if it took at least so long: ten a second use up the share. A search counts as `FAIR_LIGHT_MS` at least. */
 export const FAIR_REFUSED_MS = 5;
 /** Debt, in ms of waiting, that holds nothing back: a page of 1,000 tasks makes some 1,000. */
 export const FAIR_DEBT_FREE_MS = 1_000;
 export const FAIR_DEBT_MS_MAX = 10_000;
+/** The same among the connections of one caller, which may belong to one program: ten pages of 1,000 tasks in a row. */
+export const FAIR_OWN_DEBT_FREE_MS = 10_000;
+export const FAIR_OWN_DEBT_MS_MAX = 20_000;
 /** A caller whose light request was handled so recently is in a hurry: clients that go as fast as they get answers pause less. */
 export const FAIR_HURRY_MS = 50;
 /** A light request that takes longer waits for something else than the heavy ones of others. */

@@ -23,9 +23,20 @@ beforeEach(() => {
   fair = new FairShare(clock, () => cpuMs);
 });
 
+const connections = new Map<string, object>();
+
+/** One for each name. */
+function connectionOf(name: string): object {
+  const connection = connections.get(name) ?? {};
+  connections.set(name, connection);
+  return connection;
+}
+
 function enter(caller: string, kind: string, extra: Partial<TurnRequest> = {}): Promise<Turn> {
   const { signal } = new AbortController();
-  return fair.enter({ caller, kind, isOwner: false, changes: false, searches: false, signal, ...extra });
+  const connection = connectionOf(caller);
+  const nature = { isOwner: false, changes: false, searches: false };
+  return fair.enter({ caller, connection, kind, signal, ...nature, ...extra });
 }
 
 /** Uses the processor and ends. */
@@ -41,11 +52,11 @@ async function loop(
   caller: string,
   kind: string,
   ms: number,
-  refused = false,
+  { refused = false, connection = {} }: { refused?: boolean; connection?: object } = {},
 ): Promise<number> {
   let handled = 0;
   while (!until()) {
-    const turn = await enter(caller, kind);
+    const turn = await enter(caller, kind, { connection });
     if (until()) {
       turn.end(false);
       break;
@@ -65,7 +76,9 @@ async function beside(
   forMs: number,
 ): Promise<number[]> {
   let over = false;
-  const handled = loops.map(({ caller, kind, ms, refused }) => loop(() => over, caller, kind, ms, refused));
+  const handled = loops.map(({ caller, kind, ms, refused = false }) =>
+    loop(() => over, caller, kind, ms, { refused }),
+  );
   while (clock.nowMs < forMs) await clock.pass(1);
   over = true;
   await clock.pass(2 * FAIR_WAIT_MS_MAX);
@@ -88,6 +101,64 @@ describe('an honest client keeps nine tenths of its requests', () => {
     expect(left).toBeGreaterThan(0.9 * alone);
     expect(attacks.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
   });
+});
+
+test.each([
+  ['heavy reads', { kind: 'list', ms: HEAVY }],
+  ['refused requests', { kind: 'bad', ms: LIGHT, refused: true }],
+])(
+  'a client keeps most of its requests beside %s of one with the same key',
+  { timeout: 60_000 },
+  async (_, attack) => {
+    const forMs = 15_000;
+    const [alone = 0] = await beside([honest], forMs);
+    clock = new Steps();
+    fair = new FairShare(clock, () => cpuMs);
+    const same = Array.from({ length: 8 }, () => ({ caller: honest.caller, ...attack }));
+    const [left = 0, ...attacks] = await beside([honest, ...same], forMs);
+    expect(left).toBeGreaterThan(0.85 * alone);
+    expect(attacks.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+  },
+);
+
+test('a program that reads both light and heavy things on one connection is not held back', async () => {
+  const connection = {};
+  let over = false;
+  let heavy = 0;
+  const program = (async () => {
+    while (!over) {
+      for (const [kind, ms] of [
+        ['get', LIGHT],
+        ['list', HEAVY],
+      ] as const) {
+        const turn = await enter('one', kind, { connection });
+        cpuMs += ms;
+        clock.nowMs += ms;
+        turn.end(false);
+        await new Promise<void>((resolve) => clock.after(1, resolve));
+      }
+      heavy += 1;
+    }
+  })();
+  while (clock.nowMs < 5_000) await clock.pass(1);
+  over = true;
+  await clock.pass(FAIR_WAIT_MS_MAX);
+  await program;
+  expect(heavy * (HEAVY + LIGHT + 2)).toBeGreaterThan(0.9 * 5_000);
+});
+
+test('a light request does not wait behind heavy or refused ones of its caller', async () => {
+  await work(await enter('one', 'get'), LIGHT);
+  await work(await enter('one', 'bad'), FAIR_DEBT_MS_MAX / 20, true);
+  const waiting = enter('one', 'bad', { connection: {} });
+  let begun = false;
+  const light = enter('one', 'get').then(() => {
+    begun = true;
+  });
+  await Promise.race([light, waiting]);
+  expect(begun).toBe(true);
+  await clock.pass(FAIR_WAIT_MS_MAX);
+  await waiting;
 });
 
 test('a caller that is alone is never held back for what its requests cost', async () => {

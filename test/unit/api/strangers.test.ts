@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { addressKey, Strangers } from '../../../src/api/strangers.ts';
 import {
+  STRANGER_CONNECTIONS_PER_SECOND,
   STRANGER_FAILURES_MAX,
   STRANGER_FAILURES_PER_SECOND,
   STRANGER_WAITING_MAX,
@@ -15,9 +16,7 @@ test('an address may fail a few times at once; then its failures wait in a row, 
   const fail = (count: number): (number | undefined)[] =>
     Array.from({ length: count }, () => strangers.failed('10.0.0.1'));
   expect(fail(STRANGER_FAILURES_MAX)).toEqual(Array(STRANGER_FAILURES_MAX).fill(0));
-  expect(strangers.isHeldBack('10.0.0.1')).toBe(true);
   expect(fail(3)).toEqual([PERIOD_MS, 2 * PERIOD_MS, 3 * PERIOD_MS]);
-  expect(strangers.isHeldBack('10.0.0.2')).toBe(false);
   fail(STRANGER_WAITING_MAX - 3);
   expect(strangers.failed('10.0.0.1')).toBeUndefined();
   await clock.pass(PERIOD_MS);
@@ -26,11 +25,18 @@ test('an address may fail a few times at once; then its failures wait in a row, 
   expect(fail(STRANGER_FAILURES_MAX)).toEqual(Array(STRANGER_FAILURES_MAX).fill(0));
 });
 
-test('what proved to be no failure is given back', () => {
-  const strangers = new Strangers(new Steps());
+test('new connections of an address that failed too often are listened to one after another', async () => {
+  const clock = new Steps();
+  const strangers = new Strangers(clock);
+  const arrive = (address: string): (number | undefined)[] =>
+    Array.from({ length: 3 }, () => strangers.arrived(address));
+  expect(arrive('10.0.0.1')).toEqual([0, 0, 0]);
   for (let count = 0; count < STRANGER_FAILURES_MAX; count += 1) strangers.failed('10.0.0.1');
-  strangers.forgive('10.0.0.1');
-  expect(strangers.failed('10.0.0.1')).toBe(0);
+  const periodMs = 1_000 / STRANGER_CONNECTIONS_PER_SECOND;
+  expect(arrive('10.0.0.1')).toEqual([0, periodMs, 2 * periodMs]);
+  expect(arrive('10.0.0.2')).toEqual([0, 0, 0]);
+  await clock.pass(STRANGER_FAILURES_MAX * PERIOD_MS);
+  expect(arrive('10.0.0.1')).toEqual([0, 0, 0]);
 });
 
 test.each([
