@@ -4,24 +4,30 @@ import type { LocalAgent, LocalMesh } from '../local-mesh/local-mesh.ts';
 
 const TICKS_PER_SECOND = 100;
 
-interface Usage {
+/** CPU time, ms. */
+export interface Cpu {
+  readonly ownMs: number;
+  /** Of children that were waited for: tasks end as children of their runner. */
+  readonly endedMs: number;
+}
+
+interface Usage extends Cpu {
   readonly parent: number;
-  readonly cpuMs: number;
 }
 
 function usageOf(pid: number): Usage | undefined {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-    // Own time and that of children which were waited for: tasks end as children of their runner.
-    const ticks = [11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field]), 0);
-    return { parent: Number(fields[1]), cpuMs: (ticks * 1000) / TICKS_PER_SECOND };
+    const ms = (user: number, system: number): number =>
+      ((Number(fields[user]) + Number(fields[system])) * 1000) / TICKS_PER_SECOND;
+    return { parent: Number(fields[1]), ownMs: ms(11, 12), endedMs: ms(13, 14) };
   } catch {
     return undefined;
   }
 }
 
-/** CPU of the agents, their runners and all tasks these have run so far, ms. */
-export async function cpuOf(mesh: LocalMesh): Promise<number> {
+/** Of the agents and their runners, and of all tasks these have run so far. */
+export async function cpuOf(mesh: LocalMesh): Promise<Cpu> {
   const roots = new Set<number>();
   for (const agent of mesh.agents) {
     if (agent.process?.pid !== undefined) roots.add(agent.process.pid);
@@ -33,18 +39,24 @@ export async function cpuOf(mesh: LocalMesh): Promise<number> {
 
 /** CPU of the agent, its runner and whatever else it has started, ms. */
 export function cpuWithChildrenMs(agent: LocalAgent): number {
-  return cpuBelow(new Set([agent.process?.pid ?? -1]));
+  const { ownMs, endedMs } = cpuBelow(new Set([agent.process?.pid ?? -1]));
+  return ownMs + endedMs;
 }
 
-function cpuBelow(roots: ReadonlySet<number>): number {
+function cpuBelow(roots: ReadonlySet<number>): Cpu {
   const usages = new Map<number, Usage>();
   for (const name of readdirSync('/proc')) {
     const usage = /^\d+$/.test(name) ? usageOf(Number(name)) : undefined;
     if (usage !== undefined) usages.set(Number(name), usage);
   }
-  let sum = 0;
-  for (const [pid, usage] of usages) if (descends(pid, roots, usages)) sum += usage.cpuMs;
-  return sum;
+  let ownMs = 0;
+  let endedMs = 0;
+  for (const [pid, usage] of usages) {
+    if (!descends(pid, roots, usages)) continue;
+    ownMs += usage.ownMs;
+    endedMs += usage.endedMs;
+  }
+  return { ownMs, endedMs };
 }
 
 function descends(pid: number, roots: ReadonlySet<number>, usages: ReadonlyMap<number, Usage>): boolean {
@@ -65,6 +77,7 @@ export function peakMiB(agent: LocalAgent): number {
   return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024;
 }
 
+/** CPU of the agent's process alone, ms. */
 export function agentCpuMs(agent: LocalAgent): number {
-  return usageOf(agent.process?.pid ?? -1)?.cpuMs ?? Number.NaN;
+  return usageOf(agent.process?.pid ?? -1)?.ownMs ?? Number.NaN;
 }
