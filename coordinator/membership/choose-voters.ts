@@ -5,7 +5,11 @@ import type { VoterMachine } from './interface.ts';
 
 const VOTERS = 3;
 
-/** 3 live machines, or 1 where there are not so many; empty where none is alive. Votes are spread evenly over the mesh. */
+/**
+ * 3 machines, live ones first; 1 where the mesh has not so many, or no two of them are up; none where none is. Votes are
+ * spread evenly over the mesh. Two live machines decide with a third that is down: what rests on one alone is lost where
+ * that one turns out to be another by now, with an empty disk.
+ */
 export function chooseVoters(
   machines: readonly VoterMachine[],
   stableMs = VOTER_STABLE_MS,
@@ -17,7 +21,10 @@ export function chooseVoters(
     VOTERS,
   );
   const others = stable.length >= VOTERS ? [] : best(alive, VOTERS + stable.length);
-  const candidates = [...stable, ...others.filter((machine) => !stable.includes(machine))];
+  const live = [...stable, ...others.filter((machine) => !stable.includes(machine))];
+  const missing = live.length > VOTERS / 2 ? VOTERS - live.length : 0;
+  const down = machines.filter((machine) => !machine.alive && !machine.draining);
+  const candidates = [...live, ...(missing > 0 ? best(down, missing) : [])];
   return candidates.slice(0, candidates.length >= VOTERS ? VOTERS : 1).map((machine) => machine.id);
 }
 

@@ -164,32 +164,40 @@ test('a pool keeps no learner that it does not need', () => {
   expect(estate.learners).toEqual([]);
 });
 
+const candidate = (id: string, over = {}) => ({
+  id,
+  alive: true,
+  forMs: STABLE_MS,
+  draining: false,
+  votes: 0,
+  ...over,
+});
+
 test('a new group has three voters, or one: those that are up and vote least', () => {
-  const machine = (id: string, over = {}) => ({
-    id,
-    alive: true,
-    forMs: STABLE_MS,
-    draining: false,
-    votes: 0,
-    ...over,
-  });
   expect(chooseVoters([])).toEqual([]);
-  expect(chooseVoters([machine('a', { votes: 2 }), machine('b')])).toEqual(['b']);
+  expect(chooseVoters([candidate('a', { votes: 2 }), candidate('b')])).toEqual(['b']);
   const many = [
-    machine('a', { votes: 3 }),
-    machine('b', { alive: false }),
-    machine('c', { draining: true }),
-    machine('d', { votes: 1 }),
-    machine('e', { forMs: 0 }),
-    machine('f'),
+    candidate('a', { votes: 3 }),
+    candidate('b', { alive: false }),
+    candidate('c', { draining: true }),
+    candidate('d', { votes: 1 }),
+    candidate('e', { forMs: 0 }),
+    candidate('f'),
   ];
   expect(chooseVoters(many)).toEqual(['f', 'd', 'a']);
   expect(chooseVoters(many.slice(0, 5))).toEqual(['d', 'a', 'c']);
-  expect(chooseVoters([machine('a'), machine('b', { forMs: 0 }), machine('c', { forMs: 0 })])).toEqual([
+  expect(chooseVoters([candidate('a'), candidate('b', { forMs: 0 }), candidate('c', { forMs: 0 })])).toEqual([
     'a',
     'b',
     'c',
   ]);
+});
+
+test('a new group rests on no machine alone while two of three are up', () => {
+  const down = [candidate('c', { alive: false, draining: true }), candidate('d', { alive: false })];
+  expect(chooseVoters([candidate('a'), candidate('b', { forMs: 0 }), ...down])).toEqual(['a', 'b', 'd']);
+  expect(chooseVoters([candidate('a'), ...down])).toEqual(['a']);
+  expect(chooseVoters([candidate('a'), candidate('b'), ...down.slice(0, 1)])).toEqual(['a']);
 });
 
 test('new groups spread their votes evenly over the machines', () => {
