@@ -14,6 +14,9 @@ import type { Port, ScaleNetwork } from './scale-network.ts';
 
 /** A synced write of a quick disk. */
 const SYNC_MS = 2;
+/** All voters' disks are in one process: what only explains the past is left out, and the log is kept short. */
+const NO_RECORD = { recordBytes: 1, baseBytes: 0 } as const;
+const LOG_KEPT = { entries: 2_000, bytes: 4 * 1024 * 1024 } as const;
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 export interface MachineOptions {
@@ -56,6 +59,8 @@ export class DecidingMachine {
       clock,
       random: random.fork(),
       log: SILENT,
+      logKept: LOG_KEPT,
+      flightRecord: NO_RECORD,
       newRequestId: () => `${name}-${requests++}`,
       onMeshChanged: options.onMeshChanged,
       addressesOf: () => [],
