@@ -12,7 +12,6 @@ import {
   ACKNOWLEDGE_DELAY_MS,
   ACKNOWLEDGED_PER_PUBLISH_MAX,
   ASSIGN_ITEMS_MAX,
-  MIRROR_NODES_MAX,
   PREEMPTED_PER_ROUND_MAX,
   RECONCILE_QUIET_MS,
   SWEEP_ITEMS_MAX,
@@ -26,7 +25,6 @@ import type {
   MeshCommand,
   Outcome,
   PoolCommand,
-  PoolMirror,
 } from '../../src/model/commands.ts';
 import type { ExecutionId } from '../../src/model/execution.ts';
 import { type GroupId, type MachineId, peerOfMachine } from '../../src/model/ids.ts';
@@ -57,17 +55,9 @@ import { type AutoScaleView, Autoscaler } from './autoscaler.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { GroupHost } from './group-host.ts';
 import { LeaseBook } from './lease-book.ts';
+import { PoolMirrorer, type PoolView } from './pool-mirrorer.ts';
 import { type AppliedEntry, type Replica, replicaRows } from './replica.ts';
 import type { SpecCache } from './spec-cache.ts';
-
-/** The pool as the mesh group has it, read from this machine's own replica of that group. */
-export interface PoolView {
-  /** Applied index of the mesh group. */
-  readonly meshIndex: number;
-  readonly pool: PoolMirror;
-  /** The same array, of the same records, until one of them comes, goes or is another. */
-  readonly allotments: readonly Allotment[];
-}
 
 export interface PoolLeaderOptions {
   readonly replica: Replica;
@@ -112,6 +102,7 @@ export class PoolLeader {
   readonly #leases = new LeaseBook();
   readonly #dispatcher: Dispatcher;
   readonly #autoscaler: Autoscaler;
+  readonly #mirror: PoolMirrorer;
   /** Highest heartbeat of each machine, to be acknowledged. */
   readonly #heard = new Map<MachineId, Heard>();
   /** Machines that this leader has acknowledged before. */
@@ -131,16 +122,10 @@ export class PoolLeader {
   #assigning = false;
   #preempting = false;
   readonly #assigned = new Flow();
-  #mirroring = false;
-  #mirrorDue = false;
   #sweeping = false;
   #lastCheckMs = 0;
   #checkDueMs = 0;
   #closeCheck: Timer | undefined;
-  /** What of the mesh group's view the pool's group has. */
-  readonly #mirrored = new Map<string, Allotment>();
-  #mirroredPool = '';
-  #mirroredAllotments: readonly Allotment[] | undefined;
 
   constructor(options: PoolLeaderOptions) {
     this.#options = options;
@@ -155,6 +140,12 @@ export class PoolLeader {
       random,
       view: autoScaleView,
       proposeToMesh,
+    });
+    this.#mirror = new PoolMirrorer({
+      machine: this.#machine,
+      view: options.poolView,
+      attempt: (command, after) => this.#attempt(command, after),
+      onMirrored: (told, removed) => this.#mirrored(told, removed),
     });
   }
 
@@ -195,6 +186,7 @@ export class PoolLeader {
 
   stop(): void {
     this.#stopped = true;
+    this.#mirror.stop();
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#closeCheck?.cancel();
     this.#dispatcher.stop();
@@ -594,9 +586,9 @@ export class PoolLeader {
       });
     }
     this.#preempt();
-    if (this.#mirrorDue) this.meshChanged();
+    if (this.#mirror.isDue) this.meshChanged();
     if (this.#releaseDue) this.#releaseEmptyNodes();
-    const hasWork = this.#machine.countOutstanding() > 0 || this.#mirrorDue;
+    const hasWork = this.#machine.countOutstanding() > 0 || this.#mirror.isDue;
     if (hasWork || sweepInMs <= CHECK_PERIOD_MS || this.#leases.endWithin(CHECK_PERIOD_MS, nowMs))
       this.#checkSoon();
   }
@@ -624,76 +616,22 @@ export class PoolLeader {
     );
     this.#attempt({ kind: 'node.lost', node }, () => {
       this.#losing.delete(node);
-      this.#mirrorDue = true;
+      this.#mirror.isDue = true;
     });
   }
 
   // --- The mesh group's view ------------------------------------------------------------------------------------------
 
-  /**
-   * The mesh group moved: nodes come, leave or are gone. Only what is new of them is told: a pool of many machines moves
-   * with each that joins.
-   */
   meshChanged(): void {
     if (!this.#started || this.#stopped) return;
     this.#autoscaler.wake();
-    if (this.#mirroring) {
-      this.#mirrorDue = true;
-      return;
-    }
-    const { meshIndex, pool, allotments } = this.#options.poolView();
-    const poolText = JSON.stringify(pool);
-    const isSamePool = poolText === this.#mirroredPool;
-    if (isSamePool && allotments === this.#mirroredAllotments && !this.#mirrorDue) return;
-    this.#mirrorDue = false;
-    const removed = this.#forgettable(allotments);
-    const changed = allotments.filter((allotment) => this.#mirrored.get(allotment.node) !== allotment);
-    if (isSamePool && changed.length === 0 && removed.length === 0) {
-      this.#mirroredAllotments = allotments;
-      return;
-    }
-    const told = changed.slice(0, MIRROR_NODES_MAX);
-    this.#mirroring = true;
-    const nodes = told.map(({ pool: _, ...node }) => node);
-    this.#attempt({ kind: 'mirror', meshIndex, pool, nodes, removed }, (isTaken) => {
-      this.#mirroring = false;
-      if (this.#stopped) return;
-      if (!isTaken) {
-        this.#mirrorDue = true;
-        return;
-      }
-      this.#mirroredPool = poolText;
-      this.#noteMirrored(told, removed);
-      if (told.length < changed.length) this.meshChanged();
-    });
+    this.#mirror.update();
   }
 
-  #forgettable(allotments: readonly Allotment[]): readonly string[] {
-    const present = new Set(allotments.map(({ node }) => node));
-    return [...this.#machine.nodeIds()].filter((node) => !present.has(node) && this.#mayForget(node));
-  }
-
-  #noteMirrored(told: readonly Allotment[], removed: readonly string[]): void {
-    for (const allotment of told) {
-      this.#mirrored.set(allotment.node, allotment);
-      this.#leases.ensure(allotment.node, this.#nowMs);
-    }
-    for (const node of removed) {
-      this.#mirrored.delete(node);
-      this.#leases.forget(node);
-    }
+  #mirrored(told: readonly Allotment[], removed: readonly string[]): void {
+    for (const { node } of told) this.#leases.ensure(node, this.#nowMs);
+    for (const node of removed) this.#leases.forget(node);
     this.#releaseEmptyNodes();
-  }
-
-  /** A node that the mesh group dropped is forgotten only once nothing of it can still run: it is empty, or was called lost. */
-  #mayForget(node: string): boolean {
-    const info = this.#machine.node(node);
-    if (info === undefined || info.state === 'unknown') return true;
-    for (const _ of this.#machine.executions(node)) {
-      this.#mirrorDue = true;
-      return false;
-    }
-    return true;
   }
 
   #releaseEmptyNodes(): void {
