@@ -123,7 +123,6 @@ class Simulation {
     const drawn = drawKinds(random.fork());
     const habits = drawHabits(random.fork());
     this.#habits = options.habits === undefined ? habits : new Set(options.habits);
-    this.#time.usesStreams = this.#habits.has('files');
     const fileReferee = this.#habits.has('files')
       ? new FileReferee(this.#machines, this.#timeline)
       : undefined;

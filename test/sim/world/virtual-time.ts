@@ -2,7 +2,8 @@
  * The world's time: one queue of events, and nothing happens but the event whose turn it is. An event runs, then every
  * promise that it settled has its say, then the next one runs. Draining is exact, not a guess: Node runs the queue of
  * `process.nextTick` only when no microtask is left, and a tick that was asked for inside a microtask comes after all
- * of them. The code under test waits for nothing but microtasks and this queue, so a seed gives one course.
+ * of them. Streams ask for ticks of their own, also from within ticks; so these are counted, and time waits until none is
+ * left. The code under test waits for nothing but microtasks, ticks and this queue, so a seed gives one course.
  */
 import { Heap } from '../../../src/lib/heap.ts';
 
@@ -81,8 +82,6 @@ export class VirtualTime {
   #nowMs = 0;
   #order = 0;
   #count = 0;
-  /** Behind an event with streams in it one tick asks for another: only a turn of the loop comes after all of them. */
-  usesStreams = false;
 
   get nowMs(): number {
     return this.#nowMs;
@@ -121,8 +120,9 @@ export class VirtualTime {
       if (event === undefined) return false;
       this.#nowMs = event.atMs;
       this.#count += 1;
+      const asked = ticksAsked;
       event.run();
-      await new Promise(this.usesStreams ? setImmediate : settle);
+      await drained(ticksAsked === asked);
       after(event.scope);
       if (this.#count % EVENTS_BETWEEN_LOOP_TURNS === 0)
         await new Promise((resolve) => setImmediate(resolve));
@@ -143,9 +143,33 @@ export class VirtualTime {
   }
 }
 
-/** Resolves when no microtask is left. */
+/** Ticks that anybody but this file has asked for. */
+let ticksAsked = 0;
+const { nextTick } = process;
+process.nextTick = (act, ...values: unknown[]) => {
+  ticksAsked += 1;
+  nextTick(act, ...values);
+};
+
+/**
+ * Resolves when neither a microtask nor a tick is left. `isQuiet`: no tick is left from before.
+ *
+ * A tick runs before the microtasks of those in front of it. So what these lead to is known only after another round in
+ * which nobody asked for a tick.
+ */
+async function drained(isQuiet: boolean): Promise<void> {
+  for (let wasQuiet = isQuiet; ; ) {
+    const asked = ticksAsked;
+    await new Promise(settle);
+    const isStill = ticksAsked === asked;
+    if (isStill && wasQuiet) return;
+    wasQuiet = isStill;
+  }
+}
+
+/** Resolves when no microtask is left of those that were there. */
 function settle(resolve: (nothing: undefined) => void): void {
-  process.nextTick(resolve, undefined);
+  nextTick(resolve, undefined);
 }
 
 function comesBefore(a: QueuedEvent, b: QueuedEvent): boolean {
