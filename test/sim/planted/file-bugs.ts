@@ -22,8 +22,8 @@ export const FILE_BUGS: readonly ControlPlaneBug[] = [
     world: 'control-plane',
     options: CHUNKS_ROT,
     breaks: ['F1'],
-    seedsFrom: 40,
-    seedsMax: 80,
+    seedsFrom: 60,
+    seedsMax: 120,
     changes: [
       {
         file: 'agent/files/chunk-store.ts',

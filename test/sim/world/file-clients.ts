@@ -13,7 +13,7 @@ const NAMES_EACH = 3;
 const READERS = 2;
 /** A longer world does not see more changes, but later ones. */
 const PAUSES = 20;
-const PAUSE_MS_MIN = 800;
+const PAUSE_MS_MIN = 1_000;
 /** Different blocks that contents are made of. */
 const BLOCKS = 6;
 const BLOCKS_MAX = 12;

@@ -15,6 +15,9 @@ const INTERFERENCE_MS_MAX = 1_500;
 /** The pool for tasks of several instances has few slots, and a job's tasks go through them one after another. */
 const GANG_TASK_MS_MAX = 100;
 const GANG_CHANCE = 0.2;
+/** Of a task in a world with files. */
+const INPUTS_CHANCE = 0.1;
+const OUTPUT_CHANCE = 0.12;
 
 export interface KnownTask {
   readonly spec: TaskSpec;
@@ -121,12 +124,13 @@ export class JobClients {
   #filesOf(random: Prng): Pick<TaskSpec, 'resourceFiles' | 'outputFiles'> {
     if (!this.#habits.has('files')) return {};
     const inputs = this.#inputs();
-    const wanted = inputs.length > 0 && random.chance(0.2) ? [random.pick(inputs), random.pick(inputs)] : [];
+    const wanted =
+      inputs.length > 0 && random.chance(INPUTS_CHANCE) ? [random.pick(inputs), random.pick(inputs)] : [];
     return {
       ...(wanted.length === 0
         ? {}
         : { resourceFiles: wanted.map((httpUrl, number) => ({ httpUrl, filePath: `input${number}` })) }),
-      ...(random.chance(0.2) ? { outputFiles: [OUTPUT] } : {}),
+      ...(random.chance(OUTPUT_CHANCE) ? { outputFiles: [OUTPUT] } : {}),
     };
   }
 

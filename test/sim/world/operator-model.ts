@@ -15,6 +15,7 @@ import { commandLineOf, SOUND } from './task-script.ts';
 
 const GANG_NODES = 3;
 const DELETED_POOL = 'brief';
+const BRIEF_MS_MAX = 800;
 
 const RETRY_MS = 300;
 const OPTIONS = ['requeue', 'terminate', 'taskcompletion'] as const;
@@ -139,7 +140,7 @@ export class OperatorModel {
   async #briefPool(): Promise<void> {
     if (!(await this.#addPool(DELETED_POOL, 1))) return;
     await addJob(this.#requests, 'brief-job', DELETED_POOL);
-    await this.#requests.pause(this.#random.int(0, 2_000));
+    await this.#requests.pause(this.#random.int(0, BRIEF_MS_MAX));
     await this.#requests.command(MESH_GROUP, () => ({ kind: 'pool.delete', pool: DELETED_POOL }));
   }
 
