@@ -578,7 +578,7 @@ export const STRANGER_FAILURES_PER_SECOND = 5;
 /** Failures of one address that wait to be answered; more are cut. */
 export const STRANGER_WAITING_MAX = 64;
 /** New connections of such an address are listened to so often: an honest client may be among them, and to see its signature takes 0.3 ms. */
-export const STRANGER_CONNECTIONS_PER_SECOND = 100;
+export const STRANGER_CONNECTIONS_PER_SECOND = 250;
 /** A connection is closed at its so many-th failure. */
 export const STRANGER_FAILURES_PER_CONNECTION_MAX = 3;
 /** Of the rest of a stranger's body, so much is read, so that an honest one hears why it was refused. */
