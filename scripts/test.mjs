@@ -1,7 +1,6 @@
 /**
- * Every check there is, in two lanes side by side: the tests of modules and worlds, which use the processor, and the
- * others, which mostly wait. The first lane is heard at once, the second check by check; what failed is said once more
- * at the end.
+ * Every check there is, in two lanes side by side: what computes, and the end-to-end tests, which mostly wait. The first
+ * lane is heard at once, the second when it ends; what failed is said once more behind both.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -31,9 +30,8 @@ const vitest = (name, project) => ({
 });
 const folders = ['src', 'agent', 'coordinator', 'scripts', 'test'];
 const lanes = [
-  { heard: true, checks: [vitest('modules and worlds', 'modules')] },
   {
-    heard: false,
+    heard: true,
     checks: [
       { name: 'types', command: bin('tsc'), words: ['-p', '.'] },
       { name: 'lint and format', command: bin('biome'), words: ['ci', '--error-on-warnings', '.'] },
@@ -43,9 +41,10 @@ const lanes = [
         words: ['--config', '.dependency-cruiser.json', ...folders],
       },
       { name: 'unused code', command: bin('knip'), words: [] },
-      vitest('end to end', 'e2e'),
+      vitest('modules and worlds', 'modules'),
     ],
   },
+  { heard: false, checks: [vitest('end to end', 'e2e')] },
 ];
 
 const outcomes = (await Promise.all(lanes.map(runLane))).flat();
