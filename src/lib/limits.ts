@@ -587,18 +587,18 @@ export const STRANGER_DISCARD_BYTES_MAX = 1024 * 1024;
 export const STRANGER_ADDRESSES_KEPT = 4_096;
 /** CPU time up to which a request is light. Reading one task takes about 0.4 ms, and twice that where the machine is crowded. */
 export const FAIR_LIGHT_MS = 2.5;
-/** What heavy reads of one caller may take of the time while others are in a hurry, and refused requests always. */
-export const FAIR_HEAVY_SHARE = 1 / 20;
+/** What heavy reads of one caller may take of the time while others are in a hurry, and refused requests always: a twentieth. Half of it is measured; sockets, links between machines and garbage are the other half. */
+export const FAIR_HEAVY_SHARE = 1 / 40;
 /** The same for heavy changes: they do what somebody wants done. */
 export const FAIR_CHANGE_SHARE = 1 / 2;
-/** A refused request counts as if it took at least so long: ten a second use up the share. A search counts as `FAIR_LIGHT_MS` at least. */
+/** A refused request counts as if it took at least so long: five a second use up the share. A search counts as `FAIR_LIGHT_MS` at least. */
 export const FAIR_REFUSED_MS = 5;
 /** Debt, in ms of waiting, that holds nothing back: a page of 1,000 tasks makes some 1,000. */
 export const FAIR_DEBT_FREE_MS = 1_000;
 export const FAIR_DEBT_MS_MAX = 10_000;
-/** The same among the connections of one caller, which may belong to one program: ten pages of 1,000 tasks in a row. */
-export const FAIR_OWN_DEBT_FREE_MS = 10_000;
-export const FAIR_OWN_DEBT_MS_MAX = 20_000;
+/** The same among the connections of one caller, which may belong to one program: twenty pages of 1,000 tasks in a row. */
+export const FAIR_OWN_DEBT_FREE_MS = 20_000;
+export const FAIR_OWN_DEBT_MS_MAX = 30_000;
 /** A caller whose light request was handled so recently is in a hurry: clients that go as fast as they get answers pause less. */
 export const FAIR_HURRY_MS = 50;
 /** A light request that takes longer waits for something else than the heavy ones of others. */

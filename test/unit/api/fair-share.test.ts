@@ -56,7 +56,9 @@ async function loop(
 ): Promise<number> {
   let handled = 0;
   while (!until()) {
-    const turn = await enter(caller, kind, { connection });
+    const turn = await enter(caller, kind, { connection }).catch(() => undefined);
+    // It could not begin in time.
+    if (turn === undefined) continue;
     if (until()) {
       turn.end(false);
       break;
