@@ -72,7 +72,7 @@ async function run({ name, command, words, env, countsTests }, heard) {
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes) => said.push(bytes));
   const status = await new Promise((resolve) => {
     child.once('error', (error) => {
-      said.push(`${error.message}\n`);
+      said.push(Buffer.from(`${error.message}\n`));
       resolve(-1);
     });
     child.once('close', resolve);
@@ -80,7 +80,7 @@ async function run({ name, command, words, env, countsTests }, heard) {
   const ok = status === 0;
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
   process.stdout.write(
-    `\n== ${name}\n${Buffer.concat(said.map((part) => Buffer.from(part)))}${ok ? 'ok' : 'FAILED'} ${name} (${seconds} s)\n`,
+    `\n== ${name}\n${Buffer.concat(said)}${ok ? 'ok' : 'FAILED'} ${name} (${seconds} s)\n`,
   );
   const counts = countsTests ? readCounts(name) : { passed: Number(ok), failed: Number(!ok) };
   return { name, ok, ...counts, failed: Math.max(counts.failed, Number(!ok)) };

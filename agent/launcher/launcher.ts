@@ -14,6 +14,7 @@ import {
   LAUNCHER_OUTPUT_WAIT_MS,
   LAUNCHER_SILENCE_MS,
 } from '../../src/lib/limits.ts';
+import { isCode } from '../../src/lib/system-error.ts';
 
 export interface Place {
   readonly address: string;
@@ -49,7 +50,7 @@ export async function serve({ address, port }: Place, key: string): Promise<Serv
   try {
     await listening(server, { host: address, port });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRNOTAVAIL') throw error;
+    if (!isCode(error, 'EADDRNOTAVAIL')) throw error;
     await listening(server, { port });
   }
   return server;

@@ -32,6 +32,7 @@ import type { CallOptions } from '../../src/model/control.ts';
 import { idKey, type MachineId, MESH_GROUP } from '../../src/model/ids.ts';
 import type { Allotment, NodeFault } from '../../src/model/machine.ts';
 import type { MeshQueries } from '../../src/model/queries.ts';
+import { diskError } from '../files/disk-error.ts';
 import { fillFile } from '../files/fill-file.ts';
 import type { FileService } from '../files/interface.ts';
 import { SafeDirectory } from '../files/safe-path.ts';
@@ -123,7 +124,7 @@ export class Packages {
         Object.assign(environment, variablesOf(application.id, found.version, reference, directory));
       } catch (error) {
         signal.throwIfAborted();
-        const { code, message } = coded(error);
+        const { code, message } = diskError(error);
         throw new ShoalError(code, message, { package: name }, { cause: error });
       }
     }
@@ -319,10 +320,6 @@ async function unzipWhereThereIsRoom(archive: string, staging: string, signal: A
   } finally {
     await target.close();
   }
-}
-
-function coded(error: unknown): ShoalError {
-  return isCode(error, 'ENOSPC', 'EDQUOT') ? new ShoalError('DiskFull') : asShoalError(error);
 }
 
 function unlessThere(error: unknown): void {

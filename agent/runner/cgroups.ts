@@ -12,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { isCode } from '../../src/lib/system-error.ts';
 
 /**
  * Control groups (v2) that are killed whole with one write: even a fork bomb cannot outrun that. They are
@@ -96,7 +97,7 @@ export function clearCgroups(identity: string): boolean {
     return true;
   } catch (error) {
     // Otherwise: not there, or not ours.
-    return (error as NodeJS.ErrnoException).code !== 'EBUSY';
+    return !isCode(error, 'EBUSY');
   }
 }
 

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import { INLINE_OUTPUT_BYTES_MAX } from '../../src/lib/limits.ts';
+import { isCode } from '../../src/lib/system-error.ts';
 
 /** Who owns a task's files where the runner is root. */
 export interface Owner {
@@ -69,12 +70,11 @@ function makeTaskDirectory(root: string, path: string, owner: Owner): boolean {
   try {
     mkdirSync(path, 0o770);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') {
+    if (isCode(error, 'ENOENT')) {
       makeParents(root, dirname(path));
       return makeTaskDirectory(root, path, owner);
     }
-    if (code !== 'EEXIST') throw error;
+    if (!isCode(error, 'EEXIST')) throw error;
     if (!lstatSync(path).isDirectory()) throw notADirectory(path);
     return false;
   }
@@ -104,13 +104,12 @@ function makeParents(root: string, path: string): void {
   try {
     mkdirSync(path, 0o711);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' && path !== root) {
+    if (isCode(error, 'ENOENT') && path !== root) {
       makeParents(root, dirname(path));
       makeParents(root, path);
       return;
     }
-    if (code !== 'EEXIST') throw error;
+    if (!isCode(error, 'EEXIST')) throw error;
     if (!lstatSync(path).isDirectory()) throw notADirectory(path);
   }
 }
@@ -136,7 +135,7 @@ function openFresh(path: string): number {
   try {
     return openSync(path, OUTPUT_FLAGS, 0o640);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (!isCode(error, 'EEXIST')) throw error;
     unlinkSync(path);
     return openSync(path, OUTPUT_FLAGS, 0o640);
   }

@@ -238,9 +238,7 @@ export class PoolLeader {
 
   // --- Assigning ----------------------------------------------------------------------------------------------------
 
-  /**
-   * One assign command at a time: the next is placed on a state that knows the last.
-   */
+  /** One assign command at a time: the next is placed on a state that knows the last. */
   #assign(): void {
     if (this.#assigning || this.#stopped) return;
     const waitMs = this.#assigned.waitMs(this.#nowMs);

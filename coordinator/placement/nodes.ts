@@ -24,7 +24,6 @@ import { allocationFailed } from './resize-errors.ts';
 import type { PackMachine, Rank, Wish } from './site.ts';
 import { Site, youngestFirst } from './site.ts';
 
-export type { PackPool } from './pack-pool.ts';
 export type { PackMachine } from './site.ts';
 
 export interface PackView {

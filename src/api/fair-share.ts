@@ -195,7 +195,7 @@ export class FairShare {
     if (!isLight(caller, request)) {
       if (!request.changes && caller.heavySince(nowMs - FAIR_PATIENCE_MS) >= FAIR_WORKING_MAX)
         return FAIR_HURRY_MS;
-      const tooMuchMs = this.#tooMuchMs(caller, request, hurried);
+      const tooMuchMs = this.#tooMuchMs(caller, request, { hurried, nowMs });
       // The hurry of others may be over long before.
       if (tooMuchMs > 0) return Math.min(Math.ceil(tooMuchMs), FAIR_HURRY_MS);
     }
@@ -204,9 +204,11 @@ export class FairShare {
   }
 
   /** Of the debt that counts now, what is above what may be owed. */
-  #tooMuchMs(caller: WaitingCaller, request: TurnRequest, hurried: boolean): number {
-    const { kind, isOwner, changes, connection } = request;
-    const nowMs = this.#clock.monotonicMs();
+  #tooMuchMs(
+    caller: WaitingCaller,
+    { kind, isOwner, changes, connection }: TurnRequest,
+    { hurried, nowMs }: { readonly hurried: boolean; readonly nowMs: number },
+  ): number {
     if (hurried || (!isOwner && caller.isRefused(kind))) return caller.debt.ms(nowMs) - FAIR_DEBT_FREE_MS;
     if (isOwner || changes || !caller.connections.hasOther(this.#connections.get(connection), nowMs))
       return 0;

@@ -28,7 +28,6 @@ export class MemoryDisk {
   readonly #random: Prng;
   readonly #latency: ((sync: boolean) => Promise<void>) | undefined;
   #records = new SortedMap<Uint8Array>();
-  readonly #platter = new Platter();
   #incarnation: string;
   /** For each unsynced batch what its keys held before, newest last. */
   #unsynced: Operation[][] = [];
@@ -202,10 +201,7 @@ export class MemoryDisk {
 
   /** Returns what undoes it. */
   #apply(operations: readonly Operation[]): Operation[] {
-    return operations.map(([key, value]) => [
-      key,
-      this.#records.exchange(key, value && this.#platter.keep(value)),
-    ]);
+    return operations.map(([key, value]) => [key, this.#records.exchange(key, value)]);
   }
 
   #undo(before: readonly Operation[]): void {
@@ -252,26 +248,3 @@ class MemoryBatch implements EngineBatch {
     this.operations.length = 0;
   }
 }
-
-/**
- * Where values lie: one behind another. Left where they were made, each would keep the piece of memory that it shares with
- * all that was made and thrown away beside it.
- */
-class Platter {
-  #piece = new Uint8Array(0);
-  #used = 0;
-
-  keep(value: Uint8Array): Uint8Array {
-    if (value.length > PLATTER_PIECE_BYTES / 8) return value;
-    if (this.#used + value.length > this.#piece.length) {
-      this.#piece = new Uint8Array(PLATTER_PIECE_BYTES);
-      this.#used = 0;
-    }
-    const kept = this.#piece.subarray(this.#used, this.#used + value.length);
-    kept.set(value);
-    this.#used += value.length;
-    return kept;
-  }
-}
-
-const PLATTER_PIECE_BYTES = 64 * 1024;
