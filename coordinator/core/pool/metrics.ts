@@ -56,7 +56,7 @@ function countTasks(state: PoolState, slotsPerNode: number) {
     // The ready tasks of a job that is disabled or has ended wait for no node.
     if (job.state === 'active') {
       let parallelLeft = Math.max(0, job.parallelLeft);
-      for (const { slots, ready } of job.ready.all()) {
+      for (const { slots, ready } of job.ready.inOrder()) {
         counts.activeTasks += ready;
         counts.activeTaskSlots += slots * ready;
         need(slots, Math.min(ready, parallelLeft));

@@ -31,7 +31,7 @@ function waitingJobs(state: PoolState, least: number): readonly WaitingJob[] {
     if (job.priority <= least) break;
     if (!isPlaceable(job)) continue;
     const { number, priority, parallelLeft } = job;
-    waiting.push({ number, priority, parallelLeft, queues: job.ready.all() });
+    waiting.push({ number, priority, parallelLeft, queues: job.ready.inOrder() });
   }
   for (const job of taken) state.offer(job);
   return waiting;

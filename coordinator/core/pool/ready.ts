@@ -84,8 +84,15 @@ export class ReadyQueues {
     return this.queueOf(task).slots;
   }
 
+  /** In the order in which this replica came to know them: nothing that is recorded may depend on it. */
   all(): readonly ReadyQueue[] {
     return this.#queues;
+  }
+
+  /** Those with ready tasks, as their first tasks are placed. */
+  inOrder(): readonly ReadyQueue[] {
+    const head = (queue: ReadyQueue): number => queue.peek() ?? Number.POSITIVE_INFINITY;
+    return this.#queues.filter(({ ready }) => ready > 0).sort((a, b) => head(a) - head(b));
   }
 
   /** Notes whether a task is ready now. True if it became so. */

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { fc } from '../../support/properties.ts';
 import { type Answer, ApiFixture } from './api-fixture.ts';
 
 let api: ApiFixture;

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { FILTER_CLAUSES_MAX, FILTER_DEPTH_MAX, FILTER_LENGTH_MAX } from '../../../src/lib/limits.ts';
 import { compileFilter, type FilterKind, filterableProperties } from '../../../src/model/filter.ts';
+import { fc } from '../../support/properties.ts';
 import { aTask } from './entities.ts';
 
 function refusal(kind: FilterKind, text: string): string {

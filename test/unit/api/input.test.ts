@@ -1,5 +1,4 @@
 import { PassThrough, Readable } from 'node:stream';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readApiVersion } from '../../../src/api/api-version.ts';
 import { readRange } from '../../../src/api/byte-range.ts';
@@ -17,6 +16,7 @@ import { formatTimestamp, parseTimestamp } from '../../../src/lib/timestamps.ts'
 import { JobSpec } from '../../../src/model/job.ts';
 import { PoolResize } from '../../../src/model/pool.ts';
 import { TaskSpec } from '../../../src/model/task.ts';
+import { fc } from '../../support/properties.ts';
 
 function errorOf(run: () => unknown): ShoalError {
   try {

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { nodesFor } from '../../../coordinator/autoscale/nodes-for.ts';
+import { fc } from '../../support/properties.ts';
 
 test.each([
   [{}, 4, 0],

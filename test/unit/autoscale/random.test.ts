@@ -1,7 +1,8 @@
 /** Whatever the formula: an answer, in bounded time, and targets within bounds. */
-import fc from 'fast-check';
+
 import { expect, test } from 'vitest';
 import { type Evaluation, evaluateFormula } from '../../../coordinator/autoscale/evaluate.ts';
+import { fc } from '../../support/properties.ts';
 import { NOW_MS, repeated, viewOf } from './evaluating.ts';
 
 const past = repeated(480, { activeTasks: 3, runningTasks: 1, usableNodes: 2, taskSlotsPerNode: 4 });

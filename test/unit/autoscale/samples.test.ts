@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SampleHistory, SampleView, sampleOf } from '../../../coordinator/autoscale/samples.ts';
+import { fc } from '../../support/properties.ts';
 import { evaluated, faultOf, printedValue, repeated } from './evaluating.ts';
 
 const tasks = (activeTasks: number) => ({ activeTasks });

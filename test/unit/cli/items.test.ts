@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Combinations, itemsOfText, splitOperands } from '../../../src/cli/run/items.ts';
 import { containerName, generatedJobId, RunPlan, type RunWish } from '../../../src/cli/run/plan.ts';
@@ -7,6 +6,7 @@ import { checkPlaceholders, expand, expandWords, usesItems } from '../../../src/
 import { isValidContainerName } from '../../../src/model/blob.ts';
 import { joinCommandLine, quoteArgument, shellCommandLine } from '../../../src/model/command-line.ts';
 import { parseCommandLine } from '../../../src/model/parse-command-line.ts';
+import { fc } from '../../support/properties.ts';
 
 const choice = (...items: string[]): { items: string[]; number: number } => ({ items, number: 3 });
 

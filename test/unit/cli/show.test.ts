@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { age, ago, between, bytes } from '../../../src/cli/cells.ts';
@@ -6,6 +5,7 @@ import { RateMeter, renderByteProgress, renderTaskProgress } from '../../../src/
 import { PrefixedLines } from '../../../src/cli/run/task-output.ts';
 import { type Column, cutTo, renderRecord, renderTable } from '../../../src/cli/table.ts';
 import { printable, TerminalFilter } from '../../../src/cli/terminal-text.ts';
+import { fc } from '../../support/properties.ts';
 
 interface Row {
   readonly name: string;

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readEvents } from '../../../src/client/server-sent-events.ts';
 import { CLIENT_EVENT_BYTES_MAX } from '../../../src/lib/limits.ts';
+import { fc } from '../../support/properties.ts';
 
 async function* pieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0;

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   changeConfiguration,
@@ -9,6 +8,7 @@ import {
   quorumValue,
 } from '../../../coordinator/consensus/configuration.ts';
 import type { Configuration, ConfigurationChange } from '../../../coordinator/consensus/interface.ts';
+import { fc } from '../../support/properties.ts';
 
 const id = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g');
 const configuration: fc.Arbitrary<Configuration> = fc.uniqueArray(id, { minLength: 1 }).chain((ids) =>

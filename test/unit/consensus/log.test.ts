@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeConfiguration } from '../../../coordinator/consensus/configuration.ts';
 import type { Entry, SnapshotMeta } from '../../../coordinator/consensus/interface.ts';
 import { RaftLog, type UnstableLog } from '../../../coordinator/consensus/log.ts';
+import { fc } from '../../support/properties.ts';
 
 const START: SnapshotMeta = { index: 0, term: 0, configuration: { voters: ['a'], learners: [] } };
 

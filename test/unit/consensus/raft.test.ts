@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeConfiguration } from '../../../coordinator/consensus/configuration.ts';
 import type {
@@ -12,6 +11,7 @@ import type {
 import { createRaft } from '../../../coordinator/consensus/raft.ts';
 import { LEARNER_APPENDS_PER_TICK } from '../../../src/lib/limits.ts';
 import { Prng } from '../../../src/lib/prng.ts';
+import { fc } from '../../support/properties.ts';
 
 const GROUP: Configuration = { voters: ['a', 'b', 'c'], learners: ['d'] };
 

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RangeIndex } from '../../../coordinator/core/pool/ranges.ts';
 import { taskRowKey, unpack } from '../../../coordinator/core/pool/rows.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
+import { fc } from '../../support/properties.ts';
 import { type Harness, withNodes } from './pool-harness.ts';
 
 function withDependencies(nodes = 4): Harness {

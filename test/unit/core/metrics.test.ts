@@ -84,6 +84,17 @@ test('a job that may run two tasks at a time needs nodes for two', () => {
   expect(metrics(harness, '$PendingTasks', '$NodesForPendingTasks')).toEqual([3, 2]);
 });
 
+test('of tasks of several sizes the oldest count, whichever size a replica came to know first', () => {
+  const harness = withNodes(0, 4, { maxParallelTasks: 3 });
+  harness.pool({ taskSlotsPerNode: 4 }, []);
+  harness.add('j', { id: 'gone', requiredSlots: 4 }, { id: 'a' }, { id: 'b' }, { id: 'c' });
+  harness.add('j', { id: 'd', requiredSlots: 4 }, { id: 'e', requiredSlots: 4 });
+  harness.ok({ kind: 'task.delete', job: 'j', task: 'gone' });
+  expect(metric(harness, '$NodesForPendingTasks')).toBe(1);
+  harness.restart();
+  expect(metric(harness, '$NodesForPendingTasks')).toBe(1);
+});
+
 test('nodes are counted by what they are, and whether they can be used', () => {
   const harness = new Harness();
   const nodes = [

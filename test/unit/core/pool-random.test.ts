@@ -1,15 +1,17 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { PoolEffect, RowWrite } from '../../../coordinator/core/interface.ts';
 import type { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import type { CommandBatch, PoolCommand } from '../../../src/model/commands.ts';
 import type { JobEntity, Page } from '../../../src/model/queries.ts';
+import { fc } from '../../support/properties.ts';
 import { MemoryRows, newMachine, restored } from './pool-harness.ts';
 import { RandomPool } from './random-pool.ts';
 
 const STEPS = 150;
 /** More by hand: RUNS=1000 npx vitest run test/unit/core/pool-random.test.ts */
 const RUNS = Number(process.env.RUNS ?? 30);
+/** Seeds that once failed: queues of another order after a restart gave a sample another number. */
+const FOUND = [1488150430];
 /** Of runs that look for what the others did not come to. */
 const MORE_RUNS_MAX = 100;
 
@@ -159,6 +161,7 @@ async function tryAll(seed: number): Promise<void> {
 test('whatever is sent, every invariant holds after each entry, and a restarted replica does the same', async () => {
   await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 - 1 }), tryAll), {
     numRuns: RUNS,
+    examples: FOUND.map((seed) => [seed]),
     endOnFailure: true,
   });
   const kinds = [

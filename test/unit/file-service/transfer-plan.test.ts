@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TransferPlan } from '../../../agent/files/transfer-plan.ts';
 import { TRANSFER_HOLDER_WINDOW, TRANSFER_WINDOW } from '../../../src/lib/limits.ts';
+import { fc } from '../../support/properties.ts';
 
 function planOf(
   chunkCount: number,

@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ChunkFiles } from '../../../agent/files/chunk-files.ts';
 import { ChunkStore, type ChunkStoreOptions } from '../../../agent/files/chunk-store.ts';
@@ -11,6 +10,7 @@ import { hashOf } from '../../../agent/files/manifest.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { giveBack } from '../../../src/lib/lent-bytes.ts';
 import { CHUNK_BYTES } from '../../../src/lib/limits.ts';
+import { fc } from '../../support/properties.ts';
 import { diskThreadScript } from './disk-thread-script.ts';
 import { failureCode, temporaryDirectory } from './temporary-directory.ts';
 

@@ -2,10 +2,10 @@ import { execFile } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Glob, walkGlob } from '../../../agent/files/glob.ts';
 import { SafeDirectory } from '../../../agent/files/safe-path.ts';
+import { fc } from '../../support/properties.ts';
 import { failureCode, temporaryDirectory } from './temporary-directory.ts';
 
 describe('a file pattern', () => {

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   decodeManifestNode,
@@ -8,6 +7,7 @@ import {
   resolveManifest,
 } from '../../../agent/files/manifest.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
+import { fc } from '../../support/properties.ts';
 import { failureCode } from './temporary-directory.ts';
 
 function manifestOf(count: number): Manifest {

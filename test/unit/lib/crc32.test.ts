@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { crcOfBytes, crcOfText } from '../../../src/lib/crc32.ts';
+import { fc } from '../../support/properties.ts';
 
 const seeds = fc.integer({ min: 0, max: 0xffffffff });
 

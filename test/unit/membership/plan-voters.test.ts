@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Census } from '../../../coordinator/membership/census.ts';
 import { chooseVoters } from '../../../coordinator/membership/choose-voters.ts';
 import { planVoters } from '../../../coordinator/membership/plan-voters.ts';
 import type { GroupId } from '../../../src/model/ids.ts';
+import { fc } from '../../support/properties.ts';
 import { DEAD_MS, Estate, founded, STABLE_MS } from './estate.ts';
 
 const MESH: GroupId = 'mesh';

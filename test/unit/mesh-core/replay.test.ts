@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import type { CommandBatch, MeshCommand } from '../../../src/model/commands.ts';
+import { fc } from '../../support/properties.ts';
 import { idOf, MeshWorld, offer, SETTINGS, viewOf } from './world.ts';
 
 /** Few of everything, so that commands meet each other. */

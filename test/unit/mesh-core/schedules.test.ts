@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MeshCommand } from '../../../src/model/commands.ts';
 import { type JobScheduleSpec, nextMoment, timetableOf } from '../../../src/model/schedule.ts';
+import { fc } from '../../support/properties.ts';
 import { idOf, MeshWorld } from './world.ts';
 
 const MINUTE_MS = 60_000;

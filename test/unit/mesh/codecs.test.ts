@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { GOSSIP_REPLAY_WINDOW } from '../../../src/lib/limits.ts';
@@ -27,6 +26,7 @@ import {
   verifyingKeyOf,
 } from '../../../src/mesh/identity.ts';
 import { ReplayWindow } from '../../../src/mesh/replay-window.ts';
+import { fc } from '../../support/properties.ts';
 
 const id = fc.nat({ max: 0xffff_ffff });
 const name = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' });

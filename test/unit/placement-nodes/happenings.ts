@@ -1,5 +1,5 @@
 /** What may happen to a mesh: machines and pools that come, change and go. */
-import fc from 'fast-check';
+import { fc } from '../../support/properties.ts';
 import { idOf } from '../mesh-core/world.ts';
 import { type Estate, sized } from './estate.ts';
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { packNodes } from '../../../coordinator/placement/nodes.ts';
+import { fc } from '../../support/properties.ts';
 import { Estate, REPLACE_MS } from './estate.ts';
 import { happen, happening, machineSize } from './happenings.ts';
 import { packPlainly } from './plain-packing.ts';

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { fc } from '../../support/properties.ts';
 import { Estate, REPLACE_MS } from './estate.ts';
 import { happen, happening, machineSize } from './happenings.ts';
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   PLACEMENT_PASSED_OVER_MAX,
@@ -7,6 +6,7 @@ import {
   PREFETCH_UNKNOWN_ROUNDS,
 } from '../../../src/lib/limits.ts';
 import { Prng } from '../../../src/lib/prng.ts';
+import { fc } from '../../support/properties.ts';
 import { Harness, withNodes } from '../core/pool-harness.ts';
 
 function many(count: number, prefix = 't'): { id: string }[] {

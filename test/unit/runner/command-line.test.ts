@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { parseCommandLine } from '../../../src/model/parse-command-line.ts';
+import { fc } from '../../support/properties.ts';
 
 describe('a command line', () => {
   it.each([

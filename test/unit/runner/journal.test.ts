@@ -1,13 +1,13 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { executionName } from '../../../agent/runner/execution-key.ts';
 import type { Exit } from '../../../agent/runner/interface.ts';
 import { Journal } from '../../../agent/runner/journal.ts';
 import { encodePayload } from '../../../agent/runner/protocol.ts';
 import { RUNNER_JOURNAL_BYTES_MAX, RUNNER_JOURNAL_RESET_BYTES } from '../../../src/lib/limits.ts';
+import { fc } from '../../support/properties.ts';
 import { key } from './harness.ts';
 
 let directory: string;

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LeaseTable } from '../../../agent/runner/lease.ts';
+import { fc } from '../../support/properties.ts';
 
 describe('a lease', () => {
   it('lives until its deadline and not at it', () => {

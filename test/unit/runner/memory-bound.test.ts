@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findOverweight } from '../../../agent/runner/memory-bound.ts';
+import { fc } from '../../support/properties.ts';
 
 describe('the memory bound of a node', () => {
   it('takes its largest task', () => {

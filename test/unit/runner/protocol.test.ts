@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   encodePayload,
@@ -11,6 +10,7 @@ import {
 import { readMessage } from '../../../agent/runner/validation.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { RUNNER_FRAME_BYTES_MAX, UNIX_SOCKET_PATH_BYTES_MAX } from '../../../src/lib/limits.ts';
+import { fc } from '../../support/properties.ts';
 import { key } from './harness.ts';
 
 describe('frames', () => {

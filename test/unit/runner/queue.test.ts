@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LaunchQueue, type Waiting } from '../../../agent/runner/queue.ts';
+import { fc } from '../../support/properties.ts';
 
 const always = (): boolean => true;
 const item = (name: string, changes: Partial<Waiting> = {}): Waiting => ({

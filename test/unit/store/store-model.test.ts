@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { RowWrite, Store, StoreBatch } from '../../../src/store/interface.ts';
 import { openLevelStore } from '../../../src/store/level-store.ts';
 import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
+import { fc } from '../../support/properties.ts';
 import { collect, entries, only, plain, start } from './store-values.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
