@@ -10,7 +10,7 @@
  *     A caller that is alone, or beside others that are heavy too, is as fast as the machine. Heavy changes get
  *     `FAIR_CHANGE_SHARE`;
  *   - heavy reads also while the same caller is in a hurry on another connection, be it another program with the same
- *     key, but only after a quarter of a second of them: a program that does both at times does not notice;
+ *     key, but only after a tenth of a second of them: a program that does both at times does not notice;
  *   - refused ones always: they do nobody any good.
  *
  * Of heavy reads, and of kinds not seen before, a caller has few in progress at once: so it is known what they cost

@@ -596,8 +596,8 @@ export const FAIR_REFUSED_MS = 5;
 /** Debt, in ms of waiting, that holds nothing back: a page of 1,000 tasks makes some 1,000. */
 export const FAIR_DEBT_FREE_MS = 1_000;
 export const FAIR_DEBT_MS_MAX = 10_000;
-/** The same among the connections of one caller, which may belong to one program: ten pages of 1,000 tasks in a row. */
-export const FAIR_OWN_DEBT_FREE_MS = 10_000;
+/** The same among the connections of one caller, which may belong to one program: four pages of 1,000 tasks in a row. */
+export const FAIR_OWN_DEBT_FREE_MS = 4_000;
 export const FAIR_OWN_DEBT_MS_MAX = 20_000;
 /** A caller whose light request was handled so recently is in a hurry: clients that go as fast as they get answers pause less. */
 export const FAIR_HURRY_MS = 50;
