@@ -20,6 +20,8 @@ interface NodeQueue<T> {
   /** Undefined once the node was removed, until its last execution is gone. */
   slots: number | undefined;
   slotsUsed: number;
+  /** How many wait that need no slot. */
+  slotless: number;
   /** One heap a lease: what waits without a lease must not hold up its neighbours. */
   readonly byLease: Map<string, Heap<Entry<T>>>;
 }
@@ -31,6 +33,8 @@ interface NodeQueue<T> {
  */
 export class LaunchQueue<T extends Waiting> {
   readonly #nodes = new Map<string, NodeQueue<T>>();
+  /** Where something waits, or did, and there is a slot for it or it needs none: of many nodes few are. */
+  readonly #open = new Set<NodeQueue<T>>();
   readonly #waiting = new Map<string, T>();
   #order = 0;
 
@@ -40,9 +44,10 @@ export class LaunchQueue<T extends Waiting> {
 
   /** Adds a node or changes its number of slots; what runs already keeps its slots. */
   setSlots(node: string, slots: number): void {
-    const queue = this.#nodes.get(node);
-    if (queue === undefined) this.#nodes.set(node, { slots, slotsUsed: 0, byLease: new Map() });
-    else queue.slots = slots;
+    const queue = this.#nodes.get(node) ?? { slots, slotsUsed: 0, slotless: 0, byLease: new Map() };
+    queue.slots = slots;
+    this.#nodes.set(node, queue);
+    this.#note(queue);
   }
 
   /** The node's slots, or undefined for an unknown node. */
@@ -69,18 +74,20 @@ export class LaunchQueue<T extends Waiting> {
     }
     heap.push({ item, order: this.#order++ });
     this.#waiting.set(item.name, item);
+    if (item.slots === 0) queue.slotless += 1;
+    this.#note(queue);
   }
 
   /** Takes the next execution that may start now, and its slots with it; `release` gives them back. */
   take(isLive: (lease: string) => boolean): T | undefined {
-    for (const queue of this.#nodes.values()) {
+    for (const queue of this.#open) {
       const heap = this.#headOf(queue, isLive);
+      this.#note(queue);
       const head = heap?.peek();
-      if (heap === undefined || head === undefined) continue;
-      if (head.item.slots > (queue.slots ?? 0) - queue.slotsUsed) continue;
+      if (heap === undefined || head === undefined || head.item.slots > freeSlots(queue)) continue;
       heap.pop();
-      this.#waiting.delete(head.item.name);
       queue.slotsUsed += head.item.slots;
+      this.#forget(head.item);
       return head.item;
     }
     return undefined;
@@ -92,19 +99,19 @@ export class LaunchQueue<T extends Waiting> {
     if (queue === undefined) return;
     queue.slotsUsed -= item.slots;
     if (queue.slots === undefined && queue.slotsUsed === 0) this.#nodes.delete(item.node);
+    this.#note(queue);
   }
 
   /** Removes one that waits; undefined if it does not. */
   remove(name: string): T | undefined {
     const item = this.#waiting.get(name);
-    // Its entry stays in the heap until it comes to the head: a heap has no cheap removal from its middle.
-    this.#waiting.delete(name);
+    if (item !== undefined) this.#forget(item);
     return item;
   }
 
   removeWhere(matches: (item: T) => boolean): T[] {
     const removed = [...this.#waiting.values()].filter(matches);
-    for (const item of removed) this.#waiting.delete(item.name);
+    for (const item of removed) this.#forget(item);
     return removed;
   }
 
@@ -119,8 +126,24 @@ export class LaunchQueue<T extends Waiting> {
       queue.slots = undefined;
       queue.byLease.clear();
       if (queue.slotsUsed === 0) this.#nodes.delete(node);
+      this.#note(queue);
     }
     return removed;
+  }
+
+  /** It waits no more. Its entry may stay until it comes to the head: a heap has no cheap removal from its middle. */
+  #forget(item: T): void {
+    this.#waiting.delete(item.name);
+    const queue = this.#nodes.get(item.node);
+    if (queue === undefined) return;
+    if (item.slots === 0) queue.slotless -= 1;
+    this.#note(queue);
+  }
+
+  /** After each change of a node's slots or of what waits for them. */
+  #note(queue: NodeQueue<T>): void {
+    if (queue.byLease.size > 0 && (freeSlots(queue) > 0 || queue.slotless > 0)) this.#open.add(queue);
+    else this.#open.delete(queue);
   }
 
   #headOf(queue: NodeQueue<T>, isLive: (lease: string) => boolean): Heap<Entry<T>> | undefined {
@@ -147,6 +170,10 @@ export class LaunchQueue<T extends Waiting> {
       heap.pop();
     }
   }
+}
+
+function freeSlots({ slots = 0, slotsUsed }: Pick<NodeQueue<never>, 'slots' | 'slotsUsed'>): number {
+  return slots - slotsUsed;
 }
 
 function startsBefore<T extends Waiting>(a: Entry<T>, b: Entry<T>): boolean {

@@ -115,8 +115,8 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
     changes: [
       {
         file: 'agent/runner/queue.ts',
-        find: 'if (head.item.slots > (queue.slots ?? 0) - queue.slotsUsed) continue;',
-        replace: 'if (queue.slotsUsed >= (queue.slots ?? 0)) continue;',
+        find: ' || head.item.slots > freeSlots(queue)) continue;',
+        replace: ') continue;',
       },
     ],
   },

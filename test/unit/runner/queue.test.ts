@@ -49,6 +49,31 @@ describe('the launch queue', () => {
     expect(takeAll(queue)).toEqual(['wide']);
   });
 
+  it('starts what needs no slot on a node that is full', () => {
+    const queue = new LaunchQueue<Waiting>();
+    queue.setSlots('node', 1);
+    queue.push(item('task'));
+    queue.push(item('preparation', { slots: 0, priority: -1 }));
+    expect(takeAll(queue)).toEqual(['task', 'preparation']);
+    queue.push(item('start task', { slots: 0 }));
+    queue.push(item('behind'));
+    expect(takeAll(queue)).toEqual(['start task']);
+  });
+
+  it('starts what had no room as soon as there is some, whatever made it', () => {
+    const queue = new LaunchQueue<Waiting>();
+    queue.setSlots('node', 1);
+    queue.push(item('wide', { slots: 2, priority: 1 }));
+    queue.push(item('narrow'));
+    expect(takeAll(queue)).toEqual([]);
+    queue.remove('wide');
+    expect(takeAll(queue)).toEqual(['narrow']);
+    queue.push(item('next'));
+    expect(takeAll(queue)).toEqual([]);
+    queue.setSlots('node', 2);
+    expect(takeAll(queue)).toEqual(['next']);
+  });
+
   it('starts nothing without a lease, and lets other leases pass meanwhile', () => {
     const queue = new LaunchQueue<Waiting>();
     queue.setSlots('node', 4);
@@ -88,7 +113,7 @@ describe('the launch queue', () => {
     const launches = fc.array(
       fc.record({
         node: fc.constantFrom('x', 'y'),
-        slots: fc.integer({ min: 1, max: 3 }),
+        slots: fc.integer({ min: 0, max: 3 }),
         priority: fc.integer(),
       }),
       { maxLength: 60 },
