@@ -258,7 +258,6 @@ export class Agent {
       faultOf: (node) => this.#packages.faultOf(node),
       life: randomUUID(),
       boot,
-      onFatal: options.onFatal,
     });
     const control = new AgentControl({
       self,

@@ -4,7 +4,7 @@
  * machine that lost power has lost the processes too, so its lease ends and the work runs elsewhere.
  */
 import type { Clock, Timer } from '../../src/lib/clock.ts';
-import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { ShoalError } from '../../src/lib/errors.ts';
 import { OUTBOX_GATHER_MS } from '../../src/lib/limits.ts';
 import { executionKey } from '../../src/model/execution.ts';
 import type { TaskOutcome } from '../../src/model/task.ts';
@@ -26,7 +26,6 @@ export class Outbox {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #pool: string;
-  readonly #onFailed: (error: ShoalError) => void;
   #pending: RowWrite[] = [];
   #waiting: Waiting[] = [];
   #isUrgent = false;
@@ -34,12 +33,10 @@ export class Outbox {
   #isClosed = false;
   #gathering: Timer | undefined;
 
-  /** `onFailed`: a write failed, and the store takes no more of them. */
-  constructor(store: Store, clock: Clock, pool: string, onFailed: (error: ShoalError) => void) {
+  constructor(store: Store, clock: Clock, pool: string) {
     this.#store = store;
     this.#clock = clock;
     this.#pool = pool;
-    this.#onFailed = onFailed;
   }
 
   async load(): Promise<readonly StoredExecution[]> {
@@ -120,7 +117,6 @@ export class Outbox {
       for (const { resolve } of waiting) resolve();
     } catch (error) {
       for (const { reject } of waiting) reject(error);
-      this.#onFailed(asShoalError(error));
     }
   }
 }

@@ -4,7 +4,7 @@
  * term is not older than any seen; what it lists is compared with what is here, and the difference is mended.
  */
 import type { Clock, Timer } from '../../src/lib/clock.ts';
-import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
 import { Flow } from '../../src/lib/flow.ts';
 import {
   HEARTBEAT_DOUBT_MS,
@@ -67,8 +67,6 @@ export interface PoolSessionOptions {
   readonly faultOf: (node: string) => NodeFault | undefined;
   /** Number of the machine's present boot. */
   readonly boot: number;
-  /** The store takes no more writes, so this machine would give back whatever it is given. */
-  readonly onFatal: (error: ShoalError) => void;
 }
 
 export class PoolSession {
@@ -89,9 +87,7 @@ export class PoolSession {
 
   constructor(options: PoolSessionOptions) {
     this.#options = options;
-    this.#outbox = new Outbox(options.store, options.clock, options.pool, (error) => {
-      if (!this.#closed) options.onFatal(error);
-    });
+    this.#outbox = new Outbox(options.store, options.clock, options.pool);
   }
 
   get running(): number {

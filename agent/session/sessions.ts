@@ -1,6 +1,6 @@
 /** All pool sessions of this machine: made and ended as the mesh group allots nodes, fed by runner and network. */
 import { type Clock, every, type Timer } from '../../src/lib/clock.ts';
-import { asShoalError, type ShoalError } from '../../src/lib/errors.ts';
+import { asShoalError } from '../../src/lib/errors.ts';
 import { HEARTBEAT_INTERVAL_MS } from '../../src/lib/limits.ts';
 import type { Log } from '../../src/lib/log.ts';
 import type { Transport } from '../../src/mesh/interface.ts';
@@ -47,8 +47,6 @@ export interface SessionsOptions {
   readonly faultOf: (node: string) => NodeFault | undefined;
   /** Number of the machine's present boot. */
   readonly boot: number;
-  /** The store takes no more writes. May be called more than once. */
-  readonly onFatal: (error: ShoalError) => void;
 }
 
 interface Hosted {

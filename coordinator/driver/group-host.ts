@@ -125,6 +125,8 @@ export class GroupHost {
     this.#options = options;
     this.#outbox = new RaftOutbox(options.transport, options.clock);
     const { store, clock, log, flightRecord } = options;
+    // Also where no turn would notice: of a snapshot that comes in, of what an agent keeps of its tasks.
+    void store.failed.then((error) => this.#fail(error));
     this.#writer = new TurnWriter({ store, clock, onFailed: (error) => this.#fail(error) });
     this.#recorder = new FlightRecorder({
       store,
@@ -214,13 +216,7 @@ export class GroupHost {
     const rows: RowWrite[] = [{ kind: 'put', key: 'generation', value: encode(generation) }];
     if (first > 0) rows.push(foundingRecord(start));
     const founding = { group, hardState, start, rows, applied: { index: first, stateHash: 0 } };
-    try {
-      await this.#options.store.write({ groups: [founding] }, true);
-    } catch (error) {
-      // A machine that holds no replica yet has no turn that would notice.
-      this.#fail(error);
-      throw error;
-    }
+    await this.#options.store.write({ groups: [founding] }, true);
     return this.#load(group);
   }
 

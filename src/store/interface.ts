@@ -3,6 +3,7 @@
  * replicated state machines, and the machine's own rows (outbox, leases, transfers). One synced batch a turn
  * makes everything of that turn durable.
  */
+import type { ShoalError } from '../lib/errors.ts';
 
 /** The same shape as consensus' `Entry`; named here because the store knows nothing of consensus. */
 export interface LogEntry {
@@ -69,6 +70,8 @@ export interface ScanOptions {
 export interface Store {
   /** Random, made when the store was: a wiped disk is a new machine. 8 hexadecimal digits. */
   readonly incarnation: string;
+  /** Resolves with its error when a write has failed, whoever asked for it: until it is opened anew the store takes no more. */
+  readonly failed: Promise<ShoalError>;
   /** Ids of the groups this machine holds. */
   groups(): Promise<readonly string[]>;
   /** Throws `CorruptStore` where a record inside the log fails its checksum or is missing; cuts a torn tail. */

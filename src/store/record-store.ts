@@ -53,6 +53,7 @@ interface PendingTask {
 
 export class RecordStore implements Store {
   readonly incarnation: string;
+  readonly failed: Promise<ShoalError>;
   readonly #engine: Engine;
   readonly #groups: Map<string, GroupState | DamagedGroup>;
   readonly #queue: (PendingWrite | PendingTask)[] = [];
@@ -63,11 +64,15 @@ export class RecordStore implements Store {
   #batchNumber: number;
   #draining = false;
   #failure: ShoalError | undefined;
+  #tellFailed: (error: ShoalError) => void = () => undefined;
   #closing: Promise<void> | undefined;
 
   constructor(engine: Engine, incarnation: string, heads: StoreHeads) {
     this.#engine = engine;
     this.incarnation = incarnation;
+    this.failed = new Promise((resolve) => {
+      this.#tellFailed = resolve;
+    });
     this.#groups = heads.groups;
     this.#batchNumber = heads.batch;
     for (const group of heads.dropped) this.#startRemoval(group);
@@ -249,6 +254,7 @@ export class RecordStore implements Store {
       await this.#engine.write(batch, sync);
     } catch (error) {
       this.#failure = asShoalError(error);
+      this.#tellFailed(this.#failure);
       throw this.#failure;
     }
     this.#batchNumber++;

@@ -91,6 +91,10 @@ describe('a mesh under faults', () => {
     await hold({ seed, script: parseScript(script) });
   });
 
+  test('a machine whose disk fills while a snapshot comes in begins anew with room (seed 5584)', async () => {
+    await hold({ seed: 5584, habits: ['removeMachine', 'joinLate', 'secondPool'] });
+  });
+
   test('keeps what was stored through faults, and collects what nothing refers to', async () => {
     for (let seed = 1; seed <= LONG_SEEDS; seed++)
       await hold({ seed, habits: ['files'], profile: LONG, keepTimeline: false });

@@ -65,7 +65,7 @@ export class WorkingMachine {
       onTurn: () => undefined,
       onInstalled: () => undefined,
       onSuperseded: () => undefined,
-      onFatal: () => undefined,
+      onFatal: options.onFatal,
     });
     let requests = 0;
     const router = new Router({
@@ -119,7 +119,6 @@ export class WorkingMachine {
       load: () => undefined,
       faultOf: () => undefined,
       bootMs: () => clock.bootMs(),
-      onFatal: options.onFatal,
     });
   }
 

@@ -17,9 +17,14 @@ export class DiskBudget {
     this.#machines = machines;
   }
 
-  /** True where this machine's disk may go, wiped or with the whole machine: then no other one may. */
+  /** True where this machine's disk may go: then no other one may. */
   spend(machine: SimMachine): boolean {
-    if (this.#isSpent || !this.#bears(machine) || !this.spendChunks(machine)) return false;
+    return this.#bears(machine) && this.spendMember(machine);
+  }
+
+  /** True where this machine may be removed: then no disk may go. Whether each group bears it is for the mesh to tell. */
+  spendMember(machine: SimMachine): boolean {
+    if (this.#isSpent || !this.spendChunks(machine)) return false;
     this.#isSpent = true;
     return true;
   }

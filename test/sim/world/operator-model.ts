@@ -144,9 +144,9 @@ export class OperatorModel {
     await this.#requests.command(MESH_GROUP, () => ({ kind: 'pool.delete', pool: DELETED_POOL }));
   }
 
-  /** Its disk is lost to the mesh. Not while a group grows: see the gaps in README.md. */
+  /** Its disk is lost to the mesh. */
   async #remove(machine: SimMachine): Promise<void> {
-    if (!machine.isUp || !this.#disks.spend(machine)) return;
+    if (!machine.isUp || !this.#disks.spendMember(machine)) return;
     const { id } = machine;
     const { files } = this.#referee;
     files?.diskGoes(machine);

@@ -329,7 +329,6 @@ export class SimMachine {
       boot: this.#boots,
       load: () => undefined,
       faultOf: () => undefined,
-      onFatal: (error) => this.#ended(life, error),
     });
     return { store, coordinator, sessions, runnerClient, files };
   }

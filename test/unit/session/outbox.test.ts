@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import type { Assigned } from '../../../agent/lifecycle/interface.ts';
 import { Outbox } from '../../../agent/session/outbox.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import type { ShoalError } from '../../../src/lib/errors.ts';
 import { OUTBOX_GATHER_MS } from '../../../src/lib/limits.ts';
 import { MemoryDisk, openMemoryStore } from '../../../src/store/memory-store.ts';
 
@@ -15,14 +14,12 @@ const assigned: Assigned = {
   spec: { id: 't', commandLine: 'true' },
 };
 
-test('an execution that a full disk cannot keep is not launched, its end not acknowledged, and the agent told', async () => {
+test('an execution that a full disk cannot keep is not launched, and its end not acknowledged', async () => {
   const disk = new MemoryDisk();
-  const failures: ShoalError[] = [];
-  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p', (error) => failures.push(error));
+  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p');
   disk.full = true;
   await expect(outbox.keepAssigned(assigned)).rejects.toMatchObject({ code: 'DiskFull' });
   await expect(outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] })).rejects.toThrow();
-  expect(failures.map(({ code }) => code)).toEqual(['DiskFull', 'DiskFull']);
 });
 
 test('an end that comes while a slow disk writes another is kept by the next write, which nobody has to ask for', async () => {
@@ -36,9 +33,7 @@ test('an end that comes while a slow disk writes another is kept by the next wri
       await new Promise((resolve) => setTimeout(resolve, 3 * OUTBOX_GATHER_MS));
     },
   });
-  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p', (error) => {
-    throw error;
-  });
+  const outbox = new Outbox(openMemoryStore(disk), systemClock, 'p');
   const first = outbox.keepAssigned(assigned);
   await begun;
   await outbox.keepOutcome(assigned, { kind: 'killed', endedAtMs: 1, files: [] });

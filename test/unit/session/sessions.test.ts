@@ -40,9 +40,6 @@ test('the end of a task whose pool left this machine while its agent was down is
     boot: 1,
     faultOf: () => undefined,
     load: () => undefined,
-    onFatal: (error) => {
-      throw error;
-    },
   });
   const started = sessions.start();
   await time.run(

@@ -65,6 +65,7 @@ describe('the memory disk', () => {
     disk.full = false;
     expect((await failure(store.write({ groups: [], local: [put('k', 'w')] }, true))).code).toBe('DiskFull');
     expect(Buffer.from((await store.getLocal('k')) ?? []).toString()).toBe('v');
+    expect((await store.failed).code).toBe('DiskFull');
   });
 
   it.each([
