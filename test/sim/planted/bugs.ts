@@ -1,4 +1,5 @@
 import { AGENT_BUGS } from './agent-bugs.ts';
+import { AUTOSCALE_BUGS } from './autoscale-bugs.ts';
 import { DRIVER_BUGS } from './driver-bugs.ts';
 import { FILE_BUGS } from './file-bugs.ts';
 import { MESH_STATE_BUGS } from './mesh-state-bugs.ts';
@@ -14,4 +15,5 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ...AGENT_BUGS,
   ...FILE_BUGS,
   ...MESH_STATE_BUGS,
+  ...AUTOSCALE_BUGS,
 ];

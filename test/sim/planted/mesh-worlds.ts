@@ -83,6 +83,13 @@ export const SCHEDULES_AND_POWER_CUTS: Options = {
   profile: FEW_TASKS,
 };
 export const LATE_COMERS: Options = { faults: [], habits: ['comeLate'], profile: FEW_TASKS };
+export const FORMULA: Options = { faults: [], habits: ['formula'], profile: FEW_TASKS };
+/** Leaders are deposed, and do not know it yet. */
+export const FORMULA_AND_CUTS: Options = {
+  faults: ['partition', 'strand', 'stopAgent'],
+  habits: ['formula'],
+  profile: { ...FEW_TASKS, chaosMs: LONG_CHAOS },
+};
 export const GANGS: Options = { faults: [], habits: ['gangs'], profile: FEW_TASKS };
 /** Machines are cut off while tasks end on them. */
 export const LATE_OUTPUTS: Options = {

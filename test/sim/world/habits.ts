@@ -27,13 +27,15 @@ const HABITS = [
   'comeLate',
   /** Tasks of several instances, in a pool of their own. */
   'gangs',
+  /** A pool that is sized by a formula, which somebody may replace. */
+  'formula',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 
 const HABIT_CHANCE = 0.4;
 /** A world with one of these costs twice as much as one without: more worlds are worth more than more of them. */
 const DEAR_CHANCE = 0.3;
-const DEAR: ReadonlySet<Habit> = new Set(['files', 'gangs', 'schedules']);
+const DEAR: ReadonlySet<Habit> = new Set(['files', 'gangs', 'schedules', 'formula']);
 
 export function drawHabits(random: Prng): ReadonlySet<Habit> {
   return new Set(HABITS.filter((habit) => random.chance(DEAR.has(habit) ? DEAR_CHANCE : HABIT_CHANCE)));

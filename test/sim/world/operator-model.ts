@@ -57,38 +57,24 @@ export class OperatorModel {
     if (this.#habits.has('secondPool')) await this.#addSecondPool();
     if (!this.#habits.has('gangs')) return;
     const takesGangs = { taskSlotsPerNode: 1, enableInterNodeCommunication: true };
-    if (!(await this.#addPool(GANG_POOL, GANG_NODES, takesGangs))) throw new Error('a pool was refused');
+    if (!(await this.#addPool(GANG_POOL, { targetDedicatedNodes: GANG_NODES, ...takesGangs })))
+      throw new Error('a pool was refused');
   }
 
   async #addSecondPool(): Promise<void> {
-    const nodes = this.#random.int(0, 2);
+    const targetDedicatedNodes = this.#random.int(0, 2);
     const startTask = this.#habits.has('nodeTasks') ? startTaskOf(this.#random) : undefined;
     // Before there is any node.
     if (startTask !== undefined) this.#referee.startingPools.add(SECOND_POOL);
-    const added = await this.#addPool(SECOND_POOL, nodes, startTask === undefined ? {} : { startTask });
+    const added = await this.#addPool(SECOND_POOL, {
+      targetDedicatedNodes,
+      ...(startTask === undefined ? {} : { startTask }),
+    });
     if (!added) throw new Error('the second pool was refused');
   }
 
-  async #addPool(
-    id: string,
-    targetDedicatedNodes: number,
-    settings: Partial<PoolSpec> = {},
-  ): Promise<boolean> {
-    const added = await this.#requests.command(MESH_GROUP, (life) => ({
-      kind: 'pool.add',
-      spec: {
-        id,
-        vmSize: 'shoal.1c1g',
-        taskSlotsPerNode: 2,
-        targetDedicatedNodes,
-        ...settings,
-      },
-      voters: life.coordinator.chooseVoters(),
-    }));
-    if (added.ok || added.code !== 'ServerBusy') return added.ok;
-    // The machine that was asked had not heard who is in the mesh.
-    await this.#requests.pause(RETRY_MS);
-    return this.#addPool(id, targetDedicatedNodes, settings);
+  #addPool(id: string, settings: Partial<PoolSpec>): Promise<boolean> {
+    return addPool(this.#requests, id, settings);
   }
 
   /** Some changes at random moments until then. */
@@ -138,7 +124,7 @@ export class OperatorModel {
 
   /** A pool with an empty job, deleted again. */
   async #briefPool(): Promise<void> {
-    if (!(await this.#addPool(DELETED_POOL, 1))) return;
+    if (!(await this.#addPool(DELETED_POOL, { targetDedicatedNodes: 1 }))) return;
     await addJob(this.#requests, 'brief-job', DELETED_POOL);
     await this.#requests.pause(this.#random.int(0, BRIEF_MS_MAX));
     await this.#requests.command(MESH_GROUP, () => ({ kind: 'pool.delete', pool: DELETED_POOL }));
@@ -155,6 +141,19 @@ export class OperatorModel {
     files?.diskGoes(machine);
     if (ok && machine.id === id) this.#removed.add(machine);
   }
+}
+
+/** Of nodes with two slots, unless `settings` says so. False where the mesh refuses it. */
+export async function addPool(requests: Requests, id: string, settings: Partial<PoolSpec>): Promise<boolean> {
+  const added = await requests.command(MESH_GROUP, (life) => ({
+    kind: 'pool.add',
+    spec: { id, vmSize: 'shoal.1c1g', taskSlotsPerNode: 2, ...settings },
+    voters: life.coordinator.chooseVoters(),
+  }));
+  if (added.ok || added.code !== 'ServerBusy') return added.ok;
+  // The machine that was asked had not heard who is in the mesh.
+  await requests.pause(RETRY_MS);
+  return addPool(requests, id, settings);
 }
 
 /** Tried until it succeeds: else the pool might have no node at the end. */

@@ -2,3 +2,5 @@
 export const SECOND_POOL = 'second';
 /** Its nodes take tasks of several instances. */
 export const GANG_POOL = 'gangs';
+/** Sized by a formula. */
+export const SCALED_POOL = 'scaled';

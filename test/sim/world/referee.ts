@@ -3,6 +3,7 @@
  * it can look into. Names as in the project's list of invariants.
  */
 import type { CoreEvent } from '../../../coordinator/core/interface.ts';
+import { MeshMachine } from '../../../coordinator/core/mesh/machine.ts';
 import { PoolMachine } from '../../../coordinator/core/pool/machine.ts';
 import type { Replica } from '../../../coordinator/driver/replica.ts';
 import { RUNNER_TICK_MS } from '../../../src/lib/limits.ts';
@@ -55,6 +56,8 @@ export class Referee implements ProcessWatcher {
   processesStarted = 0;
   /** Undefined in worlds without files. */
   readonly files: FileReferee | undefined;
+  /** Sees a machine's books of the mesh whenever they have moved on. */
+  onMeshMoved: ((mesh: MeshMachine) => void) | undefined;
 
   constructor(timeline: Timeline, files?: FileReferee) {
     this.#timeline = timeline;
@@ -204,6 +207,11 @@ export class Referee implements ProcessWatcher {
     this.#leaders.set(lead, machine.name);
   }
 
+  /** How often a leader of the group was elected. */
+  elections(group: GroupId): number {
+    return [...this.#leaders.keys()].filter((lead) => lead.startsWith(`${group} `)).length;
+  }
+
   // --- Replicas -------------------------------------------------------------------------------------------------------
 
   /** R9: replicas that applied the same entries are in the same state. */
@@ -219,6 +227,7 @@ export class Referee implements ProcessWatcher {
         this.fail('R9', `${machine.name} has another state of ${name} than a replica before it`);
       this.#hashes.set(name, stateHash);
       if (replica.machine instanceof PoolMachine) this.#timeGoesOn(machine, group, replica.machine);
+      if (replica.machine instanceof MeshMachine) this.onMeshMoved?.(replica.machine);
     }
   }
 

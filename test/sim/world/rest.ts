@@ -7,6 +7,7 @@ import type { KnownJob } from './job-clients.ts';
 import { type ReviewWorld, reviewJobs } from './job-review.ts';
 import type { Referee } from './referee.ts';
 import { Violation } from './referee.ts';
+import type { ScaledPool } from './scaled-pool.ts';
 import type { SimMachine } from './sim-machine.ts';
 
 /** Elections, leases, the longest attempts and the longest tasks fit into this, some of them one after another. */
@@ -24,6 +25,8 @@ export interface RestingWorld extends ReviewWorld {
   readonly jobs: readonly KnownJob[];
   /** It goes on for so long that chunks which nothing refers to are removed. */
   readonly collects: boolean;
+  /** Undefined in worlds without a formula. */
+  readonly scaled: ScaledPool | undefined;
 }
 
 export async function comeToRest(world: RestingWorld): Promise<void> {
@@ -35,6 +38,7 @@ export async function comeToRest(world: RestingWorld): Promise<void> {
   await until('L8', 'no process lives', () => referee.processesAlive().length === 0);
   await until('L4', 'agents hold nothing', () => machines.every(holdsNothing));
   await until('L1', 'one leader, and all have caught up (L7)', () => isAtRest(world));
+  await world.scaled?.comeToRest(course);
   await filesAreWhole(world);
 }
 

@@ -14,12 +14,13 @@ import { SimNetwork } from './network.ts';
 import { newestBooks } from './newest-books.ts';
 import { ObjectClients } from './object-clients.ts';
 import { OperatorModel } from './operator-model.ts';
-import { GANG_POOL, SECOND_POOL } from './pool-names.ts';
+import { GANG_POOL, SCALED_POOL, SECOND_POOL } from './pool-names.ts';
 import { machineName, type Profile, SMALL } from './profile.ts';
 import { Referee, Violation } from './referee.ts';
 import { replayDisk } from './replays.ts';
 import { Requests } from './requests.ts';
 import { CALM_MS_MAX, comeToRest } from './rest.ts';
+import { ScaledPool } from './scaled-pool.ts';
 import { ScheduleClients } from './schedule-clients.ts';
 import { type FilesOptions, SimMachine } from './sim-machine.ts';
 import { Timeline } from './timeline.ts';
@@ -105,6 +106,8 @@ class Simulation {
   /** Undefined in worlds without files. */
   readonly #files: FileClients | undefined;
   readonly #schedules: ScheduleClients | undefined;
+  /** Undefined in worlds without a formula. */
+  readonly #scaled: ScaledPool | undefined;
   readonly #operator: OperatorModel;
   #audited = 0;
   #fatal: Error | undefined;
@@ -162,6 +165,7 @@ class Simulation {
     });
     this.#files = files && this.#fileClients(random.fork(), files);
     this.#schedules = this.#habits.has('schedules') ? this.#scheduleClients(random.fork()) : undefined;
+    this.#scaled = this.#habits.has('formula') ? this.#scaledPool(random.fork()) : undefined;
   }
 
   #scheduleClients(random: Prng): ScheduleClients {
@@ -170,6 +174,15 @@ class Simulation {
       random,
       referee: this.#referee,
       groupMs: () => this.#groupMs(),
+    });
+  }
+
+  #scaledPool(random: Prng): ScaledPool {
+    return new ScaledPool({
+      requests: this.#requests,
+      random,
+      referee: this.#referee,
+      books: () => newestBooks(this.#machines),
     });
   }
 
@@ -253,6 +266,7 @@ class Simulation {
       nodesMayTerminate: this.#habits.has('secondPool'),
       files: this.#files,
       collects: this.#profile.chaosMs.low > COLLECT_PERIOD_MS,
+      scaled: this.#scaled,
     });
     this.#objects.check();
     // A replay applies the whole world once more. All disks should hold the same, and the next seed takes the next one.
@@ -270,6 +284,7 @@ class Simulation {
       'default',
       ...(this.#habits.has('secondPool') ? [SECOND_POOL] : []),
       ...(this.#habits.has('gangs') ? [GANG_POOL] : []),
+      ...(this.#habits.has('formula') ? [SCALED_POOL] : []),
     ];
   }
 
@@ -279,6 +294,8 @@ class Simulation {
     timeline.note('faults', () => `are ${this.#kinds.join(' ') || 'none'}, for ${chaosMs} ms`);
     timeline.note('client', () => `does ${[...this.#habits].join(' ') || 'nothing but adding jobs'}`);
     await this.#course.awaiting('the pools', CALM_MS_MAX, this.#operator.addPools());
+    if (this.#scaled !== undefined)
+      await this.#course.awaiting('the scaled pool', CALM_MS_MAX, this.#scaled.add());
     const untilMs = this.#time.nowMs + chaosMs;
     const faults = new Faults({
       time: this.#time,
@@ -293,6 +310,7 @@ class Simulation {
     this.#objects.begin(untilMs, () => this.#groupMs());
     this.#files?.begin(untilMs);
     this.#schedules?.begin(untilMs);
+    this.#scaled?.begin(untilMs);
     beginLists(
       {
         requests: this.#requests,
