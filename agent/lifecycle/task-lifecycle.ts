@@ -17,6 +17,7 @@ import type { FileService } from '../files/interface.ts';
 import { SafeDirectory } from '../files/safe-path.ts';
 import { unlessAborted } from '../files/unless-aborted.ts';
 import type { ContainerLaunch, Exit, Launch } from '../runner/interface.ts';
+import { wallClockLimitMs } from '../runner/wall-clock.ts';
 import { directoriesOf, type TaskDirectories, taskRootDirectory } from './directories.ts';
 import { bringInputs, type Owner } from './inputs.ts';
 import { coordination, instanceEnvironment, isPrimary, stayingArgv } from './instances.ts';
@@ -317,10 +318,6 @@ const NODE_TASK_PRIORITY = 1_001;
 
 function launchOf(assigned: Assigned, argv: readonly string[], directories: TaskDirectories): Launch {
   const { pool, node, job, task, epoch, spec } = assigned;
-  const wallClock =
-    spec.constraints?.maxWallClockTime === undefined
-      ? undefined
-      : parseDuration(spec.constraints.maxWallClockTime);
   return {
     key: { pool, job: job.number, task, epoch },
     node,
@@ -336,7 +333,7 @@ function launchOf(assigned: Assigned, argv: readonly string[], directories: Task
     environment: environmentOf(assigned, directories),
     taskDirectory: directories.task,
     workingDirectory: directories.working,
-    wallClockMsMax: wallClock === undefined || !Number.isFinite(wallClock) ? undefined : wallClock,
+    wallClockMsMax: wallClockLimitMs(spec.constraints),
     outputBytesMax: TASK_OUTPUT_BYTES_MAX,
   };
 }

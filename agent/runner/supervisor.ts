@@ -14,6 +14,7 @@ import { machineMonotonicMs } from './machine-clocks.ts';
 import { findOverweight } from './memory-bound.ts';
 import type { ProcessEntry, ProcessTable } from './process-table.ts';
 import { signalGroup, signalProcess } from './processes.ts';
+import { hasRunTooLong } from './wall-clock.ts';
 
 export interface SupervisorComponents {
   readonly running: ReadonlyMap<string, Execution>;
@@ -137,7 +138,7 @@ export class Supervisor {
     const { wallClockMsMax, outputBytesMax } = execution.launch;
     if (execution.killAtMs !== undefined && nowMs >= execution.killAtMs) {
       this.condemn([execution], { reason: 'killed', message: undefined });
-    } else if (wallClockMsMax !== undefined && nowMs - execution.startedMonotonicMs >= wallClockMsMax) {
+    } else if (hasRunTooLong(execution.launch, nowMs - execution.startedMonotonicMs)) {
       const message = `The task ran longer than its maximum wall-clock time of ${wallClockMsMax} ms.`;
       this.condemn([execution], { reason: 'wallClock', message });
     } else {

@@ -1,5 +1,13 @@
 /** Bugs of the agents: their sessions with coordinators, and the runner's queue and leases. */
-import { AGENTS_DIE, BUSY, CUTS, LATE_COPIES, LATE_COPIES_AND_DEATHS, SLEEPERS } from './mesh-worlds.ts';
+import {
+  AGENTS_DIE,
+  BUSY,
+  CUTS,
+  LATE_COPIES,
+  LATE_COPIES_AND_DEATHS,
+  LIMITS,
+  SLEEPERS,
+} from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const AGENT_BUGS: readonly ControlPlaneBug[] = [
@@ -131,6 +139,34 @@ export const AGENT_BUGS: readonly ControlPlaneBug[] = [
         file: 'agent/runner/queue.ts',
         find: 'queue.slotsUsed -= item.slots;',
         replace: 'queue.slotsUsed -= 2 * item.slots;',
+      },
+    ],
+  },
+  {
+    name: 'a task runs for three times its limit',
+    world: 'control-plane',
+    options: LIMITS,
+    breaks: ['S14'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'agent/runner/wall-clock.ts',
+        find: 'ranMs >= wallClockMsMax',
+        replace: 'ranMs >= 3 * wallClockMsMax',
+      },
+    ],
+  },
+  {
+    name: 'a task that is killed at its limit is not told so',
+    world: 'control-plane',
+    options: LIMITS,
+    breaks: ['S14'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'agent/lifecycle/outcomes.ts',
+        find: "'The task was ended because it ran longer than its maxWallClockTime.'",
+        replace: "'The task was ended.'",
       },
     ],
   },

@@ -1,5 +1,5 @@
 /** Bugs of the replicated state machine of a pool. */
-import { CALM, CUTS, CUTS_AND_DEATHS, GANGS, OPERATED, RESTARTS } from './mesh-worlds.ts';
+import { CALM, CUTS, CUTS_AND_DEATHS, GANGS, LIMITS, OPERATED, RESTARTS } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
@@ -130,6 +130,21 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
         file: 'coordinator/core/pool/outcome.ts',
         find: 'retryCount < maxRetryCount',
         replace: 'retryCount <= maxRetryCount',
+      },
+    ],
+  },
+  {
+    name: 'a task that was ended at its limit is not tried again',
+    world: 'control-plane',
+    options: LIMITS,
+    breaks: ['S10'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/outcome.ts',
+        find: "    case 'wallClock':\n      return failedOrRetried(retryCount, maxRetryCount);",
+        replace:
+          "      return failedOrRetried(retryCount, maxRetryCount);\n    case 'wallClock':\n      return { kind: 'complete', succeeded: false, byUser: false };",
       },
     ],
   },

@@ -29,6 +29,8 @@ const HABITS = [
   'gangs',
   /** A pool that is sized by a formula, which somebody may replace. */
   'formula',
+  /** Tasks with a maxWallClockTime, of which many run longer. */
+  'limits',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 

@@ -1,4 +1,5 @@
 /** Clients that add jobs and tasks, and end, delete or interrupt some. */
+import { parseDuration } from '../../../src/lib/durations.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import { MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { JobSpec } from '../../../src/model/job.ts';
@@ -6,7 +7,9 @@ import type { TaskSpec } from '../../../src/model/task.ts';
 import { OUTPUTS } from './file-contents.ts';
 import type { Habit } from './habits.ts';
 import { GANG_POOL } from './pool-names.ts';
+import type { Referee } from './referee.ts';
 import type { Requests } from './requests.ts';
+import { limited } from './task-limits.ts';
 import { commandLineOf, SOUND } from './task-script.ts';
 
 const TASKS_A_REQUEST_MAX = 100;
@@ -30,6 +33,8 @@ export interface KnownTask {
 export interface KnownJob {
   readonly id: string;
   readonly pool: string;
+  /** Of its tasks that name no number of their own. */
+  readonly maxTaskRetryCount: number;
   accepted: boolean;
   ended: boolean;
   deleted: 'no' | 'asked' | 'done';
@@ -45,20 +50,30 @@ export interface Workload {
   readonly untilMs: number;
 }
 
+export interface JobClientsOptions {
+  readonly requests: Requests;
+  readonly random: Prng;
+  readonly habits: ReadonlySet<Habit>;
+  /** URLs of files that are there for tasks. */
+  readonly inputs: () => readonly string[];
+  readonly referee: Referee;
+}
+
 export class JobClients {
   readonly #requests: Requests;
   readonly #random: Prng;
   readonly #habits: ReadonlySet<Habit>;
   readonly #inputs: () => readonly string[];
+  readonly #referee: Referee;
   readonly #jobs: KnownJob[] = [];
   tasksAccepted = 0;
 
-  /** `inputs`: URLs of files that are there for tasks. */
-  constructor(requests: Requests, random: Prng, habits: ReadonlySet<Habit>, inputs: () => readonly string[]) {
+  constructor({ requests, random, habits, inputs, referee }: JobClientsOptions) {
     this.#requests = requests;
     this.#random = random;
     this.#habits = habits;
     this.#inputs = inputs;
+    this.#referee = referee;
   }
 
   get jobs(): readonly KnownJob[] {
@@ -77,12 +92,21 @@ export class JobClients {
 
   async #runJob(id: string, tasks: number, random: Prng, { pools, taskMsMax }: Workload): Promise<void> {
     const pool = random.pick(pools);
-    const job: KnownJob = { id, pool, accepted: false, ended: false, deleted: 'no', tasks: new Map() };
-    this.#jobs.push(job);
     const usesTaskDependencies = this.#habits.has('dependencies') && random.chance(0.6);
+    const maxTaskRetryCount = random.chance(0.5) ? random.int(1, 3) : 0;
+    const job: KnownJob = {
+      id,
+      pool,
+      maxTaskRetryCount,
+      accepted: false,
+      ended: false,
+      deleted: 'no',
+      tasks: new Map(),
+    };
+    this.#jobs.push(job);
     await addJob(this.#requests, id, pool, {
       usesTaskDependencies,
-      ...(random.chance(0.5) ? { constraints: { maxTaskRetryCount: random.int(1, 3) } } : {}),
+      ...(maxTaskRetryCount > 0 ? { constraints: { maxTaskRetryCount } } : {}),
       ...(this.#habits.has('nodeTasks') && random.chance(0.6) ? nodeTasks(random) : {}),
     });
     job.accepted = true;
@@ -104,9 +128,14 @@ export class JobClients {
     const taskMsMax = job.pool === GANG_POOL ? Math.min(how.taskMsMax, GANG_TASK_MS_MAX) : how.taskMsMax;
     for (let number = from; number < to; number++) {
       const spec = { ...taskSpec(number, { ...how, taskMsMax }), ...this.#filesOf(how.random) };
-      specs.push(job.pool === GANG_POOL ? forGangs(spec, how.random) : spec);
+      if (job.pool === GANG_POOL) specs.push(forGangs(spec, how.random));
+      else specs.push(this.#habits.has('limits') ? limited(spec, how.random) : spec);
     }
-    for (const spec of specs) job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
+    for (const spec of specs) {
+      job.tasks.set(spec.id, { spec, accepted: false, ended: false, deleted: 'no' });
+      const limit = spec.constraints?.maxWallClockTime;
+      if (limit !== undefined) this.#referee.limitsMs.set(`${job.id}/${spec.id}`, parseDuration(limit) ?? 0);
+    }
     const answer = await this.#requests.command(poolGroup(job.pool), () => ({
       kind: 'task.add',
       job: job.id,

@@ -6,6 +6,7 @@ import type { FileClients } from './file-clients.ts';
 import type { KnownJob, KnownTask } from './job-clients.ts';
 import type { Referee } from './referee.ts';
 import type { Requests } from './requests.ts';
+import { reviewLimit } from './task-limits.ts';
 
 const PAGE_TASKS = 1_000;
 
@@ -122,7 +123,7 @@ function reviewOutcome(
   { referee, nodesMayTerminate, files }: ReviewWorld,
 ): void {
   if (task.exitCode !== undefined) {
-    const code = referee.exitCodeOf(name, task.epoch ?? 0);
+    const code = referee.endOf(name, task.epoch ?? 0)?.exitCode;
     if (code !== task.exitCode)
       referee.fail(
         'S6',
@@ -137,14 +138,9 @@ function reviewOutcome(
     referee.fail('S6', `${name} succeeded, though none of its processes did`);
   // What a task needs of files, or leaves, may not be to be had while much is down.
   const usesFiles = known.spec.resourceFiles !== undefined || known.spec.outputFiles !== undefined;
-  if (
-    !succeeded &&
-    task.exitCode === undefined &&
-    !known.ended &&
-    !job.ended &&
-    !nodesMayTerminate &&
-    !usesFiles
-  )
+  const mayBeStopped = known.ended || job.ended || nodesMayTerminate;
+  reviewLimit(name, task, { referee, mayBeStopped });
+  if (!succeeded && task.exitCode === undefined && !mayBeStopped && !usesFiles)
     referee.fail('S5', `${name} failed without a process that failed: ${JSON.stringify(task.failure)}`);
   const failed = codes.filter((code) => code !== 0 && code !== undefined).length;
   if (task.retryCount > failed && !usesFiles)
@@ -152,6 +148,15 @@ function reviewOutcome(
       'S10',
       `${name} counts ${task.retryCount} retries, and only ${failed} of its processes failed`,
     );
+  const retriesMax = known.spec.constraints?.maxTaskRetryCount ?? job.maxTaskRetryCount;
+  if (
+    task.exitCode !== undefined &&
+    !succeeded &&
+    !mayBeStopped &&
+    !usesFiles &&
+    task.retryCount < retriesMax
+  )
+    referee.fail('S10', `${name} failed after ${task.retryCount} retries of ${retriesMax}`);
 }
 
 /** It waits for a task that will not succeed any more, as its job wishes. */

@@ -13,8 +13,10 @@ import type { SimMachine } from './sim-machine.ts';
 import type { ProcessWatcher, SimProcess } from './sim-runner.ts';
 import type { Timeline } from './timeline.ts';
 
-/** From the moment a machine goes on until its runner has looked at the leases and killed. */
-const SLEEPER_MS_MAX = 2 * RUNNER_TICK_MS + 500;
+/** From the moment that a lease or a limit is over, or its machine goes on, until a runner has looked and killed. */
+const KILL_MS_MAX = 2 * RUNNER_TICK_MS + 500;
+/** The world's time for a millisecond of the slowest machine. */
+const SLOWEST = 1.05;
 
 export class Violation extends Error {
   override readonly name = 'Violation';
@@ -29,10 +31,12 @@ interface Executions {
   readonly ends: Map<number, ProcessEnd>;
 }
 
-interface ProcessEnd {
+export interface ProcessEnd {
   readonly machine: string;
   /** Undefined where its runner died. */
   readonly exitCode: number | undefined;
+  /** In the world's time, with what its machine stood still. */
+  readonly livedMs: number;
   /** The machine lost power since: it may not know of this run any more, and do it again. */
   forgotten: boolean;
 }
@@ -54,6 +58,8 @@ export class Referee implements ProcessWatcher {
   readonly #recorded = new Map<string, RecordedEnd>();
   readonly #leaders = new Map<string, string>();
   processesStarted = 0;
+  /** The maxWallClockTime that clients gave tasks. */
+  readonly limitsMs = new Map<string, number>();
   /** Undefined in worlds without files. */
   readonly files: FileReferee | undefined;
   /** Sees a machine's books of the mesh whenever they have moved on. */
@@ -94,6 +100,7 @@ export class Referee implements ProcessWatcher {
     this.files?.launched(process);
     executions.lastEpoch = epoch;
     executions.alive.add(process);
+    this.#startedAtMs.set(process, this.#timeline.nowMs);
     if (process.role === 'subtask') this.#subtasks.set(process.node, process);
     const used = (this.#slotsUsed.get(process.node) ?? 0) + process.slots;
     this.#slotsUsed.set(process.node, used);
@@ -101,6 +108,23 @@ export class Referee implements ProcessWatcher {
     for (const dependency of process.after)
       if (!this.exitCodes(dependency).includes(0))
         this.fail('S8', `${process.task} runs before ${dependency} has succeeded`);
+  }
+
+  /** In the world's time. */
+  readonly #startedAtMs = new WeakMap<SimProcess, number>();
+
+  #livedMs(process: SimProcess): number {
+    const { nowMs } = this.#timeline;
+    return nowMs - (this.#startedAtMs.get(process) ?? nowMs);
+  }
+
+  /** S14: by what clients asked for, not by what the runner was told. */
+  #checkLimit(process: SimProcess): void {
+    const limitMs = this.limitsMs.get(process.task);
+    if (limitMs === undefined || process.stillSinceMs !== undefined) return;
+    const awakeMs = this.#livedMs(process) - process.stoodStillMs;
+    if (awakeMs > limitMs * SLOWEST + KILL_MS_MAX)
+      this.fail('S14', `${process.name} has run ${Math.round(awakeMs)} ms, and its limit is ${limitMs} ms`);
   }
 
   /** Pools whose nodes have run a start task before anything else. */
@@ -161,7 +185,9 @@ export class Referee implements ProcessWatcher {
     const executions = this.#executionsOf(process);
     executions.alive.delete(process);
     if (this.#subtasks.get(process.node) === process) this.#subtasks.delete(process.node);
-    executions.ends.set(process.key.epoch, { machine: process.machine, exitCode, forgotten: false });
+    this.#checkLimit(process);
+    const livedMs = this.#livedMs(process);
+    executions.ends.set(process.key.epoch, { machine: process.machine, exitCode, livedMs, forgotten: false });
     this.#slotsUsed.set(process.node, (this.#slotsUsed.get(process.node) ?? 0) - process.slots);
   }
 
@@ -242,7 +268,7 @@ export class Referee implements ProcessWatcher {
   /** The books of a pool's group agree with themselves (S16, S21, S22 and others), and its disk with those of the mesh. */
   audit(machine: SimMachine, nowMs: number): void {
     this.files?.audit(machine);
-    this.#auditSleepers(machine, nowMs);
+    this.#auditProcesses(machine, nowMs);
     for (const replica of machine.life?.coordinator?.host.replicas.values() ?? []) {
       if (!(replica.machine instanceof PoolMachine)) continue;
       // What did not move is as sound as it was.
@@ -256,11 +282,12 @@ export class Referee implements ProcessWatcher {
     }
   }
 
-  /** L5: what slept through its lease is dead soon after; the rest is bound by all rules again. */
-  #auditSleepers({ name, runner }: SimMachine, nowMs: number): void {
+  /** S14, and L5: what slept through its lease is dead soon after; the rest is bound by all rules again. */
+  #auditProcesses({ name, runner }: SimMachine, nowMs: number): void {
     for (const process of runner?.processes ?? []) {
+      this.#checkLimit(process);
       const { excused, wokeAtMs, task, key } = process;
-      if (!excused || wokeAtMs === undefined || nowMs - wokeAtMs < SLEEPER_MS_MAX) continue;
+      if (!excused || wokeAtMs === undefined || nowMs - wokeAtMs < KILL_MS_MAX) continue;
       const recorded = this.#recorded.get(task)?.epoch;
       const isOver = recorded !== undefined || this.#executionsOf(process).lastEpoch > key.epoch;
       if (isOver)
@@ -276,8 +303,8 @@ export class Referee implements ProcessWatcher {
     return [...(this.#tasks.get(task)?.ends.values() ?? [])].map(({ exitCode }) => exitCode);
   }
 
-  exitCodeOf(task: string, epoch: number): number | undefined {
-    return this.#tasks.get(task)?.ends.get(epoch)?.exitCode;
+  endOf(task: string, epoch: number): ProcessEnd | undefined {
+    return this.#tasks.get(task)?.ends.get(epoch);
   }
 
   processesAlive(): readonly SimProcess[] {

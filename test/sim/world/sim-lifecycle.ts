@@ -7,6 +7,7 @@ import { endingOf, inputFailure, uploadFailure } from '../../../agent/lifecycle/
 import { Reach } from '../../../agent/lifecycle/reach.ts';
 import { executionName } from '../../../agent/runner/execution-key.ts';
 import type { Exit } from '../../../agent/runner/interface.ts';
+import { wallClockLimitMs } from '../../../agent/runner/wall-clock.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { asShoalError, ShoalError } from '../../../src/lib/errors.ts';
 import { COORDINATION_POLL_MS } from '../../../src/lib/limits.ts';
@@ -74,7 +75,7 @@ export class SimLifecycle implements Lifecycle {
       },
       taskDirectory: '/simulated',
       workingDirectory: '/simulated/wd',
-      wallClockMsMax: undefined,
+      wallClockMsMax: wallClockLimitMs(spec.constraints),
       outputBytesMax: 0,
     };
     return { ok: true, launch };

@@ -25,7 +25,7 @@ import { type ClockDrift, MachineClock } from './machine-clock.ts';
 import type { Endpoint, SimNetwork } from './network.ts';
 import { SimFileDisk } from './sim-file-disk.ts';
 import { type Inputs, SimLifecycle } from './sim-lifecycle.ts';
-import { type ProcessWatcher, SimRunner } from './sim-runner.ts';
+import { type ProcessWatcher, type SimProcess, SimRunner } from './sim-runner.ts';
 import { SimRunnerClient } from './sim-runner-client.ts';
 import type { Timeline } from './timeline.ts';
 import { Scope, type VirtualTime } from './virtual-time.ts';
@@ -521,8 +521,9 @@ export class SimMachine {
     if (how === 'suspend') this.#asleepSinceMs = this.#options.time.nowMs;
     if (how === 'stopAgent' || this.#runner === undefined) return;
     this.#runner.scope.freeze();
+    const stillSinceMs = this.#options.time.nowMs;
     for (const process of this.#runner.runner.processes)
-      Object.assign(process, { excused: true, wokeAtMs: undefined });
+      Object.assign(process, { excused: true, wokeAtMs: undefined, stillSinceMs });
   }
 
   thaw(): void {
@@ -531,7 +532,7 @@ export class SimMachine {
     if (this.#life?.scope.isFrozen !== true && this.#runner?.scope.isFrozen !== true) return;
     timeline.note(this.name, 'goes on');
     if (this.#runner?.scope.isFrozen)
-      for (const process of this.#runner.runner.processes) process.wokeAtMs = time.nowMs;
+      for (const process of this.#runner.runner.processes) goOn(process, time.nowMs);
     this.#runner?.scope.thaw(time);
     this.#life?.scope.thaw(time);
     if (this.#life !== undefined) network.nudge(this.#life.endpoint);
@@ -550,6 +551,12 @@ export class SimMachine {
     live.scope.sleptMs += sleptMs;
     time.after(random.next() * RUNNER_LOOK_MS, live.scope, () => live.runner.expireLeases());
   }
+}
+
+function goOn(process: SimProcess, nowMs: number): void {
+  process.wokeAtMs = nowMs;
+  process.stoodStillMs += nowMs - (process.stillSinceMs ?? nowMs);
+  process.stillSinceMs = undefined;
 }
 
 const FREEZES = {

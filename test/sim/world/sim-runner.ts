@@ -15,7 +15,9 @@ import type {
 } from '../../../agent/runner/interface.ts';
 import { LeaseTable } from '../../../agent/runner/lease.ts';
 import { LaunchQueue, type Waiting } from '../../../agent/runner/queue.ts';
+import { hasRunTooLong } from '../../../agent/runner/wall-clock.ts';
 import type { Timer } from '../../../src/lib/clock.ts';
+import { RUNNER_TICK_MS } from '../../../src/lib/limits.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import type { ResourceFile } from '../../../src/model/task.ts';
 import type { MachineClock } from './machine-clock.ts';
@@ -49,6 +51,10 @@ export interface SimProcess {
   excused: boolean;
   /** When its machine went on, in the world's time; undefined while it stands still, or never did. */
   wokeAtMs: number | undefined;
+  /** Since when its machine stands still, in the world's time; undefined while it does not. */
+  stillSinceMs: number | undefined;
+  /** How long its machine stood still before that, all in all. */
+  stoodStillMs: number;
 }
 
 /** One run of a task of several instances. */
@@ -104,6 +110,7 @@ interface Child {
   readonly process: SimProcess;
   readonly accepted: Accepted;
   readonly startedAtMs: number;
+  readonly startedMonotonicMs: number;
   readonly ends: Timer;
   readonly leavesChild: boolean;
   reason: ExitReason;
@@ -117,6 +124,7 @@ export class SimRunner {
   readonly #leases = new LeaseTable();
   readonly #children = new Map<string, Child>();
   #leaseTimer: Timer | undefined;
+  #tickTimer: Timer | undefined;
   #isDead = false;
   /** The agent that is attached now. */
   events: RunnerEvents | undefined;
@@ -220,7 +228,7 @@ export class SimRunner {
   #condemn(child: Child, reason: ExitReason): void {
     if (child.dying) return;
     child.dying = true;
-    child.reason = reason;
+    if (child.reason === 'exited') child.reason = reason;
     child.ends.cancel();
     const { clock, random } = this.#options;
     const delayMs = random.chance(0.1) ? KILL_MS.worst : KILL_MS.usual;
@@ -286,6 +294,8 @@ export class SimRunner {
       inputs: new Map(this.#options.inputs?.get(name)),
       excused: false,
       wokeAtMs: undefined,
+      stillSinceMs: undefined,
+      stoodStillMs: 0,
     };
     const script = scriptOf(launch.argv.join(' '));
     const code = crc32(name) % 100 < script.failPercent ? 1 : 0;
@@ -293,6 +303,7 @@ export class SimRunner {
       process,
       accepted,
       startedAtMs: clock.wallMs(),
+      startedMonotonicMs: clock.monotonicMs(),
       ends: clock.after(script.durationMs, () => {
         if (role === 'subtask' && code === 0) this.#coordinated(child);
         else this.#exit(child, code);
@@ -304,6 +315,20 @@ export class SimRunner {
     this.#children.set(name, child);
     watcher.started(process, this.#setups.get(launch.node)?.slots ?? 0);
     this.events?.onStarted(runningOf(child));
+    if (launch.wallClockMsMax !== undefined) this.#watch();
+  }
+
+  /** One timer for all, as the supervisor has it; none where nothing has a limit. */
+  #watch(): void {
+    this.#tickTimer ??= this.#options.clock.after(RUNNER_TICK_MS, () => {
+      this.#tickTimer = undefined;
+      const nowMs = this.#options.clock.monotonicMs();
+      for (const child of this.#children.values()) {
+        const { launch } = child.accepted;
+        if (hasRunTooLong(launch, nowMs - child.startedMonotonicMs)) this.#condemn(child, 'wallClock');
+        if (launch.wallClockMsMax !== undefined) this.#watch();
+      }
+    });
   }
 
   /** It stays, for what it left behind, until somebody ends it. */

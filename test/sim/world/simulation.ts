@@ -153,7 +153,13 @@ class Simulation {
       scope: new Scope('client', 1),
       isOut: (machine) => this.#operator.removed.has(machine),
     });
-    this.#jobs = new JobClients(this.#requests, random.fork(), this.#habits, () => this.#files?.inputs ?? []);
+    this.#jobs = new JobClients({
+      requests: this.#requests,
+      random: random.fork(),
+      habits: this.#habits,
+      inputs: () => this.#files?.inputs ?? [],
+      referee: this.#referee,
+    });
     this.#objects = new ObjectClients(this.#requests, random.fork(), this.#habits, this.#referee);
     this.#operator = new OperatorModel({
       requests: this.#requests,

@@ -44,6 +44,10 @@ export class Timeline {
     this.#events = mixed ^ (mixed >>> 13);
   }
 
+  get nowMs(): number {
+    return this.#time.nowMs;
+  }
+
   get digest(): number {
     return (this.#events ^ this.#words) >>> 0;
   }
