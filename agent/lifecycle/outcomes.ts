@@ -33,7 +33,7 @@ export function endingOf(exit: Exit): Ending {
     case 'wallClock':
       return {
         kind: 'wallClock',
-        ...code,
+        ...nonZero(exit),
         ...times,
         failure: failure(
           'usererror',
