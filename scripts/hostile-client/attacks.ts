@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { authorization as sharedKey } from '../../src/client/shared-key.ts';
+import { authorization as sharedKey } from '../../src/lib/shared-key.ts';
 
 export interface Victim {
   readonly host: string;
@@ -71,7 +71,7 @@ function authorized(
   { method, path, headers }: { method: string; path: string; headers: Readonly<Record<string, string>> },
 ): string {
   if (token !== undefined) return `Bearer ${token}`;
-  return sharedKey({ account, key }, { method, target: path, headers });
+  return sharedKey({ account, key }, { method, url: path, headers });
 }
 
 /** Bytes on a connection of their own, until `forMs` is over or the other side ends it. */

@@ -2,10 +2,11 @@
 import { type AccessScope, apiSecretOf, readBearerToken } from '../lib/bearer-token.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ACCOUNT_REFRESH_MS } from '../lib/limits.ts';
+import type { SignedRequest } from '../lib/shared-key.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { MESH_GROUP } from '../model/ids.ts';
 import { ReplayGuard } from './replay.ts';
-import { failed, isSignedBy, type PresentedKey, readPresentedKey, type SignedRequest } from './shared-key.ts';
+import { failed, isSignedBy, type PresentedKey, readPresentedKey } from './shared-key.ts';
 
 /** A wrong signature makes us look for a new key at most this often, so that strangers cannot keep the mesh group busy. */
 const RECHECK_MS = 5_000;

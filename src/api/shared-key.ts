@@ -1,72 +1,10 @@
-/**
- * Azure's SharedKey scheme: an HMAC-SHA256 over method, headers, path and query, as every Batch client signs it. The
- * body is not covered, which is why replay.ts watches changing requests.
- */
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
+/** Who signed a request. Its body is not covered, which is why replay.ts watches changing requests. */
+import { timingSafeEqual } from 'node:crypto';
 import { ShoalError } from '../lib/errors.ts';
 import { SHARED_KEY_SKEW_MS } from '../lib/limits.ts';
-import { splitUrl } from './query.ts';
-
-export interface SignedRequest {
-  readonly method: string;
-  /** Path and query as sent: the path is signed with its percent escapes. */
-  readonly url: string;
-  readonly headers: IncomingHttpHeaders;
-}
-
-/** Headers of the string to sign, in its order, after the method. */
-const SIGNED_HEADERS = [
-  'content-encoding',
-  'content-language',
-  'content-length',
-  'content-md5',
-  'content-type',
-  'date',
-  'if-modified-since',
-  'if-match',
-  'if-none-match',
-  'if-unmodified-since',
-  'range',
-] as const;
+import { type SignedRequest, sign, stringToSign } from '../lib/shared-key.ts';
 
 const AUTHORIZATION = /^SharedKey ([A-Za-z0-9_-]{1,64}):([A-Za-z0-9+/]{43}=)$/;
-
-/** What the signature covers. A header that is absent counts as empty: `content-length: 0` only where the client sent it. */
-export function stringToSign(request: SignedRequest, account: string): string {
-  const { headers } = request;
-  const { path, query } = splitUrl(request.url);
-  const lines = [request.method, ...SIGNED_HEADERS.map((name) => headers[name] ?? '')];
-  const ocp = Object.keys(headers).filter((name) => name.startsWith('ocp-'));
-  for (const name of ocp.sort()) lines.push(`${name}:${headers[name]}`);
-  return `${lines.join('\n')}\n/${account}${path}${canonicalQuery(query)}`;
-}
-
-function canonicalQuery(query: string): string {
-  const pairs = query
-    .split('&')
-    .filter((pair) => pair !== '')
-    .map((pair) => {
-      const equals = pair.indexOf('=');
-      const [name, value] = equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)];
-      return [decodeLeniently(name), decodeLeniently(value)] as const;
-    });
-  pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return pairs.map(([name, value]) => `\n${name}:${value}`).join('');
-}
-
-/** A bad escape stays as it is: the request then fails on its signature or, rightly signed, where the query is read. */
-function decodeLeniently(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-export function sign(text: string, key: string): string {
-  return createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
-}
 
 export interface PresentedKey {
   readonly account: string;

@@ -4,7 +4,7 @@ import http from 'node:http';
 import type https from 'node:https';
 import { ShoalError } from '../lib/errors.ts';
 import { CLIENT_SOCKETS_MAX } from '../lib/limits.ts';
-import { authorization, type SharedKey } from './shared-key.ts';
+import { authorization, type SharedKey } from '../lib/shared-key.ts';
 import type { HttpAnswer, HttpRequest, HttpTransport } from './transport.ts';
 
 export type Address =
@@ -61,7 +61,7 @@ export class SocketTransport implements HttpTransport {
     const proof =
       'token' in credentials
         ? `Bearer ${credentials.token}`
-        : authorization(credentials, { method: request.method, target, headers: dated });
+        : authorization(credentials, { method: request.method, url: target, headers: dated });
     return protocol.request({
       agent: this.#agent,
       hostname: address.url.hostname.replace(/^\[|\]$/g, ''),

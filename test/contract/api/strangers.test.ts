@@ -4,7 +4,6 @@ import { Agent, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { sign, stringToSign } from '../../../src/api/shared-key.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import {
   API_CONNECTIONS_PER_ADDRESS_MAX,
@@ -12,6 +11,7 @@ import {
   STRANGER_FAILURES_MAX,
   STRANGER_FAILURES_PER_CONNECTION_MAX,
 } from '../../../src/lib/limits.ts';
+import { sign, stringToSign } from '../../../src/lib/shared-key.ts';
 import { ApiFixture, VERSION } from './api-fixture.ts';
 import { ACCOUNT, ACCOUNT_KEY } from './local-control.ts';
 

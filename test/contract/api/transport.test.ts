@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { sign, stringToSign } from '../../../src/api/shared-key.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import {
   API_DISCARD_BYTES_MAX,
   REQUEST_BODY_BYTES_MAX,
   SHARED_KEY_REUSE_MS,
 } from '../../../src/lib/limits.ts';
+import { sign, stringToSign } from '../../../src/lib/shared-key.ts';
 import { ApiFixture, VERSION } from './api-fixture.ts';
 import { ACCOUNT, ACCOUNT_KEY } from './local-control.ts';
 

@@ -1,14 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { ReplayGuard } from '../../../src/api/replay.ts';
-import {
-  isSignedBy,
-  readPresentedKey,
-  type SignedRequest,
-  sign,
-  stringToSign,
-} from '../../../src/api/shared-key.ts';
+import { isSignedBy, readPresentedKey } from '../../../src/api/shared-key.ts';
 import { ShoalError } from '../../../src/lib/errors.ts';
 import { SHARED_KEY_REUSE_MS, SHARED_KEY_SKEW_MS } from '../../../src/lib/limits.ts';
+import { type SignedRequest, sign, stringToSign } from '../../../src/lib/shared-key.ts';
 
 /** Bytes 0 to 63. */
 const KEY = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { isSignedBy, readPresentedKey } from '../../../src/api/shared-key.ts';
-import { authorization, stringToSign } from '../../../src/client/shared-key.ts';
+import { authorization, stringToSign } from '../../../src/lib/shared-key.ts';
 
 const DATE = 'Sat, 21 Nov 2026 04:26:00 GMT';
 
@@ -16,7 +16,7 @@ describe('the text that is signed', () => {
     };
     const target =
       '/jobs/j/tasks/t/files/wd%2Fa%20b%2Bc.txt?timeout=30&api-version=1&%24filter=a%20eq%20%27b%27';
-    expect(stringToSign('acme', { method: 'PUT', target, headers })).toBe(
+    expect(stringToSign({ method: 'PUT', url: target, headers }, 'acme')).toBe(
       [
         'PUT',
         '',
@@ -48,7 +48,7 @@ describe('a signature', () => {
   test('equals the one computed by hand with openssl', () => {
     const parts = {
       method: 'GET',
-      target: '/pools?api-version=2022-10-01.16.0',
+      url: '/pools?api-version=2022-10-01.16.0',
       headers: { 'ocp-date': DATE },
     };
     expect(authorization(credentials, parts)).toBe(
@@ -68,7 +68,7 @@ describe('a signature', () => {
   ])('of %s %s is accepted by the API', (method, target, more) => {
     const headers = { ...more, 'ocp-date': DATE };
     const request = { method, url: target, headers: { ...headers, authorization: '' } };
-    request.headers.authorization = authorization(credentials, { method, target, headers });
+    request.headers.authorization = authorization(credentials, { method, url: target, headers });
     const presented = readPresentedKey(request, Date.parse(DATE));
     expect(isSignedBy(request, presented, { name: 'acme', key })).toBe(true);
   });
