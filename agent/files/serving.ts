@@ -1,6 +1,8 @@
 /** What this machine tells and gives to others of its chunks. Members only. */
+
 import type { Duplex } from 'node:stream';
 import { asShoalError, ShoalError } from '../../src/lib/errors.ts';
+import { keepRecent } from '../../src/lib/keep-recent.ts';
 import {
   BITFIELD_BYTES_MAX,
   CONTENT_INLINE_BYTES_MAX,
@@ -84,12 +86,7 @@ export class Serving {
   #noteFetcher(manifest: ChunkHash, from: string): string[] {
     const nowMs = this.#surroundings.clock.monotonicMs();
     const peers = this.#fetchers.get(manifest) ?? new Map<string, number>();
-    this.#fetchers.delete(manifest);
-    this.#fetchers.set(manifest, peers);
-    for (const oldest of this.#fetchers.keys()) {
-      if (this.#fetchers.size <= MANIFESTS_WITH_FETCHERS_MAX) break;
-      this.#fetchers.delete(oldest);
-    }
+    keepRecent(this.#fetchers, [manifest, peers], MANIFESTS_WITH_FETCHERS_MAX);
     for (const [peer, saidMs] of peers) if (nowMs - saidMs > FETCHER_MS) peers.delete(peer);
     peers.delete(from);
     const others = [...peers.keys()].reverse().slice(0, TRANSFER_FELLOWS_MAX);
@@ -104,11 +101,7 @@ export class Serving {
     const resolved = await this.#store.readManifest(manifest);
     if (resolved.kind === 'missing') return resolved;
     if (resolved.manifest.chunks.length > MANIFEST_CHUNKS_KEPT_MAX) return resolved;
-    for (const oldest of this.#manifests.keys()) {
-      if (this.#manifests.size < MANIFESTS_KEPT) break;
-      this.#manifests.delete(oldest);
-    }
-    this.#manifests.set(manifest, resolved);
+    keepRecent(this.#manifests, [manifest, resolved], MANIFESTS_KEPT);
     return resolved;
   }
 

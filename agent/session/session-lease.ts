@@ -4,6 +4,7 @@
  * whole time the messages took. Pure: ms of boot time come in as values; monotonic time stands still while the machine
  * sleeps, and the coordinator's does not.
  */
+import { keepRecent } from '../../src/lib/keep-recent.ts';
 import { LEASE_MS } from '../../src/lib/limits.ts';
 
 /** Heartbeats whose acknowledgement may still come. */
@@ -20,11 +21,7 @@ export class SessionLease {
   /** Number of the heartbeat that is sent now. */
   send(nowMs: number): number {
     const sequence = this.#nextSequence++;
-    this.#sentAtMs.set(sequence, nowMs);
-    if (this.#sentAtMs.size > SENT_KEPT) {
-      const oldest = this.#sentAtMs.keys().next().value;
-      if (oldest !== undefined) this.#sentAtMs.delete(oldest);
-    }
+    keepRecent(this.#sentAtMs, [sequence, nowMs], SENT_KEPT);
     return sequence;
   }
 

@@ -1,5 +1,7 @@
 /** What is known of one caller: what its requests cost, what it owes, and whether it is in a hurry. */
+
 import type { Timer } from '../lib/clock.ts';
+import { keepRecent } from '../lib/keep-recent.ts';
 import {
   FAIR_DEBT_MS_MAX,
   FAIR_HURRY_MS,
@@ -59,13 +61,7 @@ export class Caller<Waiter> {
     const before = this.#expectations.get(kind)?.costMs;
     const step = before === undefined || costMs > before ? 1.3 : 0.8;
     const next = before === undefined ? costMs : before * step;
-    this.#expectations.delete(kind);
-    this.#expectations.set(kind, { costMs: next, refused });
-    if (this.#expectations.size <= FAIR_KINDS_KEPT) return;
-    for (const oldest of this.#expectations.keys()) {
-      this.#expectations.delete(oldest);
-      return;
-    }
+    keepRecent(this.#expectations, [kind, { costMs: next, refused }], FAIR_KINDS_KEPT);
   }
 
   owe({ debt, ownDebt }: Price, nowMs: number): void {

@@ -22,9 +22,11 @@
  * request when it has its last answer would lose more than the other half: each would find the loop in the middle of
  * something long.
  */
+
 import type { Clock } from '../lib/clock.ts';
 import { CpuMeter, CpuUse, processCpuMs } from '../lib/cpu-meter.ts';
 import { ShoalError } from '../lib/errors.ts';
+import { keepRecent } from '../lib/keep-recent.ts';
 import {
   API_REQUESTS_PER_CALLER_MAX,
   FAIR_CALLERS_KEPT,
@@ -222,24 +224,9 @@ export class FairShare {
   }
 
   #callerNamed(name: string): WaitingCaller {
-    const known = this.#callers.get(name);
-    if (known !== undefined) {
-      this.#callers.delete(name);
-      this.#callers.set(name, known);
-      return known;
-    }
-    const caller: WaitingCaller = new Caller();
-    this.#callers.set(name, caller);
-    if (this.#callers.size > FAIR_CALLERS_KEPT) this.#forgetOne();
+    const caller: WaitingCaller = this.#callers.get(name) ?? new Caller();
+    keepRecent(this.#callers, [name, caller], FAIR_CALLERS_KEPT, ({ requests }) => requests === 0);
     return caller;
-  }
-
-  #forgetOne(): void {
-    for (const [name, caller] of this.#callers) {
-      if (caller.requests > 0) continue;
-      this.#callers.delete(name);
-      return;
-    }
   }
 }
 

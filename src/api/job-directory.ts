@@ -1,5 +1,7 @@
 /** Which pool's group holds a job: the mesh group's directory, remembered, and read again when it proves old. */
+
 import { ShoalError } from '../lib/errors.ts';
+import { keepRecent } from '../lib/keep-recent.ts';
 import { JOB_LOCATIONS_KEPT } from '../lib/limits.ts';
 import type { CallOptions, Control } from '../model/control.ts';
 import { type GroupId, idKey, isValidJobReference, MESH_GROUP, poolGroup } from '../model/ids.ts';
@@ -34,14 +36,7 @@ export class JobDirectory {
   }
 
   remember(job: string, pool: string): void {
-    const key = idKey(job);
-    this.#pools.delete(key);
-    this.#pools.set(key, pool);
-    if (this.#pools.size <= JOB_LOCATIONS_KEPT) return;
-    for (const oldest of this.#pools.keys()) {
-      this.#pools.delete(oldest);
-      return;
-    }
+    keepRecent(this.#pools, [idKey(job), pool], JOB_LOCATIONS_KEPT);
   }
 
   forget(job: string): void {

@@ -25,6 +25,8 @@ export interface ApiInit {
   readonly clock: Clock;
   /** Host (and port) under which clients know this machine: for URLs in answers, and accepted as a Host header. */
   readonly accountUrlHost?: string;
+  /** What requests are measured with. Default: the CPU time of this process. */
+  readonly cpuUsedMs?: () => number;
 }
 
 export interface ApiServer {
@@ -79,7 +81,7 @@ class HttpApi implements ApiServer {
       accountUrlHost: init.accountUrlHost ?? 'localhost',
       streams: new StreamCount(),
       largeBodies: new LargeBodies(clock),
-      fairShare: new FairShare(clock),
+      fairShare: new FairShare(clock, init.cpuUsedMs),
     };
   }
 

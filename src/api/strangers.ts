@@ -4,8 +4,10 @@
  * signature is checked all the same: an honest client may share its address with a hostile one. So that it gets to show
  * its own, new connections of such an address are listened to many times as often as failures are answered.
  */
+
 import { isIPv6 } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
+import { keepRecent } from '../lib/keep-recent.ts';
 import {
   API_CONNECTIONS_PER_ADDRESS_MAX,
   STRANGER_ADDRESSES_KEPT,
@@ -74,17 +76,8 @@ class Turns {
     const waitMs = this.waitMs(address);
     if (waitMs > this.#allowance.waitingMax * this.#periodMs) return undefined;
     const paidAtMs = Math.max(this.#clock.monotonicMs(), this.#paidAtMs.get(address) ?? 0) + this.#periodMs;
-    this.#paidAtMs.delete(address);
-    this.#paidAtMs.set(address, paidAtMs);
-    if (this.#paidAtMs.size > STRANGER_ADDRESSES_KEPT) this.#forgetOne();
+    keepRecent(this.#paidAtMs, [address, paidAtMs], STRANGER_ADDRESSES_KEPT);
     return Math.max(0, waitMs);
-  }
-
-  #forgetOne(): void {
-    for (const address of this.#paidAtMs.keys()) {
-      this.#paidAtMs.delete(address);
-      return;
-    }
   }
 }
 

@@ -28,10 +28,10 @@ export class ApiFixture {
   /** What went to the log as an error. */
   readonly logged: object[] = [];
 
-  constructor(clock: Clock = systemClock) {
+  constructor(clock: Clock = systemClock, cpuUsedMs?: () => number) {
     this.control = new LocalControl();
     const log = { debug: () => undefined, error: (data: object) => this.logged.push(data) };
-    this.api = createApi({ control: this.control, log, clock });
+    this.api = createApi({ control: this.control, log, clock, ...(cpuUsedMs && { cpuUsedMs }) });
   }
 
   /** `path` may have a query of its own. */

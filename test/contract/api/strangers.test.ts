@@ -22,8 +22,9 @@ let api: ApiFixture;
 let port: number;
 let sockets: Socket[];
 beforeEach(async () => {
-  // Time stands still, so that nothing is forgiven meanwhile; timers run.
-  api = new ApiFixture({ ...systemClock, monotonicMs: () => 0 });
+  // Time stands still, so that nothing is forgiven meanwhile; timers run. So requests must cost nothing, or what is owed
+  // for a slow one would never be paid.
+  api = new ApiFixture({ ...systemClock, monotonicMs: () => 0 }, () => 0);
   ({ port } = await api.api.listenTcp('127.0.0.1', 0));
   sockets = [];
 });
