@@ -1,5 +1,5 @@
 /** Bugs of the mesh group: its state machine, and what its leader does for schedules and tokens. */
-import { LATE_COMERS, SCHEDULES, SCHEDULES_AND_POWER_CUTS } from './mesh-worlds.ts';
+import { LATE_COMERS, QUIET, SCHEDULES, SCHEDULES_AND_POWER_CUTS } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const MESH_STATE_BUGS: readonly ControlPlaneBug[] = [
@@ -61,6 +61,20 @@ export const MESH_STATE_BUGS: readonly ControlPlaneBug[] = [
         file: 'coordinator/core/mesh/admission.ts',
         find: 'if (token === undefined || token.expiresAtMs <= turn.timeMs) {',
         replace: 'if (token === undefined) {',
+      },
+    ],
+  },
+  {
+    name: 'the nodes of a drained machine are not called back',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S13'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/mesh/admission.ts',
+        find: "state.allotments.leave(turn, allotment, { option: 'taskcompletion', reason: 'drain' });",
+        replace: 'void allotment;',
       },
     ],
   },

@@ -91,6 +91,7 @@ export const FORMULA_AND_CUTS: Options = {
   profile: { ...FEW_TASKS, chaosMs: LONG_CHAOS },
 };
 export const GANGS: Options = { faults: [], habits: ['gangs'], profile: FEW_TASKS };
+export const QUIET: Options = { faults: [], habits: ['quietWork'], profile: FEW_TASKS };
 export const LIMITS: Options = { faults: [], habits: ['limits'], profile: FEW_TASKS };
 /** Machines are cut off while tasks end on them. */
 export const LATE_OUTPUTS: Options = {

@@ -1,5 +1,5 @@
 /** Bugs of the replicated state machine of a pool. */
-import { CALM, CUTS, CUTS_AND_DEATHS, GANGS, LIMITS, OPERATED, RESTARTS } from './mesh-worlds.ts';
+import { CALM, CUTS, CUTS_AND_DEATHS, GANGS, LIMITS, OPERATED, QUIET, RESTARTS } from './mesh-worlds.ts';
 import type { ControlPlaneBug } from './planted-bug.ts';
 
 export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
@@ -145,6 +145,95 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
         find: "    case 'wallClock':\n      return failedOrRetried(retryCount, maxRetryCount);",
         replace:
           "      return failedOrRetried(retryCount, maxRetryCount);\n    case 'wallClock':\n      return { kind: 'complete', succeeded: false, byUser: false };",
+      },
+    ],
+  },
+  {
+    name: 'jobs of lesser priority go first',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S15'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/turn.ts',
+        find: ': a.priority > b.priority',
+        replace: ': a.priority < b.priority',
+      },
+    ],
+  },
+  {
+    name: 'the older job goes first, whatever its priority',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S15'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/turn.ts',
+        find: 'a.priority === b.priority ? a.number < b.number : a.priority > b.priority',
+        replace: 'a.number < b.number',
+      },
+    ],
+  },
+  {
+    name: 'a node that is disabled is offered tasks',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S13'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/node-record.ts',
+        find: 'const isWilling = this.enabled && ',
+        replace: 'const isWilling = ',
+      },
+    ],
+  },
+  {
+    name: 'a node that leaves is offered tasks',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S13'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/node-record.ts',
+        find: ' && this.leaving === undefined && this.fault',
+        replace: ' && this.fault',
+      },
+    ],
+  },
+  {
+    name: 'labels that a node lacks are overlooked',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S13', 'S9'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/node-record.ts',
+        find: 'if (!this.labelSet.has(label) && !this.#meets(label)) return false;',
+        replace: 'if (isOwnLabel(label) && !this.#meets(label)) return false;',
+      },
+    ],
+  },
+  {
+    name: 'a task that no node has the slots for does not say so',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S9'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/placement/explain.ts',
+        find: 'if (nodes.length > 0 && task.requiredSlots > most) {',
+        replace: 'if (nodes.length > 0 && task.requiredSlots > 100 * most) {',
+      },
+      {
+        file: 'coordinator/placement/explain.ts',
+        find: 'if (task.requiredSlots > node.slots)\n',
+        replace: 'if (task.requiredSlots > 100 * node.slots)\n',
       },
     ],
   },

@@ -31,13 +31,15 @@ const HABITS = [
   'formula',
   /** Tasks with a maxWallClockTime, of which many run longer. */
   'limits',
+  /** At rest, work whose course is known beforehand. */
+  'quietWork',
 ] as const;
 export type Habit = (typeof HABITS)[number];
 
 const HABIT_CHANCE = 0.4;
 /** A world with one of these costs twice as much as one without: more worlds are worth more than more of them. */
 const DEAR_CHANCE = 0.3;
-const DEAR: ReadonlySet<Habit> = new Set(['files', 'gangs', 'schedules', 'formula']);
+const DEAR: ReadonlySet<Habit> = new Set(['files', 'gangs', 'schedules', 'formula', 'quietWork']);
 
 export function drawHabits(random: Prng): ReadonlySet<Habit> {
   return new Set(HABITS.filter((habit) => random.chance(DEAR.has(habit) ? DEAR_CHANCE : HABIT_CHANCE)));

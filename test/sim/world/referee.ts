@@ -60,6 +60,13 @@ export class Referee implements ProcessWatcher {
   processesStarted = 0;
   /** The maxWallClockTime that clients gave tasks. */
   readonly limitsMs = new Map<string, number>();
+  /** Machines and nodes where nothing may start. */
+  readonly closed = new Set<string>();
+  /** The labels that tasks ask for, and those that machines have. */
+  readonly labelsAsked = new Map<string, readonly string[]>();
+  readonly labelsOf = new Map<string, readonly string[]>();
+  /** Tasks that nobody can run. */
+  readonly hopeless = new Set<string>();
   /** Undefined in worlds without files. */
   readonly files: FileReferee | undefined;
   /** Sees a machine's books of the mesh whenever they have moved on. */
@@ -95,6 +102,7 @@ export class Referee implements ProcessWatcher {
         'S5',
         `${process.name} runs a second time, though its first run ended with ${earlier.exitCode}`,
       );
+    this.#checkPlace(process);
     this.#checkOrder(process);
     this.#checkGang(process);
     this.files?.launched(process);
@@ -130,6 +138,17 @@ export class Referee implements ProcessWatcher {
   /** Pools whose nodes have run a start task before anything else. */
   readonly startingPools = new Set<string>();
   readonly #released = new Set<string>();
+
+  /** S13: nothing begins where it may not. */
+  #checkPlace({ name, task, machine, node }: SimProcess): void {
+    for (const place of [machine, node])
+      if (this.closed.has(place))
+        this.fail('S13', `${name} starts on ${node} of ${machine}: ${place} is closed`);
+    const labels = this.labelsOf.get(machine) ?? [];
+    const missing = this.labelsAsked.get(task)?.find((label) => !labels.includes(label));
+    if (missing !== undefined) this.fail('S13', `${name} starts on ${machine}, which lacks ${missing}`);
+    if (this.hopeless.has(task)) this.fail('S9', `${name} starts on ${machine}, though nobody can run it`);
+  }
 
   /** S12: start task before tasks, preparation before the job's tasks on a node, release after all of them. */
   #checkOrder({ name, role, node, key, task, prepared }: SimProcess): void {
@@ -305,6 +324,11 @@ export class Referee implements ProcessWatcher {
 
   endOf(task: string, epoch: number): ProcessEnd | undefined {
     return this.#tasks.get(task)?.ends.get(epoch);
+  }
+
+  /** Of its processes that are over. */
+  epochsOf(task: string): readonly number[] {
+    return [...(this.#tasks.get(task)?.ends.keys() ?? [])];
   }
 
   processesAlive(): readonly SimProcess[] {

@@ -57,6 +57,7 @@ export interface SimMachineOptions {
   readonly name: string;
   readonly number: number;
   readonly cores: number;
+  readonly labels: readonly string[];
   readonly time: VirtualTime;
   readonly timeline: Timeline;
   readonly network: SimNetwork;
@@ -194,7 +195,7 @@ export class SimMachine {
         memoryBytes: 8 * 1024 ** 3,
         diskBytes: 64 * 1024 ** 3,
         gpus: 0,
-        labels: [],
+        labels: this.#options.labels,
         isolation: 'namespace',
         operatingSystem: 'simulated',
       },

@@ -16,10 +16,11 @@ import { ObjectClients } from './object-clients.ts';
 import { OperatorModel } from './operator-model.ts';
 import { GANG_POOL, SCALED_POOL, SECOND_POOL } from './pool-names.ts';
 import { machineName, type Profile, SMALL } from './profile.ts';
+import { workQuietly } from './quiet-work.ts';
 import { Referee, Violation } from './referee.ts';
 import { replayDisk } from './replays.ts';
 import { Requests } from './requests.ts';
-import { CALM_MS_MAX, comeToRest } from './rest.ts';
+import { CALM_MS_MAX, comeToRest, type RestingWorld } from './rest.ts';
 import { ScaledPool } from './scaled-pool.ts';
 import { ScheduleClients } from './schedule-clients.ts';
 import { type FilesOptions, SimMachine } from './sim-machine.ts';
@@ -211,6 +212,7 @@ class Simulation {
         name: machineName(number),
         number,
         cores: random.int(2, 8),
+        labels: this.#labelsOf(number),
         time: this.#time,
         timeline: this.#timeline,
         network: this.#network,
@@ -234,6 +236,13 @@ class Simulation {
       this.#machines.push(machine);
       this.#byScope.set(machine.scopeNumber, machine);
     }
+  }
+
+  /** Machines of a world differ in two ways, where anybody asks for it. */
+  #labelsOf(number: number): readonly string[] {
+    const labels = this.#habits.has('quietWork') ? [number % 2 === 0 ? 'even' : 'odd'] : [];
+    this.#referee.labelsOf.set(machineName(number), labels);
+    return labels;
   }
 
   result(failure: Error | undefined): RunResult {
@@ -262,7 +271,7 @@ class Simulation {
     const machines = this.#machines.filter(
       (machine) => machine.hasJoined && !this.#operator.removed.has(machine),
     );
-    await comeToRest({
+    const resting: RestingWorld = {
       course: this.#course,
       referee: this.#referee,
       requests: this.#requests,
@@ -273,7 +282,12 @@ class Simulation {
       files: this.#files,
       collects: this.#profile.chaosMs.low > COLLECT_PERIOD_MS,
       scaled: this.#scaled,
-    });
+    };
+    await comeToRest(resting);
+    if (this.#habits.has('quietWork')) {
+      await workQuietly({ ...resting, random: this.#random.fork() });
+      await comeToRest(resting);
+    }
     this.#objects.check();
     // A replay applies the whole world once more. All disks should hold the same, and the next seed takes the next one.
     const recorded = machines[this.#seed % machines.length];
