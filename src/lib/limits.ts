@@ -45,6 +45,8 @@ export const ADDRESS_LENGTH_MAX = 256;
 export const PEER_LIVES_KEPT = 16;
 /** A former life that comes back so often is that of a second process; once might be a hello that was long on its way. */
 export const PEER_RETURNS_MAX = 2;
+/** Signs of life of a peer's process, from one try of a second process to the next, after which the second is refused for good. */
+export const PEER_ANSWERS_MIN = 2;
 /** Members that a machine remembers beside its store; any one of them leads back to all others. */
 export const KNOWN_MEMBERS_MAX = 1_024;
 /** Peers whose addresses are kept while they are not (yet) on the allow-list. */

@@ -35,8 +35,8 @@ export interface LinkOwner {
   readonly clock: Clock;
   readonly counters: MeshCounters;
   readonly log: MeshLog;
-  /** Why a peer with such a hello is not spoken to, if it is not. */
-  refusalOf(peer: string, hello: Hello): ShoalError | undefined;
+  /** Why a peer with such a hello is not spoken to on this link, if it is not. */
+  refusalOf(link: ControlLink, hello: Hello): ShoalError | undefined;
   /** The peer has said why it does not speak to this machine. */
   onRefused(peer: string, reason: ShoalError): void;
   /** The peer's hello came and fits. */
@@ -67,6 +67,8 @@ export class ControlLink {
   readonly #received: ReceivedRequests;
   #state: State = 'opening';
   #wasUp = false;
+  #boot: number | undefined;
+  #heard = 0;
   #silentMs = 0;
   #silenceBoundMs = PEER_SILENCE_MS;
   #idleMs = 0;
@@ -88,6 +90,16 @@ export class ControlLink {
   /** True for ever once the hellos were exchanged. */
   get wasUp(): boolean {
     return this.#wasUp;
+  }
+
+  /** The life of the peer's process, as its hello names it; undefined before that. */
+  get boot(): number | undefined {
+    return this.#boot;
+  }
+
+  /** How often something came from the peer: it grows while the peer lives, as each ping is answered. */
+  get heard(): number {
+    return this.#heard;
   }
 
   /** Says hello and begins to read. */
@@ -186,6 +198,7 @@ export class ControlLink {
     try {
       for await (const chunk of chunks) {
         if (this.#state === 'closed') return;
+        this.#heard += 1;
         this.#silentMs = 0;
         this.#silenceBoundMs = PEER_SILENCE_MS;
         reader.push(chunk.subarray(), onFrame);
@@ -222,7 +235,7 @@ export class ControlLink {
       return;
     }
     if (frame.kind !== 'hello') throw new BadFrameError(`the first frame is "${frame.kind}", not "hello"`);
-    const refusal = this.#misfit(frame.hello) ?? this.#owner.refusalOf(this.peer, frame.hello);
+    const refusal = this.#misfit(frame.hello) ?? this.#owner.refusalOf(this, frame.hello);
     if (refusal !== undefined) {
       this.#owner.counters.linksForeign += 1;
       this.#owner.log.warn({ peer: this.peer, reason: refusal.message }, 'refused a link');
@@ -231,6 +244,7 @@ export class ControlLink {
     }
     this.#state = 'up';
     this.#wasUp = true;
+    this.#boot = frame.hello.boot;
     this.#owner.counters.linksOpened += 1;
     this.#owner.onUp(this, frame.hello);
   }

@@ -19,7 +19,8 @@ export const CONTROL_PROTOCOL = '/shoal/control/1';
 
 /** What happens on links, as the rest of the mesh sees it. */
 export interface LinkEvents {
-  refusalOf(peer: string, hello: Hello): ShoalError | undefined;
+  /** `elder`: the link to another life of the peer, which is still up. */
+  refusalOf(peer: string, hello: Hello, elder: ControlLink | undefined): ShoalError | undefined;
   onRefused(peer: string, reason: ShoalError): void;
   onUp(link: ControlLink, hello: Hello): void;
   onDown(link: ControlLink, reason: ShoalError): void;
@@ -47,6 +48,8 @@ interface Tracked {
 interface PeerConnections {
   readonly tracked: Tracked[];
   link: ControlLink | undefined;
+  /** What the peer opened while `link` was up: it takes its place if its hello is welcome. */
+  successor: ControlLink | undefined;
   /** Set between the gater's consent and the `connection:open` that follows at once. */
   promisedAtMs: number | undefined;
 }
@@ -74,7 +77,9 @@ const PROMISE_MS = 1_000;
  * the control stream, and by that stream the other side learns which connection was chosen and closes the rest. No
  * message is needed to agree, and a peer that cannot be dialled is served as well.
  *
- * A refused second connection is a hint that the peer has lost the first one: the first is probed.
+ * A refused second connection is a hint that the peer has lost the first one: the first is probed. So it is on the other side
+ * where the peer chooses a second one: the first link stands until the hello on the second says who is there. Its own process
+ * may choose anew at any time; another one under its identity must wait until the first no longer answers.
  */
 export class Links {
   readonly #init: LinksInit;
@@ -90,7 +95,7 @@ export class Links {
       clock: init.clock,
       counters: init.counters,
       log: init.log,
-      refusalOf: (peer, hello) => events.refusalOf(peer, hello),
+      refusalOf: (link, hello) => events.refusalOf(link.peer, hello, this.#elderOf(link, hello)),
       onRefused: (peer, reason) => events.onRefused(peer, reason),
       onUp: (link, hello) => this.#onLinkUp(link, hello),
       onClosed: (link, reason) => this.#onLinkClosed(link, reason),
@@ -136,6 +141,7 @@ export class Links {
   tick(): void {
     for (const [peer, state] of [...this.#peers]) {
       state.link?.tick();
+      state.successor?.tick();
       for (const tracked of [...state.tracked]) this.#tickConnection(peer, state, tracked);
     }
   }
@@ -145,6 +151,7 @@ export class Links {
     const state = this.#peers.get(peer);
     if (state === undefined) return;
     state.link?.close(reason);
+    state.successor?.close(reason);
     for (const { connection } of [...state.tracked]) connection.abort(reason);
   }
 
@@ -220,8 +227,9 @@ export class Links {
 
   #onControlStream({ stream, connection }: IncomingStreamData): void {
     const peer = connection.remotePeer.toString();
-    const { link } = this.#stateOf(peer);
-    if (this.#chooses(peer) || link?.connection === connection) {
+    const { link, successor } = this.#stateOf(peer);
+    const known = [link, successor].some((one) => one?.connection === connection);
+    if (this.#chooses(peer) || known) {
       this.#init.counters.framesBad += 1;
       this.#init.log.warn({ peer }, 'a control stream out of turn: closing the connection');
       connection.abort(new ShoalError('PeerUnreachable', `${peer} opened a control stream out of turn.`));
@@ -232,20 +240,44 @@ export class Links {
 
   #startLink(peer: string, connection: Connection, stream: Stream): void {
     const state = this.#stateOf(peer);
-    const chosen = new ShoalError('PeerUnreachable', `${peer} chose another connection.`);
-    state.link?.close(chosen);
-    for (const other of [...state.tracked])
-      if (other.connection !== connection) other.connection.abort(chosen);
+    const elder = state.link;
+    if (elder?.isUp !== true) this.#closeAllBut(state, connection);
     // While the stream was negotiated the connection may have been lost, or the peer removed.
     if (connection.status !== 'open' || !this.#init.isAllowed(peer)) {
       connection.abort(notAllowed(peer));
       return;
     }
-    state.link = new ControlLink(peer, connection, stream, this.#owner);
-    state.link.open();
+    const link = new ControlLink(peer, connection, stream, this.#owner);
+    if (elder?.isUp === true) {
+      state.successor?.close(choseAnother(peer));
+      state.successor = link;
+      elder.probe();
+    } else {
+      state.link = link;
+    }
+    link.open();
+  }
+
+  #closeAllBut(state: PeerConnections, kept: Connection): void {
+    for (const link of [state.link, state.successor])
+      if (link !== undefined && link.connection !== kept) link.close(choseAnother(link.peer));
+    for (const { connection } of [...state.tracked])
+      if (connection !== kept) connection.abort(choseAnother(connection.remotePeer.toString()));
+  }
+
+  /** The link that stands in the way of this one, where it is to another life of the peer. */
+  #elderOf(link: ControlLink, { boot }: Hello): ControlLink | undefined {
+    const elder = this.#peers.get(link.peer)?.link;
+    return elder !== link && elder?.isUp === true && elder.boot !== boot ? elder : undefined;
   }
 
   #onLinkUp(link: ControlLink, hello: Hello): void {
+    const state = this.#stateOf(link.peer);
+    if (state.successor === link) {
+      state.successor = undefined;
+      this.#closeAllBut(state, link.connection);
+      state.link = link;
+    }
     this.#init.events.onUp(link, hello);
     this.#settle(link.peer, undefined);
   }
@@ -253,6 +285,7 @@ export class Links {
   #onLinkClosed(link: ControlLink, reason: ShoalError): void {
     const state = this.#peers.get(link.peer);
     if (state?.link === link) state.link = undefined;
+    if (state?.successor === link) state.successor = undefined;
     this.#init.events.onDown(link, reason);
     if (!this.#hasConnection(link.peer, link.connection)) this.#settle(link.peer, reason);
     this.#forgetIfEmpty(link.peer);
@@ -264,16 +297,16 @@ export class Links {
     if (state === undefined) return;
     const at = state.tracked.findIndex((tracked) => tracked.connection === connection);
     if (at >= 0) state.tracked.splice(at, 1);
-    if (state.link?.connection === connection) {
-      state.link.close(new ShoalError('PeerUnreachable', `The connection to ${peer} is closed.`, { peer }));
-    }
+    for (const link of [state.link, state.successor])
+      if (link?.connection === connection)
+        link.close(new ShoalError('PeerUnreachable', `The connection to ${peer} is closed.`, { peer }));
     if (!this.#hasConnection(peer)) this.#settle(peer, new ClosedAtOnceError(peer));
     this.#forgetIfEmpty(peer);
   }
 
   /** On the side that does not choose: a connection on which no control stream arrives was refused or hangs. */
   #tickConnection(peer: string, state: PeerConnections, tracked: Tracked): void {
-    if (state.link?.connection === tracked.connection) return;
+    if ([state.link, state.successor].some((link) => link?.connection === tracked.connection)) return;
     tracked.waitingMs += LINK_TICK_MS;
     if (tracked.waitingMs < LINK_OPEN_MS) return;
     tracked.connection.abort(
@@ -293,7 +326,7 @@ export class Links {
   #stateOf(peer: string): PeerConnections {
     let state = this.#peers.get(peer);
     if (state === undefined) {
-      state = { tracked: [], link: undefined, promisedAtMs: undefined };
+      state = { tracked: [], link: undefined, successor: undefined, promisedAtMs: undefined };
       this.#peers.set(peer, state);
     }
     return state;
@@ -301,7 +334,8 @@ export class Links {
 
   #forgetIfEmpty(peer: string): void {
     const state = this.#peers.get(peer);
-    if (state?.tracked.length === 0 && state.link === undefined) this.#peers.delete(peer);
+    if (state?.tracked.length === 0 && state.link === undefined && state.successor === undefined)
+      this.#peers.delete(peer);
   }
 }
 
@@ -309,6 +343,10 @@ interface Waiter {
   readonly peer: string;
   readonly resolve: () => void;
   readonly reject: (error: ShoalError) => void;
+}
+
+function choseAnother(peer: string): ShoalError {
+  return new ShoalError('PeerUnreachable', `${peer} chose another connection.`);
 }
 
 function notAllowed(peer: string): ShoalError {

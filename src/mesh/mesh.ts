@@ -100,7 +100,7 @@ class Libp2pMesh implements MeshNode {
       hello: () => this.#hello(),
       isAllowed: (peer) => this.#allowed.has(peer),
       events: {
-        refusalOf: (peer, hello) => this.#refusalOf(peer, hello),
+        refusalOf: (peer, hello, elder) => this.#refusalOf(peer, hello, elder),
         onRefused: (peer, reason) => this.#onRefused(peer, reason),
         onUp: (link, hello) => this.#onLinkUp(link, hello),
         onDown: (link, reason) => this.#onLinkDown(link, reason),
@@ -294,9 +294,16 @@ class Libp2pMesh implements MeshNode {
     return { meshId, protocol: CONTROL_PROTOCOL_VERSION, software, boot: this.#boot, addresses };
   }
 
-  #refusalOf(peer: string, { boot }: Hello): ShoalError | undefined {
-    if (this.#init.mayBeShared?.(peer) === true || !this.#identities.isShared(peer, boot)) return undefined;
-    return new ShoalError('IdentityInUse', undefined, { peer });
+  #refusalOf(peer: string, { boot }: Hello, elder: ControlLink | undefined): ShoalError | undefined {
+    if (this.#init.mayBeShared?.(peer) === true) return undefined;
+    const isShared =
+      elder === undefined
+        ? this.#identities.isShared(peer, boot)
+        : this.#identities.isHeldByAnother(peer, boot, elder.heard);
+    if (isShared) return new ShoalError('IdentityInUse', undefined, { peer });
+    if (elder === undefined) return undefined;
+    const message = `Another process under the identity ${peer} is linked here, and is asked whether it lives.`;
+    return new ShoalError('PeerUnreachable', message, { peer });
   }
 
   #onRefused(peer: string, reason: ShoalError): void {

@@ -1,10 +1,9 @@
 import { systemClock } from '../../../src/lib/clock.ts';
-import { generateIdentity } from '../../../src/mesh/identity.ts';
 import { createMesh } from '../../../src/mesh/mesh.ts';
 
 /** The child of peer-process.ts: echoes, hangs on demand, and lives until it is killed. */
 const mesh = createMesh({
-  privateKey: generateIdentity().privateKeyBytes,
+  privateKey: Buffer.from(process.argv[3] ?? '', 'hex'),
   listen: ['/ip4/127.0.0.1/tcp/0'],
   mdns: false,
   meshId: 'test',

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { onTestFinished } from 'vitest';
+import { generateIdentity } from '../../../src/mesh/identity.ts';
 
 /** What the child tells once it listens. */
 export interface ChildReady {
@@ -10,11 +11,15 @@ export interface ChildReady {
   readonly addresses: readonly string[];
 }
 
-/** A mesh node in a process of its own, which allows `allowed` and can be killed or stopped like a machine. */
+/**
+ * A mesh node in a process of its own, which allows `allowed` and can be killed or stopped like a machine. It makes an identity
+ * of its own where none is given.
+ */
 export async function forkPeer(
   allowed: readonly string[],
+  privateKey: Uint8Array = generateIdentity().privateKeyBytes,
 ): Promise<{ child: ChildProcess; ready: ChildReady }> {
-  const child = fork(await bundle(), [JSON.stringify(allowed)], {
+  const child = fork(await bundle(), [JSON.stringify(allowed), Buffer.from(privateKey).toString('hex')], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));
