@@ -238,6 +238,20 @@ export const POOL_STATE_BUGS: readonly ControlPlaneBug[] = [
     ],
   },
   {
+    name: 'nobody looks after the limits of jobs',
+    world: 'control-plane',
+    options: QUIET,
+    breaks: ['S14'],
+    seedsMax: 10,
+    changes: [
+      {
+        file: 'coordinator/core/pool/sweep.ts',
+        find: 'return nextDeadline(state)?.atMs;',
+        replace: 'return undefined;',
+      },
+    ],
+  },
+  {
     name: 'a request that is sent again is carried out again',
     world: 'control-plane',
     options: CALM,

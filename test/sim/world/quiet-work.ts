@@ -1,8 +1,10 @@
 /**
  * Work in a mesh at rest, where it is known beforehand who may run what and in which order: nothing is on its way any
  * more, so what was answered holds everywhere soon. A machine is drained and another's node disabled (S13), tasks ask for
- * labels (S13) or for what nobody has (S9), and of two jobs the younger one has the greater priority (S15).
+ * labels (S13) or for what nobody has (S9), of two
+ * jobs the younger one has the greater priority (S15), and a job has a limit that its tasks outrun (S14).
  */
+import { formatDuration } from '../../../src/lib/durations.ts';
 import type { Prng } from '../../../src/lib/prng.ts';
 import { type GroupId, MESH_GROUP, poolGroup } from '../../../src/model/ids.ts';
 import type { Explanation } from '../../../src/model/queries.ts';
@@ -25,6 +27,9 @@ const TASK_MS = { low: 20, high: 400 } as const;
 const URGENT_TASKS = 60;
 const OTHER_TASKS = 15;
 const LABELLED_TASKS = 20;
+const JOB_LIMIT_MS = 2_000;
+/** A group's time runs at half the pace where it was ahead. The rest is for the sweep, and for a kill on its way. */
+const JOB_ENDS_MS_MAX = 2 * 1.05 * JOB_LIMIT_MS + 5_000;
 /** More than a machine of a world has. */
 const TOO_MANY_SLOTS = 200;
 const POOL = 'default';
@@ -59,6 +64,7 @@ export async function workQuietly(world: QuietWorld): Promise<void> {
   );
   reviewOrder(referee);
   await ask(world, 'why tasks do not run', reviewHopeless(world));
+  await outrunLimit(world);
   referee.closed.clear();
   await ask(world, 'an undrain', drain(world, drained, false));
   if (disabled !== undefined) await ask(world, 'a node that is enabled', schedule(requests, disabled, true));
@@ -194,6 +200,23 @@ function reviewOrder(referee: Referee): void {
       'S15',
       `a task was assigned in entry ${first}, and one of greater priority in entry ${last}`,
     );
+}
+
+/** S14, of a job: all that it runs is ended soon after its limit, and it says why. */
+async function outrunLimit(world: QuietWorld): Promise<void> {
+  const { course, requests, referee } = world;
+  const constraints = { maxWallClockTime: formatDuration(JOB_LIMIT_MS) };
+  await ask(world, 'a job with a limit', addJob(requests, 'quiet-limited', POOL, { constraints }));
+  const commandLine = commandLineOf({ ...SOUND, durationMs: JOB_LIMIT_MS * 100 });
+  const tasks = ids(3).map((id) => ({ id, commandLine }));
+  await ask(world, 'tasks that outrun it', addTasks(requests, 'quiet-limited', tasks));
+  await course.until(
+    { rule: 'S14', what: 'what runs beyond the limit of its job is ended', boundMs: JOB_ENDS_MS_MAX },
+    () => named('quiet-limited', tasks.length).every((task) => referee.epochsOf(task).length > 0),
+  );
+  const job = await ask(world, 'its job', requests.query(GROUP, 'job.get', { job: 'quiet-limited' }));
+  if (job.terminateReason !== 'MaxWallClockTimeExpiry')
+    referee.fail('S14', `a job that reached its limit was ended for ${job.terminateReason}`);
 }
 
 function ids(count: number): readonly string[] {
