@@ -11,6 +11,7 @@ import type { Explanation } from '../../../src/model/queries.ts';
 import type { TaskSpec } from '../../../src/model/task.ts';
 import type { Course } from './course.ts';
 import { addJob } from './job-clients.ts';
+import { newestBooks } from './newest-books.ts';
 import type { Referee } from './referee.ts';
 import type { Requests } from './requests.ts';
 import { CALM_MS_MAX } from './rest.ts';
@@ -53,6 +54,12 @@ export async function workQuietly(world: QuietWorld): Promise<void> {
   );
   await ask(world, 'a drain', drain(world, drained, true));
   await course.runFor(HEARD_MS);
+  // What left the drained machine may have taken the last room of this pool.
+  const nodes = newestBooks(world.machines)?.allotments(POOL) ?? [];
+  if (!nodes.some(({ machine, leaving }) => machine !== drained.id && leaving === undefined)) {
+    await ask(world, 'an undrain', drain(world, drained, false));
+    return;
+  }
   referee.closed.add(drained.name);
   const disabled = await ask(world, 'a node that is disabled', disableNode(world, drained));
   await ask(world, 'hopeless tasks', addHopeless(world));
