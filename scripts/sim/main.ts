@@ -50,6 +50,8 @@ const { values, positionals } = flagsOf(USAGE, {
     output: { type: 'string' },
   },
 });
+// Whoever reads a story may have read enough.
+process.stdout.on('error', () => process.exit());
 const choice = {
   ...(values.faults === undefined ? {} : { faults: kindsOf(values.faults) }),
   ...(values.script === undefined ? {} : { script: scriptOf(values.script) }),
